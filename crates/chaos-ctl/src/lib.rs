@@ -1,0 +1,1 @@
+//! Runs a cluster of real processes, breaks it, and ends with a verdict.

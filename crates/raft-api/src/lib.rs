@@ -1,0 +1,3 @@
+//! What two processes must agree on: the generated gRPC code and cluster.yaml.
+
+pub mod pb;

@@ -1,0 +1,216 @@
+//! What a node wants done.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::message::Message;
+use crate::types::{
+    Entry, HardState, Incarnation, Index, LogId, Membership, NodeId, SnapshotMeta, Term, Token,
+};
+
+/// What the driver must do, in the order of the fields: a driver that walks them top to bottom is
+/// correct.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Messages that promise nothing about the own disk (a leader's appends, heartbeats and their
+    /// answers, pleas), or whose promise is durable already. They travel while the disk works
+    /// (dissertation §10.2.1).
+    pub send: Vec<Message>,
+    /// What to make durable, and what to send afterwards. One writer takes these in `seq` order; it
+    /// may merge several into one write and one sync, and reports the last.
+    pub persist: Option<Persist>,
+    /// Committed entries and installed snapshots, in log order, for the state machine.
+    pub apply: Vec<Apply>,
+    /// Reads that may be served once the given index is applied.
+    pub reads: Vec<ReadReady>,
+    /// Requests that came to an end without an entry to apply.
+    pub refused: Vec<(Token, Refusal)>,
+    /// Work on snapshot files.
+    pub snapshots: Vec<SnapshotCommand>,
+    /// What happened, for logs and metrics.
+    pub events: Vec<Event>,
+}
+
+/// A write to the log file. The order inside is: install, truncate, hard state, entries; all of it
+/// or nothing survives a crash.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Persist {
+    /// Grows by one each time.
+    pub seq: u64,
+    /// A snapshot that replaces the whole log up to `last`, and beyond it unless the log continues
+    /// it. Its file is durable already.
+    pub install: Option<SnapshotMeta>,
+    /// A snapshot that was built here; entries up to `Compact::first_kept` are no longer needed.
+    pub compact: Option<Compact>,
+    /// Entries from this index on are void.
+    pub truncate_from: Option<Index>,
+    /// Term, vote and known peers, if they changed.
+    pub hard_state: Option<HardState>,
+    /// Entries to append, contiguous.
+    pub entries: Vec<Entry>,
+    /// Messages to send once all of this and of every earlier persist is durable.
+    pub then_send: Vec<Message>,
+}
+
+/// The log may be shortened at its beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compact {
+    /// The snapshot that covers what is given up.
+    pub snapshot: SnapshotMeta,
+    /// The first entry that is still wanted.
+    pub first_kept: Index,
+}
+
+/// Something for the state machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Apply {
+    /// A committed entry, and whose request it was, if it came from here.
+    Entry {
+        /// The entry.
+        entry: Entry,
+        /// The request to answer with its result.
+        token: Option<Token>,
+    },
+    /// Replace the whole state by this snapshot.
+    Install(SnapshotMeta),
+}
+
+/// A read whose place in the order is settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadReady {
+    /// The request.
+    pub token: Token,
+    /// Serve it from a state that has applied at least this.
+    pub index: Index,
+}
+
+/// Why a request was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// This node does not lead, and did nothing. Try the leader, if it is known.
+    NotLeader {
+        /// Who leads, as far as this node knows.
+        leader: Option<NodeId>,
+    },
+    /// Too much is waiting to be committed; nothing was done.
+    Overloaded,
+    /// The leadership ended after the command was appended: it may or may not take effect.
+    Unknown,
+}
+
+/// Work on snapshot files, to be done beside the log's writer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapshotCommand {
+    /// Read a piece of the own snapshot; answer with `Input::SnapshotRead`.
+    Read {
+        /// The peer it is for.
+        to: NodeId,
+        /// The snapshot.
+        meta: SnapshotMeta,
+        /// Where to begin, in bytes.
+        offset: u64,
+        /// How many bytes at most.
+        len: usize,
+    },
+    /// Put a piece into the staging file of this snapshot; answer with `Input::SnapshotStaged`. A
+    /// piece at another offset than the file's end is not written, and answered with that end. The
+    /// file of any other snapshot is given up.
+    Stage {
+        /// The snapshot.
+        meta: SnapshotMeta,
+        /// Where the piece belongs.
+        offset: u64,
+        /// The piece.
+        data: Bytes,
+    },
+}
+
+/// What happened, for logs, metrics and tests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The node's role or term changed.
+    Became {
+        /// The role.
+        role: RoleName,
+        /// The term.
+        term: Term,
+    },
+    /// The node learnt who leads its term, or that it does not know.
+    LeaderChanged {
+        /// The leader.
+        leader: Option<NodeId>,
+        /// The term.
+        term: Term,
+    },
+    /// The leader gave up because it did not hear from a majority (CheckQuorum).
+    QuorumLost,
+    /// Entries that conflicted with the leader's were cut.
+    Truncated {
+        /// The first index cut.
+        from: Index,
+    },
+    /// The active configuration changed.
+    MembershipChanged {
+        /// The new one.
+        membership: Membership,
+    },
+    /// A message was not believed.
+    Dropped {
+        /// Who sent it, or claims to have.
+        from: NodeId,
+        /// What was wrong.
+        reason: DropReason,
+    },
+    /// A peer says that this node lost its disk: it may not act as the member it was.
+    Stranger {
+        /// The peer.
+        by: NodeId,
+        /// The incarnation it knows this node under.
+        known: Incarnation,
+    },
+    /// A snapshot is being sent to a peer that needs entries which are no longer in the log.
+    SnapshotStarted {
+        /// The peer.
+        to: NodeId,
+        /// The last entry of the snapshot.
+        last: LogId,
+    },
+    /// A snapshot from the leader replaced the own state.
+    SnapshotInstalled {
+        /// The last entry of the snapshot.
+        last: LogId,
+    },
+}
+
+/// Why a message was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// It names another cluster.
+    WrongCluster,
+    /// It is meant for another node.
+    WrongRecipient,
+    /// It claims to come from this node.
+    FromSelf,
+    /// Its sender is no member and the message needs one.
+    NotAMember,
+    /// Its sender's incarnation is not the known one.
+    WrongIncarnation,
+    /// Its parts do not fit together.
+    Malformed,
+    /// It contradicts what is known to be committed, or a second leader speaks in one term.
+    Contradiction,
+}
+
+/// A role without its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoleName {
+    /// Follows a leader, or waits for one.
+    Follower,
+    /// Asks whether it could win an election.
+    PreCandidate,
+    /// Asks for votes.
+    Candidate,
+    /// Leads.
+    Leader,
+}

@@ -1,0 +1,65 @@
+//! Everything that can happen to a node.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::message::Message;
+use crate::types::{LogId, NodeId, SnapshotMeta, Token};
+
+/// Everything that can happen to a node. Nothing else changes it, so that a recorded list of inputs
+/// replays a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Time passed. Any input tells the time; this one says nothing else.
+    Tick,
+    /// A message arrived from a peer.
+    Message(Message),
+    /// Clients want these commands in the log.
+    Propose(Vec<Proposal>),
+    /// A client wants to read: answered with the index that must be applied first (ReadIndex).
+    Read(Token),
+    /// Everything persisted up to and including this number is durable.
+    Persisted {
+        /// The number of the [`crate::Persist`].
+        seq: u64,
+    },
+    /// The disk failed: whatever was not reported durable may be lost. The node says nothing more.
+    PersistFailed,
+    /// A snapshot of the own state machine is durable.
+    SnapshotBuilt(SnapshotMeta),
+    /// The piece of the own snapshot that was asked for.
+    SnapshotRead {
+        /// The peer it is for.
+        to: NodeId,
+        /// The snapshot it belongs to.
+        meta: SnapshotMeta,
+        /// Where it begins, in bytes.
+        offset: u64,
+        /// The piece.
+        data: Bytes,
+    },
+    /// A piece received from the leader is in the staging file, or the file was started anew.
+    SnapshotStaged {
+        /// The snapshot it belongs to.
+        meta: SnapshotMeta,
+        /// The next byte wanted.
+        next_offset: u64,
+        /// Whether the snapshot is whole, verified and durable.
+        complete: bool,
+    },
+    /// The snapshot could not be read or staged; the transfer starts again.
+    SnapshotFailed {
+        /// The last entry of the snapshot.
+        last: LogId,
+    },
+}
+
+/// A command on its way into the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// Names the request in the outcome.
+    pub token: Token,
+    /// The command. Opaque to the core.
+    pub data: Bytes,
+}

@@ -1,0 +1,142 @@
+//! What members say to each other.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::types::{ClusterId, Entry, Incarnation, Index, LogId, NodeId, SnapshotMeta, Term};
+
+/// A message between members. Nothing about it is trusted: a node checks cluster, recipient and
+/// incarnation before it looks at the body, and drops what does not fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The sender's cluster.
+    pub cluster: ClusterId,
+    /// The sender.
+    pub from: NodeId,
+    /// The sender's incarnation.
+    pub incarnation: Incarnation,
+    /// The recipient.
+    pub to: NodeId,
+    /// The sender's term; in a pre-vote request the term it would campaign in.
+    pub term: Term,
+    /// What it says.
+    pub body: Body,
+}
+
+/// What a message says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Asks whether a vote would be given, without anybody changing term (dissertation §9.6).
+    PreVote(VoteRequest),
+    /// Answers a pre-vote request.
+    PreVoteReply(VoteReply),
+    /// Asks for a vote (§5.2).
+    Vote(VoteRequest),
+    /// Answers a vote request. Leaves only once the vote is durable.
+    VoteReply(VoteReply),
+    /// Replicates entries (§5.3).
+    Append(Append),
+    /// Answers an append. Leaves only once what it attests is durable.
+    AppendReply(AppendReply),
+    /// The leader is alive; confirms reads (dissertation §6.4).
+    Heartbeat(Heartbeat),
+    /// Answers a heartbeat. Promises nothing about the disk.
+    HeartbeatReply(HeartbeatReply),
+    /// A piece of a snapshot (§7).
+    SnapshotChunk(SnapshotChunk),
+    /// Answers a piece of a snapshot.
+    SnapshotReply(SnapshotReply),
+    /// Tells the recipient that its incarnation is not the one the sender knows: its disk was
+    /// wiped, and it may not act as the member it was.
+    Stranger {
+        /// The incarnation the sender knows.
+        known: Incarnation,
+    },
+}
+
+/// A plea for a vote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VoteRequest {
+    /// The last entry of the candidate's log.
+    pub last: LogId,
+}
+
+/// The answer to a plea.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VoteReply {
+    /// Whether the vote is given.
+    pub granted: bool,
+    /// The term that was asked about, so that a late answer is not taken for a new one.
+    pub asked: Term,
+}
+
+/// Entries that follow `prev`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Append {
+    /// The entry just before the first of `entries`.
+    pub prev: LogId,
+    /// The entries, contiguous and starting at `prev.index + 1`.
+    pub entries: Vec<Entry>,
+    /// The leader's commit index.
+    pub commit: Index,
+}
+
+/// The answer to an append.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppendReply {
+    /// The recipient's log agrees with the leader's up to here, durably.
+    Matched {
+        /// The last index that is known to agree.
+        index: Index,
+    },
+    /// The recipient has no entry `rejected`.
+    Conflict {
+        /// The `prev` that did not fit, so that a stale refusal is recognised.
+        rejected: LogId,
+        /// The last entry of the recipient's log whose term is at most `rejected.term`: agreement
+        /// cannot begin later than that.
+        hint: LogId,
+    },
+}
+
+/// The leader is alive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Grows with every round of a term, so that an answer confirms reads of its own round and
+    /// earlier ones, never of a later one (etcd #20418).
+    pub round: u64,
+    /// The leader's commit index, but never beyond what the recipient is known to hold.
+    pub commit: Index,
+}
+
+/// The answer to a heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeartbeatReply {
+    /// The round that is answered.
+    pub round: u64,
+    /// The last index received in this term, durable or not: tells the leader what got lost.
+    pub received: Index,
+}
+
+/// A piece of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotChunk {
+    /// The snapshot; `meta.last` and `meta.checksum` identify it.
+    pub meta: SnapshotMeta,
+    /// Where the piece belongs, in bytes from the start.
+    pub offset: u64,
+    /// The piece.
+    pub data: Bytes,
+}
+
+/// The answer to a piece of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotReply {
+    /// The last entry of the snapshot this is about.
+    pub last: LogId,
+    /// The next byte wanted.
+    pub next_offset: u64,
+    /// Whether the recipient has all up to `last` durably, from this snapshot or otherwise.
+    pub installed: bool,
+}

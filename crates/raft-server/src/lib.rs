@@ -1,0 +1,1 @@
+//! One node of the cluster: network and clock around a replica.

@@ -1,0 +1,1 @@
+//! Deterministic simulation: one thread, one seed, the real replicas.
