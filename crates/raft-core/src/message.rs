@@ -113,10 +113,13 @@ pub struct Heartbeat {
 /// The answer to a heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeartbeatReply {
-    /// The round that is answered.
+    /// The round that is answered; 0 confirms nothing, and says that the sender's term is over.
     pub round: u64,
-    /// The last index received in this term, durable or not: tells the leader what got lost.
+    /// The last index that agrees with the leader's log, durable or not: tells what got lost.
     pub received: Index,
+    /// The last index that agrees and is durable already: repeats the latest acknowledgement, should
+    /// it have been lost.
+    pub matched: Index,
 }
 
 /// A piece of a snapshot.
