@@ -5,12 +5,14 @@
 //! delete   2 · key bytes
 //! cas      3 · key bytes · expected option · value option
 //! propose  4 · data bytes
+//! append   6 · key bytes · data bytes
 //!
 //! put      1 · replaced flag
 //! deleted  2 · existed flag
 //! cas      3 · swapped flag · actual option
 //! proposed 4 · count u64
 //! invalid  5 · text bytes
+//! appended 6 · len u64
 //! ```
 
 use bytes::Bytes;
@@ -42,6 +44,14 @@ pub enum Command {
         /// The value to set; `None`: remove the key.
         value: Option<Bytes>,
     },
+    /// Adds to the end of a key's value; a key that is not set begins empty. Unlike a put it shows
+    /// in the value how often it was carried out.
+    Append {
+        /// The key.
+        key: Bytes,
+        /// What to add.
+        data: Bytes,
+    },
     /// Data that means something to the client alone. It is not kept: the store counts it and mixes
     /// it into a running hash, so that replicas which saw different proposals can be told apart.
     Propose {
@@ -69,6 +79,11 @@ pub enum Reply {
         swapped: bool,
         /// What was found instead when nothing was swapped; `None`: the key is not set.
         actual: Option<Bytes>,
+    },
+    /// The value has grown.
+    Appended {
+        /// Bytes in it now.
+        len: u64,
     },
     /// The proposal is noted.
     Proposed {
@@ -107,6 +122,7 @@ const DELETE: u8 = 2;
 const CAS: u8 = 3;
 const PROPOSE: u8 = 4;
 const INVALID: u8 = 5;
+const APPEND: u8 = 6;
 
 /// A command whose parts lie in somebody else's memory: so that to check one, or to carry it out,
 /// takes no copy of what is not kept.
@@ -116,6 +132,7 @@ pub(crate) enum CommandRef<'a> {
     Delete { key: &'a [u8] },
     Cas { key: &'a [u8], expected: Option<&'a [u8]>, value: Option<&'a [u8]> },
     Propose { data: &'a [u8] },
+    Append { key: &'a [u8], data: &'a [u8] },
 }
 
 impl<'a> CommandRef<'a> {
@@ -130,6 +147,7 @@ impl<'a> CommandRef<'a> {
                 value: reader.option()?,
             },
             PROPOSE => Self::Propose { data: reader.bytes()? },
+            APPEND => Self::Append { key: reader.bytes()?, data: reader.bytes()? },
             tag => return Err(DecodeError::UnknownTag(tag)),
         };
         reader.end()?;
@@ -150,6 +168,7 @@ impl<'a> CommandRef<'a> {
             Self::Delete { key } => (Some(key), [None, None]),
             Self::Cas { key, expected, value } => (Some(key), [expected, value]),
             Self::Propose { data } => (None, [Some(data), None]),
+            Self::Append { key, data } => (Some(key), [Some(data), None]),
         };
         match key.map(<[u8]>::len) {
             Some(0) => return Err(InvalidCommand::KeyEmpty),
@@ -176,6 +195,9 @@ impl Command {
                 writer.option(expected.as_deref()).option(value.as_deref())
             }
             Self::Propose { data } => Writer::new(PROPOSE, data.len()).bytes(data),
+            Self::Append { key, data } => {
+                Writer::new(APPEND, key.len() + data.len()).bytes(key).bytes(data)
+            }
         }
         .finish()
     }
@@ -191,6 +213,7 @@ impl Command {
                 Self::Cas { key: part(key), expected: expected.map(part), value: value.map(part) }
             }
             CommandRef::Propose { data } => Self::Propose { data: part(data) },
+            CommandRef::Append { key, data } => Self::Append { key: part(key), data: part(data) },
         })
     }
 
@@ -202,6 +225,7 @@ impl Command {
                 CommandRef::Cas { key, expected: expected.as_deref(), value: value.as_deref() }
             }
             Self::Propose { data } => CommandRef::Propose { data },
+            Self::Append { key, data } => CommandRef::Append { key, data },
         }
     }
 }
@@ -217,6 +241,7 @@ impl Reply {
                 Writer::new(CAS, size).flag(*swapped).option(actual.as_deref())
             }
             Self::Proposed { count } => Writer::new(PROPOSE, 0).u64(*count),
+            Self::Appended { len } => Writer::new(APPEND, 0).u64(*len),
             Self::Invalid(reason) => Writer::new(INVALID, reason.len()).bytes(reason.as_bytes()),
         }
         .finish()
@@ -233,6 +258,7 @@ impl Reply {
                 actual: reader.option()?.map(|actual| bytes.slice_ref(actual)),
             },
             PROPOSE => Self::Proposed { count: reader.u64()? },
+            APPEND => Self::Appended { len: reader.u64()? },
             INVALID => {
                 let text = str::from_utf8(reader.bytes()?).ok().ok_or(DecodeError::NotUtf8)?;
                 Self::Invalid(text.to_owned())

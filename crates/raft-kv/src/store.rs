@@ -18,7 +18,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 use rpds::RedBlackTreeMapSync;
 
-use crate::command::{Command, CommandRef, Reply};
+use crate::command::{Command, CommandRef, InvalidCommand, Reply};
 use crate::query::{Answer, Query};
 use crate::{KEY_BYTES_MAX, RANGE_BYTES_MAX, RANGE_PAIRS_MAX, VALUE_BYTES_MAX};
 
@@ -151,6 +151,7 @@ impl Store {
                 };
                 Reply::Cas { swapped: true, actual: None }
             }
+            CommandRef::Append { key, data } => self.append(key, data),
             CommandRef::Propose { data } => {
                 self.proposals += 1;
                 self.proposals_hash = mix(self.proposals_hash, data);
@@ -167,6 +168,17 @@ impl Store {
         };
         self.pairs.insert_mut(key, Bytes::copy_from_slice(value));
         replaced
+    }
+
+    fn append(&mut self, key: &[u8], data: &[u8]) -> Reply {
+        let old = self.pairs.get(key).map_or(&[][..], |value| value);
+        let len = old.len() + data.len();
+        if VALUE_BYTES_MAX < len {
+            return Reply::Invalid(InvalidCommand::ValueTooLong(len).to_string());
+        }
+        let value = [old, data].concat();
+        self.put(key, &value);
+        Reply::Appended { len: len as u64 }
     }
 
     fn range(&self, start: &[u8], end: &[u8], limit: u32) -> Answer {
@@ -274,4 +286,29 @@ fn cut_short() -> io::Error {
 
 fn damaged(how: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("not an image of the store: {how}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn append(store: &mut Store, data: &[u8]) -> Reply {
+        let (key, data) = (Bytes::from_static(b"list"), Bytes::copy_from_slice(data));
+        let command = Command::Append { key, data }.encode();
+        Reply::decode(&store.apply_bytes(&command)).unwrap()
+    }
+
+    /// Appending twice is visible, appending nothing still sets the key, and a value that would
+    /// outgrow the limit stays as it was.
+    #[test]
+    fn append_adds_to_what_is_there() {
+        let mut store = Store::new();
+        assert_eq!(append(&mut store, b""), Reply::Appended { len: 0 });
+        assert_eq!(append(&mut store, b"ab"), Reply::Appended { len: 2 });
+        assert_eq!(append(&mut store, b"ab"), Reply::Appended { len: 4 });
+        assert_eq!(store.get(b"list").map(|value| &value[..]), Some(&b"abab"[..]));
+        let refused = append(&mut store, &vec![0; VALUE_BYTES_MAX - 3]);
+        assert!(matches!(refused, Reply::Invalid(_)), "{refused:?}");
+        assert_eq!(store.get(b"list").map(Bytes::len), Some(4));
+    }
 }
