@@ -2,11 +2,11 @@
 
 #![expect(
     missing_docs,
-    unreachable_pub,
+    unused_qualifications,
     clippy::pedantic,
     clippy::all,
-    let_underscore_drop,
-    clippy::str_to_string,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
     reason = "generated code"
 )]
 

@@ -1,0 +1,221 @@
+//! Messages between members, to and from their form on the wire.
+//!
+//! One way is total. The other is not: what comes from the network is believed only as far as it
+//! has the shape of a message; whether it makes sense in the protocol is for the core to judge.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use raft_core::{
+    Append, AppendReply, Body, ClusterId, Entry, Heartbeat, HeartbeatReply, Incarnation, Index,
+    LogId, Membership, Message, NodeId, SnapshotChunk, SnapshotMeta, SnapshotReply, Term,
+    VoteReply, VoteRequest, codec,
+};
+
+use crate::pb;
+use crate::pb::peer_message::Body as Wire;
+
+/// Why a frame is not a list of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// A message says nothing, or something that a later version invented.
+    #[error("a message without a known body")]
+    UnknownBody,
+    /// A part without which the message has no meaning.
+    #[error("a message without its `{0}`")]
+    Missing(&'static str),
+    /// The entries of an append are not entries.
+    #[error("entries that cannot be read")]
+    DamagedEntries,
+}
+
+/// Packs messages from one member to one other. They keep their order.
+///
+/// # Panics
+///
+/// If the messages do not all have the same sender and recipient, in one cluster: the frame names
+/// these once.
+pub fn to_frame(messages: Vec<Message>) -> pb::PeerFrame {
+    let Some(first) = messages.first() else { return pb::PeerFrame::default() };
+    let header = header(first);
+    let (cluster, from, to, incarnation) = header;
+    let messages = messages.into_iter().map(|message| {
+        assert_eq!(self::header(&message), header, "one frame has one sender and one recipient");
+        pb::PeerMessage { term: message.term.0, body: Some(body_to_wire(message.body)) }
+    });
+    pb::PeerFrame {
+        cluster: cluster.0,
+        from: from.0,
+        to: to.0,
+        incarnation: incarnation.0,
+        messages: messages.collect(),
+    }
+}
+
+/// Unpacks a frame. One bad message condemns them all: the sender is broken or of another version.
+pub fn from_frame(frame: pb::PeerFrame) -> Result<Vec<Message>, WireError> {
+    let (cluster, from) = (ClusterId(frame.cluster), NodeId(frame.from));
+    let (to, incarnation) = (NodeId(frame.to), Incarnation(frame.incarnation));
+    let unpack = |message: pb::PeerMessage| {
+        let body = body_from_wire(message.body.ok_or(WireError::UnknownBody)?)?;
+        Ok(Message { cluster, from, incarnation, to, term: Term(message.term), body })
+    };
+    frame.messages.into_iter().map(unpack).collect()
+}
+
+fn header(message: &Message) -> (ClusterId, NodeId, NodeId, Incarnation) {
+    (message.cluster, message.from, message.to, message.incarnation)
+}
+
+fn body_to_wire(body: Body) -> Wire {
+    match body {
+        Body::PreVote(VoteRequest { last }) => {
+            Wire::PreVote(pb::PreVote { last: Some(last.into()) })
+        }
+        Body::PreVoteReply(reply) => Wire::PreVoteReply(vote_reply_to_wire(&reply)),
+        Body::Vote(VoteRequest { last }) => Wire::Vote(pb::Vote { last: Some(last.into()) }),
+        Body::VoteReply(reply) => Wire::VoteReply(vote_reply_to_wire(&reply)),
+        Body::Append(Append { prev, entries, commit }) => Wire::Append(pb::Append {
+            prev: Some(prev.into()),
+            entries: entries_to_wire(&entries),
+            commit: commit.0,
+        }),
+        Body::AppendReply(AppendReply::Matched { index }) => {
+            Wire::AppendMatched(pb::AppendMatched { index: index.0 })
+        }
+        Body::AppendReply(AppendReply::Conflict { rejected, hint }) => {
+            let (rejected, hint) = (Some(rejected.into()), Some(hint.into()));
+            Wire::AppendConflict(pb::AppendConflict { rejected, hint })
+        }
+        Body::Heartbeat(Heartbeat { round, commit }) => {
+            Wire::Heartbeat(pb::Heartbeat { round, commit: commit.0 })
+        }
+        Body::HeartbeatReply(HeartbeatReply { round, received, matched }) => {
+            let (received, matched) = (received.0, matched.0);
+            Wire::HeartbeatReply(pb::HeartbeatReply { round, received, matched })
+        }
+        Body::SnapshotChunk(SnapshotChunk { meta, offset, data }) => {
+            Wire::SnapshotChunk(pb::SnapshotChunk { meta: Some(meta.into()), offset, data })
+        }
+        Body::SnapshotReply(SnapshotReply { last, next_offset, installed }) => {
+            let last = Some(last.into());
+            Wire::SnapshotReply(pb::SnapshotReply { last, next_offset, installed })
+        }
+        Body::Stranger { known } => Wire::Stranger(pb::Stranger { known: known.0 }),
+    }
+}
+
+fn body_from_wire(body: Wire) -> Result<Body, WireError> {
+    Ok(match body {
+        Wire::PreVote(plea) => Body::PreVote(VoteRequest { last: log_id(plea.last, "last")? }),
+        Wire::PreVoteReply(reply) => Body::PreVoteReply(vote_reply_from_wire(reply)),
+        Wire::Vote(plea) => Body::Vote(VoteRequest { last: log_id(plea.last, "last")? }),
+        Wire::VoteReply(reply) => Body::VoteReply(vote_reply_from_wire(reply)),
+        Wire::Append(append) => Body::Append(Append {
+            prev: log_id(append.prev, "prev")?,
+            entries: entries_from_wire(append.entries)?,
+            commit: Index(append.commit),
+        }),
+        Wire::AppendMatched(pb::AppendMatched { index }) => {
+            Body::AppendReply(AppendReply::Matched { index: Index(index) })
+        }
+        Wire::AppendConflict(conflict) => Body::AppendReply(AppendReply::Conflict {
+            rejected: log_id(conflict.rejected, "rejected")?,
+            hint: log_id(conflict.hint, "hint")?,
+        }),
+        Wire::Heartbeat(pb::Heartbeat { round, commit }) => {
+            Body::Heartbeat(Heartbeat { round, commit: Index(commit) })
+        }
+        Wire::HeartbeatReply(pb::HeartbeatReply { round, received, matched }) => {
+            let (received, matched) = (Index(received), Index(matched));
+            Body::HeartbeatReply(HeartbeatReply { round, received, matched })
+        }
+        Wire::SnapshotChunk(pb::SnapshotChunk { meta, offset, data }) => {
+            let meta = meta.ok_or(WireError::Missing("meta"))?.try_into()?;
+            Body::SnapshotChunk(SnapshotChunk { meta, offset, data })
+        }
+        Wire::SnapshotReply(pb::SnapshotReply { last, next_offset, installed }) => {
+            let last = log_id(last, "last")?;
+            Body::SnapshotReply(SnapshotReply { last, next_offset, installed })
+        }
+        Wire::Stranger(pb::Stranger { known }) => Body::Stranger { known: Incarnation(known) },
+    })
+}
+
+fn vote_reply_to_wire(reply: &VoteReply) -> pb::VoteReply {
+    pb::VoteReply { granted: reply.granted, asked: reply.asked.0 }
+}
+
+fn vote_reply_from_wire(reply: pb::VoteReply) -> VoteReply {
+    VoteReply { granted: reply.granted, asked: Term(reply.asked) }
+}
+
+fn entries_to_wire(entries: &[Entry]) -> Bytes {
+    let mut out = Vec::with_capacity(entries.iter().map(Entry::size).sum());
+    for entry in entries {
+        codec::put_entry(&mut out, entry);
+    }
+    out.into()
+}
+
+fn entries_from_wire(mut input: Bytes) -> Result<Vec<Entry>, WireError> {
+    let mut entries = Vec::new();
+    while !input.is_empty() {
+        entries.push(codec::take_entry(&mut input).ok_or(WireError::DamagedEntries)?);
+    }
+    Ok(entries)
+}
+
+fn log_id(id: Option<pb::LogId>, field: &'static str) -> Result<LogId, WireError> {
+    id.map(LogId::from).ok_or(WireError::Missing(field))
+}
+
+fn ids(ids: Vec<u64>) -> BTreeSet<NodeId> {
+    ids.into_iter().map(NodeId).collect()
+}
+
+fn numbers(ids: &BTreeSet<NodeId>) -> Vec<u64> {
+    ids.iter().map(|id| id.0).collect()
+}
+
+impl From<LogId> for pb::LogId {
+    fn from(id: LogId) -> Self {
+        Self { term: id.term.0, index: id.index.0 }
+    }
+}
+
+impl From<pb::LogId> for LogId {
+    fn from(id: pb::LogId) -> Self {
+        Self::new(Term(id.term), Index(id.index))
+    }
+}
+
+impl From<SnapshotMeta> for pb::SnapshotMeta {
+    fn from(meta: SnapshotMeta) -> Self {
+        Self {
+            last: Some(meta.last.into()),
+            voters: numbers(&meta.membership.voters),
+            outgoing: numbers(&meta.membership.outgoing),
+            learners: numbers(&meta.membership.learners),
+            size: meta.size,
+            checksum: meta.checksum,
+        }
+    }
+}
+
+impl TryFrom<pb::SnapshotMeta> for SnapshotMeta {
+    type Error = WireError;
+
+    fn try_from(meta: pb::SnapshotMeta) -> Result<Self, WireError> {
+        Ok(Self {
+            last: log_id(meta.last, "last")?,
+            membership: Membership {
+                voters: ids(meta.voters),
+                outgoing: ids(meta.outgoing),
+                learners: ids(meta.learners),
+            },
+            size: meta.size,
+            checksum: meta.checksum,
+        })
+    }
+}
