@@ -1,0 +1,166 @@
+//! Elections (§5.2, §5.4.1; pre-vote: dissertation §9.6).
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use crate::effects::Event;
+use crate::message::{Body, VoteReply, VoteRequest};
+use crate::node::Node;
+use crate::progress::Peer;
+use crate::quorum::{self, Tally};
+use crate::role::{Campaign, Follower, Leader, Role};
+use crate::types::{NodeId, Payload, Term};
+
+impl Node {
+    /// The leader is silent: asks the others whether they would give a vote, without disturbing
+    /// anybody's term. A node that is cut off asks in vain for ever, and comes back harmless.
+    pub(crate) fn ask_whether_to_campaign(&mut self) {
+        self.role = Role::PreCandidate(self.new_campaign());
+        self.announce_role();
+        let asked = self.hard.term.next();
+        let request = VoteRequest { last: self.log.last() };
+        for to in self.other_voters() {
+            self.send_in(to, asked, Body::PreVote(request.clone()));
+        }
+        self.campaign_if_encouraged();
+    }
+
+    /// Asks for votes. The pleas leave at once: they promise nothing. But the own vote counts only
+    /// when it is durable, see [`Node::become_leader_if_elected`].
+    fn campaign(&mut self) {
+        self.hard.term = self.hard.term.next();
+        self.hard.vote = Some(self.config.id);
+        self.persist_hard_state();
+        let vote_seq = self.persist().seq;
+        self.role = Role::Candidate(self.new_campaign(), vote_seq);
+        self.announce_role();
+        let request = VoteRequest { last: self.log.last() };
+        for to in self.other_voters() {
+            self.send(to, Body::Vote(request.clone()));
+        }
+    }
+
+    /// Says whether a vote would be given: only for a later term, to a log as complete as ours, and
+    /// only if the leader is gone for us as well.
+    pub(crate) fn on_pre_vote(&mut self, from: NodeId, asked: Term, request: &VoteRequest) {
+        let later = self.hard.term < asked;
+        let complete = self.log.last() <= request.last;
+        if later && complete && !self.hears_other_leader(from) {
+            self.promise(from, Body::PreVoteReply(VoteReply { granted: true, asked }));
+        } else {
+            self.refuse_pre_vote(from, asked);
+        }
+    }
+
+    pub(crate) fn refuse_pre_vote(&mut self, to: NodeId, asked: Term) {
+        self.promise(to, Body::PreVoteReply(VoteReply { granted: false, asked }));
+    }
+
+    pub(crate) fn on_pre_vote_reply(&mut self, from: NodeId, reply: &VoteReply) {
+        let asked = self.hard.term.next();
+        let Role::PreCandidate(campaign) = &mut self.role else { return };
+        if reply.asked == asked {
+            campaign.votes.insert(from, reply.granted);
+            self.campaign_if_encouraged();
+        }
+    }
+
+    /// Grants at most one vote per term (§5.2), and only to a log at least as complete as ours
+    /// (§5.4.1). Together these elect at most one leader per term, and never one that lacks a
+    /// committed entry.
+    pub(crate) fn on_vote(&mut self, from: NodeId, request: &VoteRequest) {
+        let asked = self.hard.term;
+        let unpledged = self.hard.vote.is_none_or(|vote| vote == from);
+        let complete = self.log.last() <= request.last;
+        // Only a follower without a leader can be unpledged: a candidate voted for itself.
+        let leaderless = matches!(&self.role, Role::Follower(Follower { leader: None, .. }));
+        if !(unpledged && complete && leaderless) {
+            self.refuse_vote(from, asked);
+            return;
+        }
+        if self.hard.vote.is_none() {
+            self.hard.vote = Some(from);
+            self.persist_hard_state();
+        }
+        let deadline = self.draw_deadline();
+        if let Role::Follower(follower) = &mut self.role {
+            follower.deadline = deadline; // Somebody may soon lead: give it the time.
+        }
+        self.promise(from, Body::VoteReply(VoteReply { granted: true, asked }));
+    }
+
+    pub(crate) fn refuse_vote(&mut self, to: NodeId, asked: Term) {
+        self.promise(to, Body::VoteReply(VoteReply { granted: false, asked }));
+    }
+
+    pub(crate) fn on_vote_reply(&mut self, from: NodeId, reply: &VoteReply) {
+        let asked = self.hard.term;
+        let Role::Candidate(campaign, _) = &mut self.role else { return };
+        if reply.asked == asked {
+            campaign.votes.insert(from, reply.granted);
+            self.become_leader_if_elected();
+        }
+    }
+
+    fn campaign_if_encouraged(&mut self) {
+        let Role::PreCandidate(campaign) = &self.role else { return };
+        match quorum::tally(self.members.active(), &campaign.votes) {
+            Tally::Won => self.campaign(),
+            // Refused by too many: wait for the leader they hear, or for the next timeout.
+            Tally::Lost => {
+                self.follow(None);
+                self.announce_role();
+            }
+            Tally::Open => (),
+        }
+    }
+
+    /// Becomes leader once a quorum agreed and the own (term, vote) is durable. Without the second
+    /// condition a candidate that crashes after having led could campaign in the same term again,
+    /// and two different entries could be committed at one place.
+    pub(crate) fn become_leader_if_elected(&mut self) {
+        let Role::Candidate(campaign, vote_seq) = &self.role else { return };
+        match quorum::tally(self.members.active(), &campaign.votes) {
+            Tally::Won if self.disk.is_durable(*vote_seq) => self.become_leader(),
+            Tally::Lost => {
+                self.follow(None);
+                self.announce_role();
+            }
+            Tally::Won | Tally::Open => (),
+        }
+    }
+
+    fn become_leader(&mut self) {
+        let next = self.log.last().index.next();
+        let mut members = self.members.active().members();
+        members.remove(&self.config.id);
+        let peers = members.into_iter().map(|id| (id, Peer::new(next, self.now))).collect();
+        self.role = Role::Leader(Leader {
+            peers,
+            tokens: VecDeque::new(),
+            opened: next,
+            round: 0,
+            heartbeat_due: self.now.after(self.config.heartbeat),
+            reads: VecDeque::new(),
+        });
+        self.announce_role();
+        let event = Event::LeaderChanged { leader: Some(self.config.id), term: self.hard.term };
+        self.effects.events.push(event);
+        // Only an entry of the own term can be committed by counting (§5.4.2, Figure 8), and reads
+        // must wait for one (§8): begin with one at once.
+        self.append_own(Payload::Noop);
+        self.advance_commit();
+    }
+
+    fn new_campaign(&mut self) -> Campaign {
+        let votes = BTreeMap::from([(self.config.id, true)]);
+        Campaign { votes, deadline: self.draw_deadline() }
+    }
+
+    fn other_voters(&self) -> alloc::vec::Vec<NodeId> {
+        let membership = self.members.active();
+        let mut voters = membership.voters.clone();
+        voters.extend(&membership.outgoing);
+        voters.remove(&self.config.id);
+        voters.into_iter().collect()
+    }
+}

@@ -1,0 +1,583 @@
+//! One member's consensus state: the way in, the way out, and what holds between the two.
+
+use alloc::collections::BTreeMap;
+
+use crate::config::{Config, Restored};
+use crate::disk::Disk;
+use crate::effects::{DropReason, Effects, Event, Persist, RoleName};
+use crate::input::Input;
+use crate::log::Log;
+use crate::members::Members;
+use crate::message::{Body, HeartbeatReply, Message};
+use crate::rng::Rng;
+use crate::role::{Follower, Role};
+use crate::types::{
+    HardState, Incarnation, Index, Instant, LogId, Membership, NodeId, Payload, SnapshotMeta, Term,
+};
+
+/// No cluster gets here by elections; a message that claims so would leave no terms to go on with.
+const TERM_MAX: Term = Term(1 << 62);
+
+/// One member's consensus state. It changes by [`Node::step`] alone; what must be done about it is
+/// collected until [`Node::take_effects`].
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub(crate) config: Config,
+    /// The latest time any input told.
+    pub(crate) now: Instant,
+    pub(crate) hard: HardState,
+    pub(crate) role: Role,
+    pub(crate) log: Log,
+    pub(crate) members: Members,
+    /// The newest snapshot of the own state: what a peer gets that needs more than the log holds.
+    pub(crate) snapshot: Option<SnapshotMeta>,
+    /// The last entry known to be committed.
+    pub(crate) commit: Index,
+    /// The last entry handed out to be applied.
+    pub(crate) applied: Index,
+    pub(crate) disk: Disk,
+    pub(crate) effects: Effects,
+    rng: Rng,
+    /// The disk failed: nothing is said or done any more.
+    failed: bool,
+}
+
+/// Why a node cannot be made from what its disk holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RestoreError {
+    /// The entries are not contiguous after `base`, or their terms decrease.
+    Disorder {
+        /// The last entry that fits.
+        after: LogId,
+        /// The one that does not.
+        found: LogId,
+    },
+    /// The log begins after an entry that no snapshot covers.
+    Gap {
+        /// Where the log begins.
+        base: LogId,
+        /// What the snapshot covers.
+        snapshot: Option<LogId>,
+    },
+    /// The log holds an entry of a later term than the node ever saw.
+    TermBehind {
+        /// The recorded term.
+        term: Term,
+        /// The last entry.
+        last: LogId,
+    },
+}
+
+impl Node {
+    /// Makes a node from what its disk holds. Everything in `restored` must be durable: the node
+    /// will promise by it.
+    pub fn restore(config: Config, restored: Restored, now: Instant) -> Result<Self, RestoreError> {
+        let covered = restored.snapshot.as_ref().map(|meta| meta.last);
+        let gap = RestoreError::Gap { base: restored.base, snapshot: covered };
+        let mut last = restored.base;
+        let mut log = Log::new(restored.base);
+        let (since, membership) = match &restored.snapshot {
+            Some(meta) => (meta.last.index, meta.membership.clone()),
+            None => (Index(0), restored.bootstrap),
+        };
+        let mut members = Members::new(since, membership);
+        for entry in restored.entries {
+            if entry.id.index != last.index.next() || entry.id.term < last.term {
+                return Err(RestoreError::Disorder { after: last, found: entry.id });
+            }
+            last = entry.id;
+            if let Payload::Config(membership) = &entry.payload
+                && since < entry.id.index
+            {
+                members.push(entry.id.index, membership.clone());
+            }
+            log.append(entry);
+        }
+        if covered.unwrap_or_default().index < restored.base.index
+            || covered.is_some_and(|covered| !log.contains(covered))
+        {
+            return Err(gap);
+        }
+        if restored.hard_state.term < last.term {
+            return Err(RestoreError::TermBehind { term: restored.hard_state.term, last });
+        }
+        let role = Role::Follower(Follower {
+            leader: None,
+            heard: Instant(0),
+            deadline: now,
+            received: Index(0),
+            incoming: None,
+        });
+        let mut node = Self {
+            rng: Rng::new(config.seed),
+            config,
+            now,
+            hard: restored.hard_state,
+            role,
+            log,
+            members,
+            snapshot: restored.snapshot,
+            commit: since,
+            applied: since,
+            disk: Disk::new(last.index),
+            effects: Effects::default(),
+            failed: false,
+        };
+        // A cluster of one has nobody to wait for.
+        if !node.is_only_voter() {
+            node.follow(None);
+        }
+        node.assert_invariants();
+        Ok(node)
+    }
+
+    /// Advances the node by one input. Never fails and never blocks: what must be done about the
+    /// input is left in the effects, for the driver to take.
+    pub fn step(&mut self, now: Instant, input: Input) {
+        self.now = self.now.max(now);
+        if self.failed {
+            self.refuse_all(input);
+            return;
+        }
+        // Deadlines first: a node that was paused judges by the clock before it believes anything
+        // that waited in its queues meanwhile.
+        self.on_time();
+        match input {
+            Input::Tick => (),
+            Input::Message(message) => self.on_message(message),
+            Input::Propose(proposals) => self.on_propose(proposals),
+            Input::Read(token) => self.on_read(token),
+            Input::Persisted { seq } => self.on_persisted(seq),
+            Input::PersistFailed => self.on_persist_failed(),
+            Input::SnapshotBuilt(meta) => self.on_snapshot_built(meta),
+            Input::SnapshotRead { to, meta, offset, data } => {
+                self.on_snapshot_read(to, meta, offset, data);
+            }
+            Input::SnapshotStaged { meta, next_offset, complete } => {
+                self.on_snapshot_staged(&meta, next_offset, complete);
+            }
+            Input::SnapshotFailed { last } => self.on_snapshot_failed(last),
+        }
+        self.assert_invariants();
+    }
+
+    /// Takes what is to be done since the last call. A driver may step many inputs first: they then
+    /// share one write, one message to each peer and one round of heartbeats.
+    pub fn take_effects(&mut self) -> Effects {
+        if !self.failed {
+            self.replicate();
+            self.start_read_round();
+            self.hand_out_committed();
+            if self.effects.persist.is_some() {
+                self.disk.start(self.log.last().index);
+            }
+            self.assert_invariants();
+        }
+        core::mem::take(&mut self.effects)
+    }
+
+    /// When the node wants to be stepped again, at the latest.
+    pub fn next_deadline(&self) -> Instant {
+        if self.failed {
+            return Instant(u64::MAX);
+        }
+        match &self.role {
+            Role::Leader(leader) => leader.heartbeat_due,
+            _ if !self.is_promotable() => Instant(u64::MAX),
+            Role::Follower(follower) => follower.deadline,
+            Role::PreCandidate(campaign) | Role::Candidate(campaign, _) => campaign.deadline,
+        }
+    }
+
+    fn on_time(&mut self) {
+        let now = self.now;
+        match &self.role {
+            Role::Leader(leader) => {
+                let due = leader.heartbeat_due <= now;
+                if self.has_lost_quorum() {
+                    self.effects.events.push(Event::QuorumLost);
+                    self.become_follower(self.hard.term, None);
+                } else if due {
+                    self.broadcast_heartbeat();
+                }
+            }
+            Role::Follower(Follower { deadline, .. }) if now < *deadline => (),
+            Role::PreCandidate(campaign) | Role::Candidate(campaign, _)
+                if now < campaign.deadline => {}
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(..) => {
+                if self.is_promotable() {
+                    self.ask_whether_to_campaign();
+                }
+            }
+        }
+    }
+
+    fn on_message(&mut self, message: Message) {
+        let from = message.from;
+        match self.admit(&message) {
+            Ok(()) => (),
+            Err(reason) => return self.drop_message(from, reason),
+        }
+        if message.term < self.hard.term {
+            return self.on_stale_message(&message);
+        }
+        if self.hard.term < message.term && !self.adopt_term(&message) {
+            return;
+        }
+        match message.body {
+            Body::PreVote(request) => self.on_pre_vote(from, message.term, &request),
+            Body::PreVoteReply(reply) => self.on_pre_vote_reply(from, &reply),
+            Body::Vote(request) => self.on_vote(from, &request),
+            Body::VoteReply(reply) => self.on_vote_reply(from, &reply),
+            Body::Append(append) => self.on_append(from, append),
+            Body::AppendReply(reply) => self.on_append_reply(from, &reply),
+            Body::Heartbeat(heartbeat) => self.on_heartbeat(from, &heartbeat),
+            Body::HeartbeatReply(reply) => self.on_heartbeat_reply(from, &reply),
+            Body::SnapshotChunk(chunk) => self.on_snapshot_chunk(from, chunk),
+            Body::SnapshotReply(reply) => self.on_snapshot_reply(from, &reply),
+            Body::Stranger { known } => {
+                if known != self.config.incarnation {
+                    self.effects.events.push(Event::Stranger { by: from, known });
+                }
+            }
+        }
+    }
+
+    /// Decides whether a message is meant for us and from whom it says, before its body is looked
+    /// at (etcd #17081). A sender with another incarnation than the known one has lost its disk,
+    /// and with it every promise it gave: it is told so (one that was obeyed split a database in two).
+    fn admit(&mut self, message: &Message) -> Result<(), DropReason> {
+        if message.cluster != self.config.cluster {
+            return Err(DropReason::WrongCluster);
+        }
+        if message.to != self.config.id {
+            return Err(DropReason::WrongRecipient);
+        }
+        if message.from == self.config.id {
+            return Err(DropReason::FromSelf);
+        }
+        if TERM_MAX < message.term {
+            return Err(DropReason::Malformed);
+        }
+        match self.hard.peers.get(&message.from).copied() {
+            Some(known) if known != message.incarnation => {
+                if !matches!(message.body, Body::Stranger { .. }) {
+                    self.promise(message.from, Body::Stranger { known });
+                }
+                Err(DropReason::WrongIncarnation)
+            }
+            Some(_) => Ok(()),
+            None => {
+                // Only members are remembered, so that strangers cannot fill the record.
+                if self.members.active().contains(message.from) {
+                    self.hard.peers.insert(message.from, message.incarnation);
+                    self.persist_hard_state();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A message from the past. Its sender may lead a term that is over, or plead in vain, and must
+    /// learn the present term, or it would never join (etcd #8501).
+    fn on_stale_message(&mut self, message: &Message) {
+        match &message.body {
+            Body::PreVote(_) => self.refuse_pre_vote(message.from, message.term),
+            Body::Vote(_) => self.refuse_vote(message.from, message.term),
+            Body::Append(_) | Body::Heartbeat(_) | Body::SnapshotChunk(_) => {
+                let none = Index(0);
+                let reply = HeartbeatReply { round: 0, received: none, matched: none };
+                self.promise(message.from, Body::HeartbeatReply(reply));
+            }
+            // Whoever answers about the next term need not have caught up with ours.
+            Body::PreVoteReply(reply) => self.on_pre_vote_reply(message.from, reply),
+            Body::VoteReply(_)
+            | Body::AppendReply(_)
+            | Body::HeartbeatReply(_)
+            | Body::SnapshotReply(_)
+            | Body::Stranger { .. } => (),
+        }
+    }
+
+    /// A message of a later term. Answers whether to go on with it.
+    fn adopt_term(&mut self, message: &Message) -> bool {
+        match &message.body {
+            // Asks about a term that nobody is in yet, and changes nothing (dissertation §9.6).
+            Body::PreVote(_) => return true,
+            // Whoever hears a leader does not help to depose it (dissertation §4.2.3).
+            Body::Vote(_) if self.hears_other_leader(message.from) => return false,
+            Body::Vote(_)
+            | Body::PreVoteReply(_)
+            | Body::VoteReply(_)
+            | Body::Append(_)
+            | Body::AppendReply(_)
+            | Body::Heartbeat(_)
+            | Body::HeartbeatReply(_)
+            | Body::SnapshotChunk(_)
+            | Body::SnapshotReply(_)
+            | Body::Stranger { .. } => (),
+        }
+        self.become_follower(message.term, None);
+        true
+    }
+
+    fn on_persisted(&mut self, seq: u64) {
+        self.disk.finish(seq);
+        self.become_leader_if_elected();
+        self.advance_commit();
+    }
+
+    fn on_persist_failed(&mut self) {
+        self.become_follower(self.hard.term, None);
+        self.failed = true;
+        // Nothing that rests on the lost write may leave. Refusals tell the clients the truth.
+        self.effects.send.clear();
+        self.effects.persist = None;
+        self.effects.apply.clear();
+        self.effects.reads.clear();
+    }
+
+    /// The term moves on, or the role falls back: everything that belonged to the role ends here.
+    pub(crate) fn become_follower(&mut self, term: Term, leader: Option<NodeId>) {
+        if self.hard.term < term {
+            self.hard.term = term;
+            self.hard.vote = None;
+            self.persist_hard_state();
+        }
+        self.refuse_pending();
+        // A later term alone is no reason to wait longer: only a leader's word, or a vote given, is.
+        // Else a candidate that cannot win could keep the others from trying.
+        let deadline = match &self.role {
+            Role::Follower(Follower { deadline, .. }) => *deadline,
+            Role::PreCandidate(campaign) | Role::Candidate(campaign, _) => campaign.deadline,
+            Role::Leader(_) => self.draw_deadline(),
+        };
+        self.follow(leader);
+        if let Role::Follower(follower) = &mut self.role {
+            follower.deadline = deadline;
+        }
+        self.announce_role();
+    }
+
+    /// Waits for `leader`, or for anyone.
+    pub(crate) fn follow(&mut self, leader: Option<NodeId>) {
+        self.role = Role::Follower(Follower {
+            leader,
+            heard: self.now,
+            deadline: self.draw_deadline(),
+            received: Index(0),
+            incoming: None,
+        });
+    }
+
+    pub(crate) fn announce_role(&mut self) {
+        let event = Event::Became { role: self.role.name(), term: self.hard.term };
+        self.effects.events.push(event);
+    }
+
+    pub(crate) fn drop_message(&mut self, from: NodeId, reason: DropReason) {
+        self.effects.events.push(Event::Dropped { from, reason });
+    }
+
+    /// An election timeout from now, with fresh randomness each time (§5.2).
+    pub(crate) fn draw_deadline(&mut self) -> Instant {
+        let jitter = u64::try_from(self.config.election_jitter.as_micros()).unwrap_or(u64::MAX);
+        let jitter = core::time::Duration::from_micros(self.rng.up_to(jitter));
+        self.now.after(self.config.election_timeout).after(jitter)
+    }
+
+    /// Sends at once. Only for what promises nothing about the own disk.
+    pub(crate) fn send(&mut self, to: NodeId, body: Body) {
+        let term = self.hard.term;
+        self.send_in(to, term, body);
+    }
+
+    /// As [`Node::send`], in another term than the own.
+    pub(crate) fn send_in(&mut self, to: NodeId, term: Term, body: Body) {
+        let message = self.message(to, term, body);
+        self.effects.send.push(message);
+    }
+
+    /// Sends once everything the node knows is durable: term, vote and log. A promise that a crash
+    /// could take back must not leave earlier.
+    pub(crate) fn promise(&mut self, to: NodeId, body: Body) {
+        let message = self.message(to, self.hard.term, body);
+        if self.effects.persist.is_none() && self.disk.is_idle() {
+            self.effects.send.push(message);
+        } else {
+            self.persist().then_send.push(message);
+        }
+    }
+
+    fn message(&self, to: NodeId, term: Term, body: Body) -> Message {
+        let Config { cluster, id: from, incarnation, .. } = self.config;
+        Message { cluster, from, incarnation, to, term, body }
+    }
+
+    /// The write that is being collected.
+    pub(crate) fn persist(&mut self) -> &mut Persist {
+        let seq = self.disk.next_seq();
+        self.effects.persist.get_or_insert_with(|| Persist { seq, ..Persist::default() })
+    }
+
+    pub(crate) fn persist_hard_state(&mut self) {
+        let hard_state = Some(self.hard.clone());
+        self.persist().hard_state = hard_state;
+    }
+
+    /// Whether this node may be elected.
+    pub(crate) fn is_promotable(&self) -> bool {
+        self.members.active().is_voter(self.config.id)
+    }
+
+    fn is_only_voter(&self) -> bool {
+        let alone = [(self.config.id, true)].into_iter().collect::<BTreeMap<_, _>>();
+        self.is_promotable()
+            && crate::quorum::tally(self.members.active(), &alone) == crate::quorum::Tally::Won
+    }
+
+    /// Whether a leader other than `id` has been heard lately, or is this node itself.
+    pub(crate) fn hears_other_leader(&self, id: NodeId) -> bool {
+        match &self.role {
+            Role::Leader(_) => true,
+            Role::Follower(Follower { leader: Some(leader), heard, .. }) => {
+                *leader != id && self.now < heard.after(self.config.election_timeout)
+            }
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(..) => false,
+        }
+    }
+
+    fn assert_invariants(&self) {
+        let last = self.log.last();
+        let base = self.log.base();
+        assert!(last.term <= self.hard.term, "log {last} is ahead of term {}", self.hard.term);
+        assert!(self.commit <= last.index, "commit {} is beyond the log {last}", self.commit);
+        assert!(self.applied <= self.commit, "applied {} > {}", self.applied, self.commit);
+        assert!(base.index <= self.applied, "base {base} is not applied {}", self.applied);
+        assert!(self.disk.durable() <= last.index, "durable {} > {last}", self.disk.durable());
+        let covered = self.snapshot.as_ref().map_or(LogId::ZERO, |meta| meta.last);
+        assert!(base.index <= covered.index, "nothing covers the log before {base}: {covered}");
+        if let Role::Leader(leader) = &self.role {
+            for (id, peer) in &leader.peers {
+                let (matched, next) = (peer.matched, peer.next());
+                assert!(matched < next, "{id}: matched {matched}, next {next}");
+                assert!(matched <= last.index, "{id}: matched {matched} beyond {last}");
+            }
+        }
+    }
+}
+
+/// What can be asked about a node without changing it.
+impl Node {
+    /// Its id.
+    pub fn id(&self) -> NodeId {
+        self.config.id
+    }
+
+    /// Its incarnation.
+    pub fn incarnation(&self) -> Incarnation {
+        self.config.incarnation
+    }
+
+    /// Its role.
+    pub fn role(&self) -> RoleName {
+        self.role.name()
+    }
+
+    /// Its term.
+    pub fn term(&self) -> Term {
+        self.hard.term
+    }
+
+    /// Whom it voted for in its term.
+    pub fn vote(&self) -> Option<NodeId> {
+        self.hard.vote
+    }
+
+    /// Who leads its term, as far as it knows.
+    pub fn leader(&self) -> Option<NodeId> {
+        match &self.role {
+            Role::Leader(_) => Some(self.config.id),
+            Role::Follower(follower) => follower.leader,
+            Role::PreCandidate(_) | Role::Candidate(..) => None,
+        }
+    }
+
+    /// The active configuration.
+    pub fn membership(&self) -> &Membership {
+        self.members.active()
+    }
+
+    /// The configuration as of `index`, for a snapshot taken there.
+    pub fn membership_at(&self, index: Index) -> &Membership {
+        self.members.at(index)
+    }
+
+    /// The first entry still held.
+    pub fn first_index(&self) -> Index {
+        self.log.base().index.next()
+    }
+
+    /// The last entry.
+    pub fn last(&self) -> LogId {
+        self.log.last()
+    }
+
+    /// The identity of the entry at `index`, if it is still held or just given up.
+    pub fn id_at(&self, index: Index) -> Option<LogId> {
+        self.log.id_at(index)
+    }
+
+    /// The entry at `index`, if it is still held.
+    pub fn entry(&self, index: Index) -> Option<&crate::types::Entry> {
+        self.log.get(index)
+    }
+
+    /// The log is durable here up to this index.
+    pub fn durable_index(&self) -> Index {
+        self.disk.durable()
+    }
+
+    /// The last entry known to be committed.
+    pub fn commit_index(&self) -> Index {
+        self.commit
+    }
+
+    /// The newest snapshot.
+    pub fn snapshot(&self) -> Option<&SnapshotMeta> {
+        self.snapshot.as_ref()
+    }
+
+    /// Bytes of entries held after `index`.
+    pub fn log_bytes_after(&self, index: Index) -> u64 {
+        self.log.bytes_between(index, self.log.last().index)
+    }
+
+    /// A leader's view of the others; empty elsewhere.
+    pub fn peers(&self) -> alloc::vec::Vec<PeerView> {
+        let Role::Leader(leader) = &self.role else { return alloc::vec::Vec::new() };
+        let view = |(&id, peer): (&NodeId, &crate::progress::Peer)| PeerView {
+            id,
+            matched: peer.matched,
+            next: peer.next(),
+            state: peer.state(),
+            heard: peer.heard,
+        };
+        leader.peers.iter().map(view).collect()
+    }
+}
+
+/// A leader's view of a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerView {
+    /// The peer.
+    pub id: NodeId,
+    /// The last index known to agree, durably.
+    pub matched: Index,
+    /// The next index to be sent.
+    pub next: Index,
+    /// `probe`, `replicate` or `snapshot`.
+    pub state: &'static str,
+    /// When it last answered.
+    pub heard: Instant,
+}

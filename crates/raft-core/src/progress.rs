@@ -1,0 +1,128 @@
+//! What a leader knows of one peer.
+
+use alloc::collections::VecDeque;
+
+use crate::types::{Index, Instant, SnapshotMeta};
+
+/// What a leader knows of one peer. `matched` never goes back within a term and an incarnation.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// The last index known to agree, durably.
+    pub(crate) matched: Index,
+    /// When it last answered in this term.
+    pub(crate) heard: Instant,
+    /// The latest heartbeat round it answered.
+    pub(crate) acked_round: u64,
+    /// How it is being served.
+    pub(crate) progress: Progress,
+}
+
+/// How a peer is being served.
+#[derive(Clone, Debug)]
+pub(crate) enum Progress {
+    /// Looking for the place where the logs agree: one append at a time.
+    Probe {
+        /// The first entry of the next append.
+        next: Index,
+        /// The append that waits for an answer.
+        waiting: Option<Inflight>,
+    },
+    /// The logs agree: appends are sent without waiting.
+    Replicate {
+        /// The first entry of the next append.
+        next: Index,
+        /// Appends without an answer, oldest first.
+        inflight: VecDeque<Inflight>,
+    },
+    /// It needs entries that are no longer held.
+    Snapshot {
+        /// The snapshot it gets instead.
+        meta: SnapshotMeta,
+        /// The next byte it wants.
+        offset: u64,
+        /// When the piece at `offset` was sent; none while it is being read.
+        sent: Option<Instant>,
+    },
+}
+
+/// An append without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Inflight {
+    /// Its last entry.
+    pub(crate) last: Index,
+    /// The latest heartbeat round before it. An answer to a later round that does not report it
+    /// received says that it was lost.
+    pub(crate) round: u64,
+}
+
+impl Peer {
+    /// A peer about whose log nothing is known.
+    pub(crate) fn new(next: Index, now: Instant) -> Self {
+        let progress = Progress::Probe { next, waiting: None };
+        Self { matched: Index(0), heard: now, acked_round: 0, progress }
+    }
+
+    /// The first entry of the next append; during a snapshot the entry after it.
+    pub(crate) fn next(&self) -> Index {
+        match &self.progress {
+            Progress::Probe { next, .. } | Progress::Replicate { next, .. } => *next,
+            Progress::Snapshot { meta, .. } => meta.last.index.next(),
+        }
+    }
+
+    /// The state's name.
+    pub(crate) fn state(&self) -> &'static str {
+        match &self.progress {
+            Progress::Probe { .. } => "probe",
+            Progress::Replicate { .. } => "replicate",
+            Progress::Snapshot { .. } => "snapshot",
+        }
+    }
+
+    /// Starts over at `next`, or just after what is known to agree.
+    pub(crate) fn probe(&mut self, next: Index) {
+        let next = next.max(self.matched.next());
+        self.progress = Progress::Probe { next, waiting: None };
+    }
+
+    /// The peer's log agrees up to `index`, durably. `base` is the last index no longer held.
+    pub(crate) fn on_matched(&mut self, index: Index, base: Index) {
+        self.matched = self.matched.max(index);
+        let matched = self.matched;
+        match &mut self.progress {
+            Progress::Probe { .. } => {
+                self.progress =
+                    Progress::Replicate { next: matched.next(), inflight: VecDeque::new() };
+            }
+            Progress::Replicate { next, inflight } => {
+                *next = (*next).max(matched.next());
+                while inflight.front().is_some_and(|append| append.last <= matched) {
+                    inflight.pop_front();
+                }
+            }
+            // Whatever the snapshot was needed for, the log is in reach again.
+            Progress::Snapshot { .. } if base <= matched => self.probe(matched.next()),
+            Progress::Snapshot { .. } => (),
+        }
+    }
+
+    /// The peer answered heartbeat `round`, having received entries up to `received`. Appends that
+    /// left before that round and did not arrive are lost: start over behind what did.
+    pub(crate) fn on_received(&mut self, received: Index, round: u64) {
+        let lost = |append: &Inflight| append.round < round && received < append.last;
+        match &mut self.progress {
+            Progress::Probe { waiting, .. } => {
+                if waiting.as_ref().is_some_and(lost) {
+                    *waiting = None;
+                }
+            }
+            Progress::Replicate { next, inflight } => {
+                if inflight.iter().any(lost) {
+                    let next = received.next().min(*next);
+                    self.probe(next);
+                }
+            }
+            Progress::Snapshot { .. } => (),
+        }
+    }
+}

@@ -1,0 +1,450 @@
+//! Replication and commitment (§5.3, §5.4).
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::effects::{Apply, DropReason, Event, Refusal};
+use crate::input::{Input, Proposal};
+use crate::message::{Append, AppendReply, Body, Heartbeat, HeartbeatReply};
+use crate::node::Node;
+use crate::progress::{Inflight, Progress};
+use crate::quorum;
+use crate::role::Role;
+use crate::types::{Entry, Index, LogId, NodeId, Payload, Token};
+
+/// The leader's side.
+impl Node {
+    pub(crate) fn on_propose(&mut self, proposals: Vec<Proposal>) {
+        for Proposal { token, data } in proposals {
+            let last = self.log.last().index;
+            // What is appended and not yet committed is bounded; one proposal always fits.
+            let waiting = self.log.bytes_between(self.commit, last);
+            let bound = u64::try_from(self.config.uncommitted_bytes_max).unwrap_or(u64::MAX);
+            let Role::Leader(leader) = &mut self.role else {
+                let leader = self.leader();
+                self.refuse(token, Refusal::NotLeader { leader });
+                continue;
+            };
+            if bound <= waiting {
+                self.refuse(token, Refusal::Overloaded);
+                continue;
+            }
+            leader.tokens.push_back((last.next(), token));
+            self.append_own(Payload::Data(data));
+        }
+        self.advance_commit();
+    }
+
+    /// Appends an entry of the own term.
+    pub(crate) fn append_own(&mut self, payload: Payload) {
+        let id = LogId { term: self.hard.term, index: self.log.last().index.next() };
+        self.append_entry(Entry { id, payload });
+    }
+
+    /// Sends what peers may get, as much as is allowed to be under way.
+    pub(crate) fn replicate(&mut self) {
+        let Role::Leader(leader) = &self.role else { return };
+        let ids: Vec<NodeId> = leader.peers.keys().copied().collect();
+        for id in ids {
+            while self.send_append(id) {}
+        }
+    }
+
+    /// Sends the next append to a peer, if it may get one.
+    fn send_append(&mut self, to: NodeId) -> bool {
+        let last = self.log.last().index;
+        let Role::Leader(leader) = &self.role else { return false };
+        let Some(peer) = leader.peers.get(&to) else { return false };
+        let next = match &peer.progress {
+            Progress::Probe { next, waiting: None } => *next,
+            Progress::Replicate { next, inflight } => {
+                let under_way = self.log.bytes_between(peer.matched, next.prev());
+                let bound = u64::try_from(self.config.inflight_bytes_max).unwrap_or(u64::MAX);
+                if last < *next
+                    || self.config.inflight_messages_max <= inflight.len()
+                    || bound <= under_way && !inflight.is_empty()
+                {
+                    return false;
+                }
+                *next
+            }
+            Progress::Probe { .. } | Progress::Snapshot { .. } => return false,
+        };
+        let Some(prev) = self.log.id_at(next.prev()) else {
+            self.start_snapshot(to);
+            return false;
+        };
+        let entries =
+            self.log.slice(next, self.config.append_bytes_max, self.config.append_entries_max);
+        self.note_sent(to, entries.last().map_or(prev.index, |entry| entry.id.index));
+        self.send(to, Body::Append(Append { prev, entries, commit: self.commit }));
+        true
+    }
+
+    fn note_sent(&mut self, to: NodeId, last: Index) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        let append = Inflight { last, round: leader.round };
+        match leader.peers.get_mut(&to).map(|peer| &mut peer.progress) {
+            Some(Progress::Probe { waiting, .. }) => *waiting = Some(append),
+            Some(Progress::Replicate { next, inflight }) => {
+                *next = last.next();
+                inflight.push_back(append);
+            }
+            Some(Progress::Snapshot { .. }) | None => (),
+        }
+    }
+
+    pub(crate) fn on_append_reply(&mut self, from: NodeId, reply: &AppendReply) {
+        if !self.note_heard(from) {
+            return;
+        }
+        match *reply {
+            AppendReply::Matched { index } => self.on_matched(from, index),
+            AppendReply::Conflict { rejected, hint } => self.on_conflict(from, rejected, hint),
+        }
+    }
+
+    fn on_matched(&mut self, from: NodeId, index: Index) {
+        if self.log.last().index < index {
+            return self.drop_message(from, DropReason::Malformed);
+        }
+        let base = self.log.base().index;
+        let Role::Leader(leader) = &mut self.role else { return };
+        if let Some(peer) = leader.peers.get_mut(&from) {
+            peer.on_matched(index, base);
+        }
+        self.advance_commit();
+    }
+
+    /// The peer does not have `rejected`. Both sides skip what cannot agree: the peer names its last
+    /// entry of a term not later than the rejected one, and the leader goes to its own last entry of
+    /// a term not later than that (§5.3, last paragraph; etcd's refinement on both sides).
+    fn on_conflict(&mut self, from: NodeId, rejected: LogId, hint: LogId) {
+        let agreed = self.log.last_at_most(hint.term, hint.index);
+        let base = self.log.base().index;
+        let Role::Leader(leader) = &mut self.role else { return };
+        let Some(peer) = leader.peers.get_mut(&from) else { return };
+        let asked = match &peer.progress {
+            Progress::Probe { next, .. } => next.prev() == rejected.index,
+            Progress::Replicate { next, .. } => rejected.index < *next,
+            Progress::Snapshot { .. } => false,
+        };
+        if !asked {
+            return; // An answer to something that is settled.
+        }
+        if rejected.index <= peer.matched {
+            // It held this durably, by its own word, under this incarnation.
+            return self.drop_message(from, DropReason::Contradiction);
+        }
+        // Without a place in reach the next entry is one that is no longer held: a snapshot follows.
+        let next = agreed.map_or(base, |id| id.index.next());
+        peer.probe(next.min(rejected.index));
+    }
+
+    /// An answer to anything of this term shows that the peer lives. Answers false if it is none of
+    /// the leader's peers, or there is no leader here.
+    pub(crate) fn note_heard(&mut self, from: NodeId) -> bool {
+        let now = self.now;
+        let Role::Leader(leader) = &mut self.role else { return false };
+        let Some(peer) = leader.peers.get_mut(&from) else {
+            self.drop_message(from, DropReason::NotAMember);
+            return false;
+        };
+        peer.heard = now;
+        true
+    }
+
+    /// Moves the commit index to what a quorum holds durably, but only to an entry of the own term:
+    /// an earlier one may yet be overwritten (§5.4.2, Figure 8). The leader counts itself by what is
+    /// durable here, even alone (etcd #14370).
+    pub(crate) fn advance_commit(&mut self) {
+        let Role::Leader(leader) = &self.role else { return };
+        let own = self.disk.durable();
+        let held = quorum::reached(self.members.active(), |id| {
+            if id == self.config.id {
+                own
+            } else {
+                leader.peers.get(&id).map_or(Index(0), |peer| peer.matched)
+            }
+        });
+        if self.commit < held && self.log.term_at(held) == Some(self.hard.term) {
+            self.commit = held;
+            self.release_reads();
+        }
+    }
+
+    /// Says that the leader lives, and starts a round that confirms reads.
+    pub(crate) fn broadcast_heartbeat(&mut self) {
+        let due = self.now.after(self.config.heartbeat);
+        let commit = self.commit;
+        let Role::Leader(leader) = &mut self.role else { return };
+        leader.round = leader.round.saturating_add(1);
+        leader.heartbeat_due = due;
+        let round = leader.round;
+        let beats: Vec<(NodeId, Index)> =
+            leader.peers.iter().map(|(&id, peer)| (id, peer.matched.min(commit))).collect();
+        for (to, commit) in beats {
+            self.send(to, Body::Heartbeat(Heartbeat { round, commit }));
+        }
+        self.release_reads(); // A cluster of one confirms itself.
+    }
+
+    pub(crate) fn on_heartbeat_reply(&mut self, from: NodeId, reply: &HeartbeatReply) {
+        if !self.note_heard(from) {
+            return;
+        }
+        let Role::Leader(leader) = &mut self.role else { return };
+        if leader.round < reply.round {
+            return self.drop_message(from, DropReason::Malformed);
+        }
+        if let Some(peer) = leader.peers.get_mut(&from) {
+            peer.acked_round = peer.acked_round.max(reply.round);
+            peer.on_received(reply.received, reply.round);
+        }
+        if reply.matched != Index(0) {
+            self.on_matched(from, reply.matched);
+        }
+        self.resend_snapshot_piece(from);
+        self.release_reads();
+    }
+
+    /// Whether no majority has answered for an election timeout: by now another leader may have been
+    /// elected, and clients are better off asking elsewhere (CheckQuorum, dissertation §6.2).
+    pub(crate) fn has_lost_quorum(&self) -> bool {
+        let Role::Leader(leader) = &self.role else { return false };
+        let heard = quorum::reached(self.members.active(), |id| {
+            if id == self.config.id {
+                self.now
+            } else {
+                leader.peers.get(&id).map(|peer| peer.heard).unwrap_or_default()
+            }
+        });
+        heard.after(self.config.election_timeout) <= self.now
+    }
+}
+
+/// The follower's side.
+impl Node {
+    pub(crate) fn on_append(&mut self, from: NodeId, append: Append) {
+        if !self.hear_leader(from) {
+            return;
+        }
+        let Append { prev, entries, commit } = append;
+        if !is_chain(prev, &entries, self.hard.term) {
+            return self.drop_message(from, DropReason::Malformed);
+        }
+        let Some(fresh) = self.agree(from, prev, entries) else { return };
+        let agreed = fresh.end;
+        for entry in fresh.entries {
+            self.append_entry(entry);
+        }
+        let received = self.note_received(agreed);
+        self.commit = self.commit.max(commit.min(received));
+        self.promise(from, Body::AppendReply(AppendReply::Matched { index: received }));
+    }
+
+    /// Finds what of an append is new here, and cuts what contradicts it. Nothing comes back if the
+    /// append does not fit.
+    fn agree(&mut self, from: NodeId, prev: LogId, mut entries: Vec<Entry>) -> Option<Fresh> {
+        // What is committed agrees with every leader to come (leader completeness, §5.4.3): it need
+        // not be compared, and may no longer be held. But what is held must not contradict.
+        if prev.index < self.commit {
+            let known = entries.iter().filter(|entry| entry.id.index <= self.commit).count();
+            for entry in entries.drain(..known) {
+                if self.log.term_at(entry.id.index).is_some_and(|term| term != entry.id.term) {
+                    self.drop_message(from, DropReason::Contradiction);
+                    return None;
+                }
+            }
+            if entries.is_empty() {
+                let end = Index(prev.index.0.saturating_add(u64::try_from(known).unwrap_or(0)));
+                return Some(Fresh { entries, end });
+            }
+        } else if !self.log.contains(prev) {
+            self.refuse_append(from, prev);
+            return None;
+        }
+        let end = entries.last().map_or(prev.index, |entry| entry.id.index);
+        // Entries that are here already stay, and so does what follows them: the append may be an
+        // old one. Only a real conflict cuts.
+        let same = entries.iter().take_while(|entry| self.log.contains(entry.id)).count();
+        entries.drain(..same);
+        if let Some(first) = entries.first()
+            && first.id.index <= self.log.last().index
+        {
+            if first.id.index <= self.commit {
+                self.drop_message(from, DropReason::Contradiction);
+                return None;
+            }
+            self.truncate_from(first.id.index);
+        }
+        Some(Fresh { entries, end })
+    }
+
+    fn refuse_append(&mut self, to: NodeId, rejected: LogId) {
+        let hint = self.log.last_at_most(rejected.term, rejected.index.prev());
+        // A log that begins later than that is committed there, and the leader will find it.
+        let hint = hint.unwrap_or_else(|| self.log.base());
+        self.promise(to, Body::AppendReply(AppendReply::Conflict { rejected, hint }));
+    }
+
+    pub(crate) fn on_heartbeat(&mut self, from: NodeId, heartbeat: &Heartbeat) {
+        if !self.hear_leader(from) {
+            return;
+        }
+        if self.log.last().index < heartbeat.commit {
+            // The leader knows that we hold this durably; we do not.
+            return self.drop_message(from, DropReason::Contradiction);
+        }
+        // It never exceeds what we acknowledged in this term, perhaps before a restart.
+        let received = self.note_received(heartbeat.commit);
+        self.commit = self.commit.max(heartbeat.commit);
+        let matched = received.min(self.disk.durable());
+        let reply = HeartbeatReply { round: heartbeat.round, received, matched };
+        // Sent at once: `matched` is durable already, and that we have not left the term is true
+        // whether or not a crash makes us forget it.
+        self.send(from, Body::HeartbeatReply(reply));
+    }
+
+    /// The leader of this term spoke. Answers false if it cannot be the leader.
+    pub(crate) fn hear_leader(&mut self, from: NodeId) -> bool {
+        let (now, deadline) = (self.now, self.draw_deadline());
+        match &mut self.role {
+            Role::Follower(follower) if follower.leader == Some(from) => {
+                follower.heard = now;
+                follower.deadline = deadline;
+            }
+            Role::Leader(_) => {
+                self.drop_message(from, DropReason::Contradiction);
+                return false;
+            }
+            Role::Follower(follower) if follower.leader.is_some() => {
+                self.drop_message(from, DropReason::Contradiction);
+                return false;
+            }
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(..) => {
+                let was_follower = matches!(self.role, Role::Follower(_));
+                self.follow(Some(from));
+                if !was_follower {
+                    self.announce_role();
+                }
+                let event = Event::LeaderChanged { leader: Some(from), term: self.hard.term };
+                self.effects.events.push(event);
+            }
+        }
+        true
+    }
+
+    /// The log agrees with the leader's up to `index`; answers how far it is known to by now.
+    pub(crate) fn note_received(&mut self, index: Index) -> Index {
+        let Role::Follower(follower) = &mut self.role else { return Index(0) };
+        follower.received = follower.received.max(index);
+        follower.received
+    }
+
+    fn truncate_from(&mut self, index: Index) {
+        self.log.truncate_from(index);
+        self.disk.clamp(index.prev());
+        let persist = self.persist();
+        persist.entries.retain(|entry| entry.id.index < index);
+        persist.truncate_from = Some(persist.truncate_from.map_or(index, |from| from.min(index)));
+        self.effects.events.push(Event::Truncated { from: index });
+        if self.members.truncate_from(index) {
+            let membership = self.members.active().clone();
+            self.effects.events.push(Event::MembershipChanged { membership });
+        }
+    }
+}
+
+/// What an append brings.
+struct Fresh {
+    /// The entries that are not here yet.
+    entries: Vec<Entry>,
+    /// With them, the log agrees with the leader's up to here.
+    end: Index,
+}
+
+/// Both sides.
+impl Node {
+    fn append_entry(&mut self, entry: Entry) {
+        if let Payload::Config(membership) = &entry.payload {
+            self.members.push(entry.id.index, membership.clone());
+            let membership = membership.clone();
+            self.effects.events.push(Event::MembershipChanged { membership });
+        }
+        self.log.append(entry.clone());
+        self.persist().entries.push(entry);
+    }
+
+    /// Hands out what is committed, each with the request it answers.
+    pub(crate) fn hand_out_committed(&mut self) {
+        if self.commit <= self.applied {
+            return;
+        }
+        let mut none = VecDeque::new();
+        let tokens = match &mut self.role {
+            Role::Leader(leader) => &mut leader.tokens,
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(..) => &mut none,
+        };
+        for entry in self.log.between(self.applied, self.commit) {
+            let token = tokens.pop_front_if(|(index, _)| *index == entry.id.index);
+            let token = token.map(|(_, token)| token);
+            self.effects.apply.push(Apply::Entry { entry: entry.clone(), token });
+        }
+        self.applied = self.commit;
+    }
+
+    pub(crate) fn refuse(&mut self, token: Token, refusal: Refusal) {
+        self.effects.refused.push((token, refusal));
+    }
+
+    /// A leadership ends: every request that waits for it gets its one outcome. What was appended
+    /// may yet be committed by another leader, and nobody here will know.
+    pub(crate) fn refuse_pending(&mut self) {
+        // What is committed by now has its answer: hand it out before the rest is refused.
+        self.hand_out_committed();
+        let Role::Leader(leader) = &mut self.role else { return };
+        let tokens = core::mem::take(&mut leader.tokens);
+        let reads = core::mem::take(&mut leader.reads);
+        for (_, token) in tokens {
+            self.refuse(token, Refusal::Unknown);
+        }
+        for (_, token) in reads {
+            self.refuse(token, Refusal::NotLeader { leader: None });
+        }
+    }
+
+    /// The disk failed: whoever asks is told that nothing is done here.
+    pub(crate) fn refuse_all(&mut self, input: Input) {
+        let not_here = Refusal::NotLeader { leader: None };
+        match input {
+            Input::Propose(proposals) => {
+                for proposal in proposals {
+                    self.refuse(proposal.token, not_here);
+                }
+            }
+            Input::Read(token) => self.refuse(token, not_here),
+            Input::Tick
+            | Input::Message(_)
+            | Input::Persisted { .. }
+            | Input::PersistFailed
+            | Input::SnapshotBuilt(_)
+            | Input::SnapshotRead { .. }
+            | Input::SnapshotStaged { .. }
+            | Input::SnapshotFailed { .. } => (),
+        }
+    }
+}
+
+/// Whether the entries follow `prev` without a gap, in terms that never decrease nor exceed the
+/// leader's.
+fn is_chain(prev: LogId, entries: &[Entry], term: crate::types::Term) -> bool {
+    let mut last = prev;
+    for entry in entries {
+        if entry.id.index != last.index.next() || entry.id.term < last.term {
+            return false;
+        }
+        last = entry.id;
+    }
+    last.term <= term && last.index.0 < u64::MAX
+}
