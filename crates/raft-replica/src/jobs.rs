@@ -1,0 +1,113 @@
+//! Work on snapshot files: done beside the log's writer, in the order it was asked for.
+
+use raft_core::{Input, LogId, Membership, SnapshotCommand, SnapshotMeta};
+
+use crate::error::StorageError;
+use crate::snapshot::SnapshotStore;
+use crate::state::{State, StateImage};
+use crate::state_machine::StateMachine;
+
+/// A piece of work on snapshot files.
+pub struct SnapshotJob<S: StateMachine>(pub(crate) Job<S>);
+
+/// What came of it.
+pub struct SnapshotDone<S: StateMachine>(pub(crate) Done<S>);
+
+pub(crate) enum Job<S: StateMachine> {
+    /// Write a frozen state out.
+    Build { membership: Membership, image: Box<StateImage<S::Image>> },
+    /// Make a state from a snapshot.
+    Load(SnapshotMeta),
+    /// Read or stage a piece.
+    Core(SnapshotCommand),
+    /// Remove the snapshots before this one.
+    Forget { before: LogId },
+}
+
+pub(crate) enum Done<S: StateMachine> {
+    Input(Input),
+    Built(SnapshotMeta),
+    Loaded(SnapshotMeta, Box<State<S>>),
+    Forgot,
+}
+
+impl SnapshotStore {
+    /// Does a job. An error is final: the node must stop.
+    pub fn run<S: StateMachine>(
+        &mut self,
+        job: SnapshotJob<S>,
+    ) -> Result<SnapshotDone<S>, StorageError> {
+        let done = match job.0 {
+            Job::Build { membership, image } => {
+                let meta =
+                    self.write(image.applied(), membership, &mut |sink| image.write_to(sink))?;
+                Done::Built(meta)
+            }
+            Job::Load(meta) => {
+                let state = self.load(&meta)?;
+                Done::Loaded(meta, Box::new(state))
+            }
+            Job::Core(command) => Done::Input(self.run_command(command)?),
+            Job::Forget { before } => {
+                self.remove_before(before)?;
+                Done::Forgot
+            }
+        };
+        Ok(SnapshotDone(done))
+    }
+
+    /// Makes a state from a snapshot, whose bytes have been verified.
+    pub(crate) fn load<S: StateMachine>(
+        &self,
+        meta: &SnapshotMeta,
+    ) -> Result<State<S>, StorageError> {
+        let mut reader = self.reader(meta)?;
+        let state = State::restore(&mut reader)
+            .map_err(|error| StorageError::damaged(&self.path_of(meta), None, error.to_string()))?;
+        if state.applied != meta.last {
+            let what = format!("it holds the state at {}, not at {}", state.applied, meta.last);
+            return Err(StorageError::damaged(&self.path_of(meta), None, what));
+        }
+        Ok(state)
+    }
+
+    fn run_command(&mut self, command: SnapshotCommand) -> Result<Input, StorageError> {
+        match command {
+            SnapshotCommand::Read { to, meta, offset, len } => {
+                // It may have been removed since: the transfer then starts again with the newest.
+                if !self.holds(&meta) {
+                    return Ok(Input::SnapshotFailed { last: meta.last });
+                }
+                let data = self.read(&meta, offset, len)?;
+                Ok(Input::SnapshotRead { to, meta, offset, data })
+            }
+            SnapshotCommand::Stage { meta, offset, data } => {
+                let staged = self.stage(&meta, offset, &data)?;
+                let (next_offset, complete) = (staged.next_offset, staged.complete);
+                Ok(Input::SnapshotStaged { meta, next_offset, complete })
+            }
+        }
+    }
+}
+
+impl<S: StateMachine> std::fmt::Debug for SnapshotJob<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Job::Build { image, .. } => f.debug_tuple("Build").field(image).finish(),
+            Job::Load(meta) => f.debug_tuple("Load").field(&meta.last).finish(),
+            Job::Core(command) => command.fmt(f),
+            Job::Forget { before } => f.debug_tuple("Forget").field(before).finish(),
+        }
+    }
+}
+
+impl<S: StateMachine> std::fmt::Debug for SnapshotDone<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Done::Input(input) => input.fmt(f),
+            Done::Built(meta) => f.debug_tuple("Built").field(&meta.last).finish(),
+            Done::Loaded(meta, _) => f.debug_tuple("Loaded").field(&meta.last).finish(),
+            Done::Forgot => f.write_str("Forgot"),
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The replica: a node of the core, its state machine, and the order in which things must happen.
+//!
+//! It owns no thread and touches no file. Each turn, its driver passes in what arrived, takes a
+//! [`Turn`], and walks its fields from top to bottom: messages that promise nothing leave at once;
+//! the persist goes to the one [`crate::Wal`], which hands back the messages that had to wait for
+//! it. What is durable before what is said is decided here and in the core, nowhere else, and the
+//! simulator drives this very code.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use raft_core::{
+    Apply, Effects, Event, Index, Input, Instant, Message, Node, Persist, Proposal, Refusal,
+    SnapshotMeta, Token,
+};
+
+use crate::envelope::{Content, Envelope};
+use crate::jobs::{Done, Job, SnapshotDone, SnapshotJob};
+use crate::request::{Answer, Consistency, Outcome, Refused, Request, RequestKind};
+use crate::state::State;
+use crate::state_machine::StateMachine;
+use crate::status::Status;
+
+/// When the log is shortened, and how long sessions live.
+#[derive(Clone, Debug)]
+pub(crate) struct Policy {
+    /// A snapshot is taken after this many entries...
+    pub(crate) snapshot_entries: u64,
+    /// ...or after this many bytes of them, but not before the log outweighs the snapshot fourfold.
+    pub(crate) snapshot_bytes: u64,
+    /// How long an idle session lives, in milliseconds of log time.
+    pub(crate) session_ttl_ms: u64,
+}
+
+/// What the driver must do after a turn, in the order of the fields.
+#[derive(Debug)]
+pub struct Turn<S: StateMachine> {
+    /// Messages to send now.
+    pub send: Vec<Message>,
+    /// A job for the log's writer; its messages leave when it is durable.
+    pub persist: Option<Persist>,
+    /// Answers to requests.
+    pub answers: Vec<Answer>,
+    /// Work on snapshot files, to be done in order, beside the log's writer.
+    pub snapshots: Vec<SnapshotJob<S>>,
+    /// What happened.
+    pub events: Vec<Event>,
+}
+
+/// One member of the cluster.
+#[derive(Debug)]
+pub struct Replica<S: StateMachine> {
+    node: Node,
+    state: State<S>,
+    policy: Policy,
+    /// Queries that wait for their place in the order.
+    queries: BTreeMap<Token, Bytes>,
+    /// Queries that may be answered once the index is applied.
+    ready: VecDeque<(Index, Token)>,
+    /// A snapshot that is being loaded; what is to be applied waits behind it, in order.
+    loading: Option<SnapshotMeta>,
+    backlog: VecDeque<Apply>,
+    /// Whether a snapshot is being built.
+    building: bool,
+    /// The snapshot whose marker is being written, and by which persist: until that is durable the
+    /// one before it is still needed.
+    marking: Option<(u64, SnapshotMeta)>,
+    /// The snapshot before the newest: a peer may be getting it.
+    previous: Option<SnapshotMeta>,
+    duplicates: u64,
+    turn: Turn<S>,
+}
+
+impl<S: StateMachine> Replica<S> {
+    /// Puts the parts together: a node and the state as of its snapshot.
+    pub(crate) fn new(node: Node, state: State<S>, policy: Policy) -> Self {
+        Self {
+            node,
+            state,
+            policy,
+            queries: BTreeMap::new(),
+            ready: VecDeque::new(),
+            loading: None,
+            backlog: VecDeque::new(),
+            building: false,
+            marking: None,
+            previous: None,
+            duplicates: 0,
+            turn: Turn::default(),
+        }
+    }
+
+    /// A message from a peer arrived.
+    pub fn receive(&mut self, now: Instant, message: Message) {
+        self.node.step(now, Input::Message(message));
+    }
+
+    /// Time passed.
+    pub fn tick(&mut self, now: Instant) {
+        self.node.step(now, Input::Tick);
+    }
+
+    /// Clients want something in the log. `clock_ms` is the wall clock in milliseconds; it goes
+    /// into the entries, and only there has it a say.
+    pub fn propose(&mut self, now: Instant, clock_ms: u64, requests: Vec<Request>) {
+        let mut proposals = Vec::with_capacity(requests.len());
+        for Request { token, kind } in requests {
+            let content = match kind {
+                RequestKind::OpenSession => {
+                    Content::OpenSession { ttl_ms: self.policy.session_ttl_ms }
+                }
+                RequestKind::Command { session, command } => {
+                    if let Err(text) = self.state.machine.validate(&command) {
+                        self.answer(token, Outcome::Refused(Refused::Invalid(text)));
+                        continue;
+                    }
+                    Content::Command { session, command }
+                }
+            };
+            let data = Envelope { clock_ms, content }.encode();
+            proposals.push(Proposal { token, data });
+        }
+        self.node.step(now, Input::Propose(proposals));
+    }
+
+    /// A client wants to read.
+    pub fn query(&mut self, now: Instant, token: Token, query: Bytes, consistency: Consistency) {
+        match consistency {
+            Consistency::Stale => self.answer_query(token, &query),
+            Consistency::Linearizable => {
+                self.queries.insert(token, query);
+                self.node.step(now, Input::Read(token));
+            }
+        }
+    }
+
+    /// Every persist up to `seq` is durable.
+    pub fn persisted(&mut self, now: Instant, seq: u64) {
+        if let Some((_, marked)) = self.marking.take_if(|(marker, _)| *marker <= seq) {
+            // Files of snapshots before the previous one can go. That one stays: it may be on its
+            // way to a peer.
+            let oldest = self.previous.replace(marked.clone()).unwrap_or(marked);
+            self.turn.snapshots.push(SnapshotJob(Job::Forget { before: oldest.last }));
+        }
+        self.node.step(now, Input::Persisted { seq });
+    }
+
+    /// A write or a sync failed: the replica is finished.
+    pub fn persist_failed(&mut self, now: Instant) {
+        self.node.step(now, Input::PersistFailed);
+    }
+
+    /// A job on snapshot files is done.
+    pub fn snapshot_done(&mut self, now: Instant, done: SnapshotDone<S>) {
+        match done.0 {
+            Done::Input(input) => self.node.step(now, input),
+            Done::Built(meta) => {
+                self.building = false;
+                self.node.step(now, Input::SnapshotBuilt(meta));
+            }
+            Done::Loaded(meta, state) => {
+                assert_eq!(self.loading.take(), Some(meta), "loaded what was not asked for");
+                self.state = *state;
+                while self.loading.is_none()
+                    && let Some(apply) = self.backlog.pop_front()
+                {
+                    self.apply(apply);
+                }
+            }
+            Done::Forgot => (),
+        }
+    }
+
+    /// Takes what is to be done since the last call.
+    pub fn take(&mut self) -> Turn<S> {
+        let Effects { send, persist, apply, reads, refused, snapshots, events } =
+            self.node.take_effects();
+        self.turn.send = send;
+        if let Some(persist) = &persist {
+            self.note_marker(persist);
+        }
+        self.turn.persist = persist;
+        for item in apply {
+            self.apply(item);
+        }
+        self.ready.extend(reads.into_iter().map(|read| (read.index, read.token)));
+        self.answer_ready();
+        for (token, refusal) in refused {
+            self.queries.remove(&token);
+            self.answer(token, Outcome::Refused(refusal.into()));
+        }
+        self.turn.snapshots.extend(snapshots.into_iter().map(|job| SnapshotJob(Job::Core(job))));
+        self.turn.events = events;
+        self.build_snapshot_if_due();
+        std::mem::take(&mut self.turn)
+    }
+
+    /// When the replica wants a turn again, at the latest.
+    pub fn next_deadline(&self) -> Instant {
+        self.node.next_deadline()
+    }
+
+    /// How it is.
+    pub fn status(&self, now: Instant) -> Status {
+        Status {
+            applied: self.state.applied.index,
+            state_hash: self.state.hash,
+            items: self.state.machine.len(),
+            sessions: self.state.sessions.len(),
+            duplicates: self.duplicates,
+            ..Status::of_node(&self.node, now)
+        }
+    }
+
+    /// The consensus state, to look at.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The state machine, to look at.
+    pub fn machine(&self) -> &S {
+        &self.state.machine
+    }
+
+    fn apply(&mut self, item: Apply) {
+        if self.loading.is_some() {
+            self.backlog.push_back(item);
+            return;
+        }
+        match item {
+            Apply::Install(meta) => {
+                self.turn.snapshots.push(SnapshotJob(Job::Load(meta.clone())));
+                self.loading = Some(meta);
+            }
+            Apply::Entry { entry, token } => {
+                let outcome = self.state.apply(&entry);
+                if let Outcome::Applied { duplicate: true, .. } = &outcome {
+                    self.duplicates += 1;
+                }
+                if let Some(token) = token {
+                    self.answer(token, outcome);
+                }
+            }
+        }
+    }
+
+    fn answer_ready(&mut self) {
+        let applied = self.state.applied.index;
+        while let Some((_, token)) = self.ready.pop_front_if(|(index, _)| *index <= applied) {
+            if let Some(query) = self.queries.remove(&token) {
+                self.answer_query(token, &query);
+            }
+        }
+    }
+
+    fn answer_query(&mut self, token: Token, query: &[u8]) {
+        let applied = self.state.applied.index;
+        let outcome = match self.state.machine.query(query) {
+            Ok(result) => Outcome::Read { applied, result },
+            Err(text) => Outcome::Refused(Refused::Invalid(text)),
+        };
+        self.answer(token, outcome);
+    }
+
+    fn answer(&mut self, token: Token, outcome: Outcome) {
+        self.turn.answers.push(Answer { token, outcome });
+    }
+
+    fn note_marker(&mut self, persist: &Persist) {
+        let compacted = persist.compact.as_ref().map(|compact| &compact.snapshot);
+        if let Some(meta) = compacted.or(persist.install.as_ref()) {
+            self.marking = Some((persist.seq, meta.clone()));
+        }
+    }
+
+    /// Freezes the state once enough has been applied since the last snapshot. A level, not an edge:
+    /// what cannot be done now is done at the next turn.
+    fn build_snapshot_if_due(&mut self) {
+        let applied = self.state.applied;
+        let (last, size) =
+            self.node.snapshot().map_or((Index(0), 0), |meta| (meta.last.index, meta.size));
+        let entries = applied.index.0.saturating_sub(last.0);
+        let due = self.policy.snapshot_entries <= entries
+            || self.policy.snapshot_bytes.max(size.saturating_mul(4))
+                <= self.node.log_bytes_after(last);
+        // A snapshot must not be ahead of the own log file: the log continues it.
+        let possible = 0 < entries
+            && !self.building
+            && self.loading.is_none()
+            && applied.index <= self.node.durable_index();
+        if due && possible {
+            self.building = true;
+            let membership = self.node.membership_at(applied.index).clone();
+            let image = Box::new(self.state.image());
+            self.turn.snapshots.push(SnapshotJob(Job::Build { membership, image }));
+        }
+    }
+}
+
+impl<S: StateMachine> Default for Turn<S> {
+    fn default() -> Self {
+        Self {
+            send: Vec::new(),
+            persist: None,
+            answers: Vec::new(),
+            snapshots: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotLeader { leader } => Self::NotLeader { leader },
+            Refusal::Overloaded => Self::Overloaded,
+            Refusal::Unknown => Self::OutcomeUnknown,
+        }
+    }
+}
