@@ -228,6 +228,11 @@ pub(crate) fn temporary(path: &Path) -> PathBuf {
     name.into()
 }
 
+/// Whether a name was given by [`temporary`] or the like: a file that never took its place.
+pub(crate) fn is_temporary(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "tmp")
+}
+
 /// Removes a file that may not exist. The directory is not synced.
 pub(crate) fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), DiskError> {
     match disk.remove(path) {

@@ -52,7 +52,7 @@ impl Identity {
         let path = dir.join(FILE);
         if names.iter().any(|name| name == FILE) {
             let bytes = disk::read_all(disk, &path)?;
-            return match Self::decode(bytes.into()) {
+            return match Self::decode(&bytes.into()) {
                 Ok(identity) => Ok(Some(identity)),
                 Err(what) => Err(StorageError::damaged(&path, None, what)),
             };
@@ -126,7 +126,7 @@ impl Identity {
         bytes
     }
 
-    fn decode(bytes: Bytes) -> Result<Self, &'static str> {
+    fn decode(bytes: &Bytes) -> Result<Self, &'static str> {
         const SHORT: &str = "it is cut short";
         let (mut input, check) = bytes
             .len()

@@ -294,8 +294,9 @@ impl Wal {
         let Self { outline, sealed, active, .. } = self;
         for job in jobs {
             let noted = outline.persist(job, |from| {
-                sealed.iter_mut().for_each(|extent| extent.void(from));
-                active.extent.void(from);
+                for extent in sealed.iter_mut().chain([&mut active.extent]) {
+                    extent.void(from);
+                }
             });
             assert_eq!(noted, Ok(()), "persist {} contradicts the log", job.seq);
         }

@@ -113,9 +113,10 @@ impl SegmentHeader {
             previous_end: u64_at(bytes, 56),
             previous_check: u32_at(bytes, 64),
         };
-        match header.seed() == u32_at(bytes, 12) {
-            true => Ok(header),
-            false => Err("the seed of the segment header is wrong"),
+        if header.seed() == u32_at(bytes, 12) {
+            Ok(header)
+        } else {
+            Err("the seed of the segment header is wrong")
         }
     }
 }

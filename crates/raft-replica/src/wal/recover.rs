@@ -16,7 +16,7 @@ use super::format::{FIRST_FRAME, FRAME_HEADER, FrameHeader, Owner, SECTOR, Segme
 use super::outline::Outline;
 use super::record::{self, Record};
 use super::{Active, Cut, Extent, Recovered, RecoveryReport, segment_path, spare};
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, is_temporary};
 use crate::error::{Damage, During as _, StorageError};
 
 /// Everything recovery found.
@@ -76,7 +76,7 @@ fn open_segments(disk: &dyn Disk, dir: &Path, owner: &Owner) -> Result<Vec<Segme
     };
     let mut numbers = Vec::new();
     for name in &names {
-        if name.ends_with(".tmp") {
+        if is_temporary(name) {
             let path = dir.join(name);
             disk.remove(&path).during("remove", &path)?;
         }

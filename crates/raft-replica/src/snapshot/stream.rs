@@ -1,0 +1,124 @@
+//! The payload of a snapshot as a stream, out and in.
+
+use std::io::{self, BufReader, Read, Write};
+
+use raft_core::SnapshotMeta;
+
+use crate::disk::DiskFile;
+
+/// Bytes gathered before they are written.
+const BUFFER: usize = 256 << 10;
+
+/// A snapshot is synced in pieces of this size while it is written, so that the log's own syncs
+/// never wait for all of it.
+const SYNC_EVERY: u64 = 4 << 20;
+
+/// Writes a payload, counting and checksumming it.
+pub(super) struct SnapshotWriter {
+    file: Box<dyn DiskFile>,
+    buffer: Vec<u8>,
+    /// Where the buffer goes.
+    position: u64,
+    unsynced: u64,
+    size: u64,
+    checksum: u32,
+}
+
+/// Reads a payload that has been verified.
+pub struct SnapshotReader(BufReader<Payload>);
+
+struct Payload {
+    file: Box<dyn DiskFile>,
+    position: u64,
+    end: u64,
+}
+
+impl SnapshotWriter {
+    pub(super) fn new(file: Box<dyn DiskFile>, position: u64) -> Self {
+        let buffer = Vec::with_capacity(BUFFER);
+        Self { file, buffer, position, unsynced: 0, size: 0, checksum: 0 }
+    }
+
+    /// Writes what is gathered; returns the file, and the payload's length and checksum.
+    pub(super) fn finish(mut self) -> io::Result<(Box<dyn DiskFile>, u64, u32)> {
+        self.write_out()?;
+        Ok((self.file, self.size, self.checksum))
+    }
+
+    fn write_out(&mut self) -> io::Result<()> {
+        let count = self.buffer.len() as u64;
+        self.checksum = crc32c::crc32c_append(self.checksum, &self.buffer);
+        self.file.write_at(self.position, &self.buffer)?;
+        self.buffer.clear();
+        self.position += count;
+        self.size += count;
+        self.unsynced += count;
+        if SYNC_EVERY <= self.unsynced {
+            self.file.sync_data()?;
+            self.unsynced = 0;
+        }
+        Ok(())
+    }
+}
+
+impl Write for SnapshotWriter {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let count = data.len().min(BUFFER - self.buffer.len());
+        self.buffer.extend_from_slice(&data[..count]);
+        if self.buffer.len() == BUFFER {
+            self.write_out()?;
+        }
+        Ok(count)
+    }
+
+    /// Does nothing: what counts is the sync at the end.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl SnapshotReader {
+    pub(super) fn new(file: Box<dyn DiskFile>, start: u64, size: u64) -> Self {
+        let payload = Payload { file, position: start, end: start.saturating_add(size) };
+        Self(BufReader::with_capacity(BUFFER, payload))
+    }
+}
+
+impl Read for SnapshotReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Read for Payload {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let rest = usize::try_from(self.end.saturating_sub(self.position)).unwrap_or(usize::MAX);
+        let count = buffer.len().min(rest);
+        let count = self.file.read_at(self.position, &mut buffer[..count])?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+/// Whether the payload of a file is the one described, or what is wrong with it.
+pub(super) fn verify(
+    file: &dyn DiskFile,
+    start: u64,
+    meta: &SnapshotMeta,
+) -> io::Result<Result<(), &'static str>> {
+    let mut buffer = vec![0; BUFFER];
+    let (mut size, mut checksum) = (0, 0);
+    loop {
+        let count = file.read_at(start + size, &mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        size += count as u64;
+        checksum = crc32c::crc32c_append(checksum, &buffer[..count]);
+    }
+    Ok(match (size == meta.size, checksum == meta.checksum) {
+        (false, _) => Err("it is shorter or longer than its header says"),
+        (true, false) => Err("its checksum is wrong"),
+        (true, true) => Ok(()),
+    })
+}
