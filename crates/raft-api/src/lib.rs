@@ -1,4 +1,9 @@
 //! What two processes must agree on: the generated gRPC code and cluster.yaml.
 
+pub mod cluster;
 pub mod convert;
 pub mod pb;
+pub mod units;
+
+pub use cluster::{ClusterConfig, ConfigError};
+pub use raft_core::NodeId;
