@@ -1,1 +1,14 @@
 //! Integration tests.
+
+#[cfg(test)]
+mod certificate;
+#[cfg(test)]
+mod exhaustive;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod metamorphic;
+#[cfg(test)]
+mod recording;
+#[cfg(test)]
+mod search;

@@ -1,0 +1,196 @@
+//! What the operations mean: the sequential specification that a history is held against.
+//!
+//! The [`Register`] is the specification of one key of a key-value store. Keys are independent of
+//! each other, so that a history is linearizable if and only if it is for every key alone (Herlihy
+//! and Wing call this locality). Scans and transactions over several keys are not expressible here,
+//! on purpose: they would break that.
+
+use std::fmt;
+use std::hash::Hash;
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Serialize};
+
+/// A sequential specification: the states, and the steps between them.
+pub trait Model {
+    /// All that a later step depends on.
+    type State: Clone + Eq + Hash;
+    /// What was asked.
+    type Input: Clone;
+    /// What was answered.
+    type Output: Clone;
+
+    /// The state before any operation.
+    fn initial() -> Self::State;
+
+    /// The state after `input` took effect in `state`, or `None` if it could not have been answered
+    /// with `output` there. Without an output nothing was observed, and the step always exists.
+    fn step(
+        state: &Self::State,
+        input: &Self::Input,
+        output: Option<&Self::Output>,
+    ) -> Option<Self::State>;
+
+    /// Whether `input` changes no state whatsoever. If its answer is not known either, then it
+    /// cannot matter.
+    fn is_read(input: &Self::Input) -> bool;
+}
+
+/// What a client asked of one key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Input {
+    /// Read the value.
+    Get,
+    /// Set the value, whatever it was.
+    Put {
+        /// The new value.
+        value: String,
+    },
+    /// Remove the value, whatever it was.
+    Delete,
+    /// Replace the value if it is the expected one. `None` stands for no value on both sides.
+    Cas {
+        /// What the key must hold.
+        expected: Option<String>,
+        /// What it holds afterwards.
+        value: Option<String>,
+    },
+}
+
+impl Input {
+    /// A put of `value`.
+    pub fn put(value: impl Into<String>) -> Input {
+        Input::Put { value: value.into() }
+    }
+
+    /// A compare-and-swap from `expected` to `value`.
+    pub fn cas(expected: Option<&str>, value: Option<&str>) -> Input {
+        Input::Cas { expected: expected.map(String::from), value: value.map(String::from) }
+    }
+
+    /// Whether `output` is an answer to this kind of question.
+    pub fn is_answered_by(&self, output: &Output) -> bool {
+        match output {
+            Output::Done => matches!(self, Input::Put { .. } | Input::Delete),
+            Output::Put { .. } => matches!(self, Input::Put { .. }),
+            Output::Deleted { .. } => matches!(self, Input::Delete),
+            Output::Swapped | Output::Differs | Output::DiffersFrom(_) => {
+                matches!(self, Input::Cas { .. })
+            }
+            Output::Value(_) => matches!(self, Input::Get),
+        }
+    }
+}
+
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Input::Get => write!(f, "get"),
+            Input::Put { value } => write!(f, "put {value:?}"),
+            Input::Delete => write!(f, "delete"),
+            Input::Cas { expected, value } => {
+                write!(f, "cas {} to {}", Shown(expected.as_deref()), Shown(value.as_deref()))
+            }
+        }
+    }
+}
+
+/// What a client was answered. The more an answer says, the more is checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Output {
+    /// The put or delete took effect; nothing was said of what was there before.
+    Done,
+    /// The put took effect.
+    Put {
+        /// Whether there was a value before.
+        replaced: bool,
+    },
+    /// The delete took effect.
+    Deleted {
+        /// Whether there was a value before.
+        existed: bool,
+    },
+    /// The compare-and-swap found what it expected, and swapped.
+    Swapped,
+    /// The compare-and-swap found something else, and changed nothing.
+    Differs,
+    /// The compare-and-swap found this instead, and changed nothing.
+    DiffersFrom(Option<String>),
+    /// The get found this.
+    Value(Option<String>),
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Output::Done => write!(f, "done"),
+            Output::Put { replaced: true } => write!(f, "done, replaced a value"),
+            Output::Put { replaced: false } => write!(f, "done, there was none before"),
+            Output::Deleted { existed: true } => write!(f, "done, removed a value"),
+            Output::Deleted { existed: false } => write!(f, "done, there was none"),
+            Output::Swapped => write!(f, "swapped"),
+            Output::Differs => write!(f, "not swapped"),
+            Output::DiffersFrom(value) => {
+                write!(f, "not swapped, found {}", Shown(value.as_deref()))
+            }
+            Output::Value(value) => write!(f, "{}", Shown(value.as_deref())),
+        }
+    }
+}
+
+/// A value in a message.
+struct Shown<'a>(Option<&'a str>);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(value) => write!(f, "{value:?}"),
+            None => write!(f, "nothing"),
+        }
+    }
+}
+
+/// One key: a value or none, starting with none. Borrows its values from the history, so that a
+/// state is as cheap to copy and compare as its value.
+#[derive(Debug)]
+pub struct Register<'a>(PhantomData<&'a str>);
+
+impl<'a> Model for Register<'a> {
+    type State = Option<&'a str>;
+    type Input = &'a Input;
+    type Output = &'a Output;
+
+    fn initial() -> Self::State {
+        None
+    }
+
+    fn step(
+        state: &Self::State,
+        input: &Self::Input,
+        output: Option<&Self::Output>,
+    ) -> Option<Self::State> {
+        let swaps = matches!(input, Input::Cas { expected, .. } if expected.as_deref() == *state);
+        let explained = match output {
+            Some(output) if !input.is_answered_by(output) => false,
+            None | Some(Output::Done) => true,
+            Some(Output::Put { replaced }) => *replaced == state.is_some(),
+            Some(Output::Deleted { existed }) => *existed == state.is_some(),
+            Some(Output::Swapped) => swaps,
+            Some(Output::Differs) => !swaps,
+            Some(Output::DiffersFrom(actual)) => !swaps && actual.as_deref() == *state,
+            Some(Output::Value(value)) => value.as_deref() == *state,
+        };
+        explained.then_some(match input {
+            Input::Put { value } => Some(value),
+            Input::Delete => None,
+            Input::Cas { value, .. } if swaps => value.as_deref(),
+            Input::Get | Input::Cas { .. } => *state,
+        })
+    }
+
+    fn is_read(input: &Self::Input) -> bool {
+        matches!(input, Input::Get)
+    }
+}
