@@ -1,1 +1,22 @@
 //! Runs a cluster of real processes, breaks it, and ends with a verdict.
+//!
+//! It sees what an operator sees: programs, files, signals and the management service. What it
+//! starts it also ends, however it ends itself.
+
+pub mod cli;
+pub mod cluster;
+pub mod demo;
+pub mod events;
+pub mod exit;
+pub mod home;
+pub mod output;
+pub mod process;
+pub mod procfs;
+pub mod runner;
+pub mod schedule;
+pub mod signals;
+pub mod spawner;
+pub mod summary;
+pub mod watch;
+
+pub use raft_api::NodeId;

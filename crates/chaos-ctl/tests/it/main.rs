@@ -1,1 +1,8 @@
-//! Integration tests.
+//! Integration tests: processes that are stood in for, and a real cluster for a few seconds.
+
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod runner;
+#[cfg(test)]
+mod stage;

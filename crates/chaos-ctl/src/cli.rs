@@ -1,0 +1,102 @@
+//! The command line.
+
+mod demo;
+mod down;
+mod logs;
+mod status;
+mod up;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use raft_api::cluster::ClusterConfig;
+
+use crate::exit::{Code, Failure};
+
+/// Runs a cluster of real raft-server processes and breaks it.
+#[derive(Debug, Parser)]
+#[command(name = "chaos-ctl", version, propagate_version = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done              5  a safety promise is broken     9  a node ended by itself
+  1  internal error    6  it did not recover in time    10  nothing can be concluded
+  2  usage or config   8  degraded                     130  interrupted
+  3  nothing runs, or it does not get ready";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(up::Up),
+    Down(down::Down),
+    Status(status::Status),
+    Logs(logs::Logs),
+    Demo(demo::Demo),
+}
+
+/// Which cluster.
+#[derive(Clone, Debug, Args)]
+struct Which {
+    /// The cluster's file. Without it: `RAFT_CONFIG`, ./cluster.yaml, ./configs/cluster.yaml
+    #[arg(short = 'f', long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Which {
+    fn load(&self) -> Result<ClusterConfig, Failure> {
+        let usage = |error: raft_api::cluster::ConfigError| {
+            let hint = error.hint().map(str::to_owned);
+            Failure { hint, ..Failure::usage(error) }
+        };
+        let path = ClusterConfig::locate(self.config.as_deref()).map_err(usage)?;
+        let path = path.ok_or_else(|| {
+            Failure::usage("there is no cluster.yaml here, nor in configs/")
+                .hint("name the file with -f FILE, or in RAFT_CONFIG")
+        })?;
+        ClusterConfig::load(&path).map_err(usage)
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            complain(&failure);
+            failure.code.into()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<Code, Failure> {
+    // One thread: everything has one owner, and the machine's cores belong to the servers.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("could not start")?.block_on(async {
+        match command {
+            Command::Up(up) => up.run().await,
+            Command::Down(down) => down.run().await,
+            Command::Status(status) => status.run().await,
+            Command::Logs(logs) => logs.run().await,
+            Command::Demo(demo) => demo.run().await,
+        }
+    })
+}
+
+/// Says what went wrong. If nobody can read it, the exit code says it.
+fn complain(failure: &Failure) {
+    let mut stderr = io::stderr().lock();
+    let mut told = writeln!(stderr, "error: {:#}", failure.error);
+    if let Some(hint) = &failure.hint {
+        told = told.and_then(|()| writeln!(stderr, "\nhint: {hint}"));
+    }
+    if told.is_err() {
+        tracing::debug!("nobody reads the error output");
+    }
+}

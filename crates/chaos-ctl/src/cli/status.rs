@@ -1,0 +1,113 @@
+//! `chaos-ctl status`: how the nodes are, asked from outside.
+
+use std::time::Duration;
+
+use clap::Args;
+use raft_api::cluster::ClusterConfig;
+use serde::Serialize;
+
+use super::Which;
+use super::up::runner_of;
+use crate::exit::{Code, Failure};
+use crate::home::Home;
+use crate::output::Output;
+use crate::watch::{View, Watch, role_name};
+
+/// Show the nodes; exit 0 if all is well, 8 if some node is missing, 3 if nothing runs
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    which: Which,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    cluster: String,
+    runner: Option<i32>,
+    leader: Option<u64>,
+    healthy: bool,
+    nodes: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    node: u64,
+    pid: Option<u64>,
+    role: String,
+    term: Option<u64>,
+    commit: Option<u64>,
+    applied: Option<u64>,
+    client: String,
+}
+
+impl Status {
+    pub(super) async fn run(self) -> Result<Code, Failure> {
+        let config = self.which.load()?;
+        let view = Watch::new(&config)?.look(Duration::from_secs(1)).await;
+        let runner = runner_of(&Home::of(&config)).map(|birth| birth.pid);
+        let report = report(&config, &view, runner);
+        let mut output = Output::stdout();
+        match self.output {
+            Form::Json => {
+                let text = serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?;
+                output.line(&text);
+            }
+            Form::Text => show(&report, &mut output),
+        }
+        Ok(match view.answers().count() {
+            0 => Code::NotReady,
+            _ if report.healthy => Code::Done,
+            _ => Code::Degraded,
+        })
+    }
+}
+
+fn report(config: &ClusterConfig, view: &View, runner: Option<i32>) -> Report {
+    let rows = config.nodes.iter().map(|node| {
+        let status = view.of(node.id);
+        let reason = view.nodes.get(&node.id).and_then(|answer| answer.as_ref().err());
+        let role = status.map(|status| role_name(status.role()).to_owned());
+        Row {
+            node: node.id.0,
+            pid: status.map(|status| status.pid),
+            role: role.or(reason.cloned()).unwrap_or_default(),
+            term: status.map(|status| status.term),
+            commit: status.map(|status| status.commit_index),
+            applied: status.map(|status| status.applied_index),
+            client: node.client.clone(),
+        }
+    });
+    Report {
+        cluster: config.name.clone(),
+        runner,
+        leader: view.leader().map(|(id, _)| id.0),
+        healthy: view.is_agreed(),
+        nodes: rows.collect(),
+    }
+}
+
+fn show(report: &Report, output: &mut Output) {
+    let runner = match report.runner {
+        Some(pid) => format!("run by process {pid}"),
+        None => "no runner".to_owned(),
+    };
+    let leader = report.leader.map_or_else(|| "none".to_owned(), |leader| format!("n{leader}"));
+    output.line(&format!("cluster {}   leader {leader}   {runner}\n", report.cluster));
+    output.line("  node   pid       role            term    commit   applied  client");
+    let shown = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |it| it.to_string());
+    for row in &report.nodes {
+        let (name, pid, role) = (format!("n{}", row.node), shown(row.pid), &row.role);
+        let (term, commit, applied) = (shown(row.term), shown(row.commit), shown(row.applied));
+        let numbers = format!("{term:>6}  {commit:>8}  {applied:>8}");
+        output.line(&format!("  {name:<5}  {pid:<8}  {role:<14}  {numbers}  {}", row.client));
+    }
+}

@@ -1,0 +1,281 @@
+//! `chaos-ctl up`: a cluster in the foreground or the background, with or without faults.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Args;
+use raft_api::cluster::ClusterConfig;
+use raft_api::units::{DurationRange, HumanDuration};
+
+use super::Which;
+use crate::cluster::Setup;
+use crate::events::{Format, Shown, micros};
+use crate::exit::{Code, Failure};
+use crate::home::Home;
+use crate::output::Output;
+use crate::procfs::Birth;
+use crate::runner::{Ending, Recovery, Runner};
+use crate::schedule::{Plan, Schedule, Target, down_max};
+use crate::spawner::leave_session;
+
+/// Start the cluster and keep it running until Ctrl-C; with --kill-interval, kill its nodes
+#[derive(Debug, Args)]
+pub(super) struct Up {
+    #[command(flatten)]
+    which: Which,
+    /// SIGKILL a node at random and start it again: so long after the cluster is whole, as in 15-30s
+    #[arg(long, value_name = "RANGE")]
+    kill_interval: Option<DurationRange>,
+    /// How long a killed node stays down
+    #[arg(long, value_name = "RANGE", default_value = "1-5s")]
+    downtime: DurationRange,
+    /// Whom to kill
+    #[arg(long, value_enum, default_value = "any")]
+    target: Target,
+    /// The delay before the first kill
+    #[arg(long, value_name = "TIME", requires = "kill_interval")]
+    first: Option<HumanDuration>,
+    /// Repeats the delays, downtimes and lots of another run
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// End after this time: heal, wait until the cluster is whole, compare the nodes, stop
+    #[arg(long, value_name = "TIME")]
+    duration: Option<HumanDuration>,
+    /// The raft-server to run
+    #[arg(long, value_name = "PATH")]
+    bin: Option<PathBuf>,
+    /// Begin with empty data folders
+    #[arg(long)]
+    fresh: bool,
+    /// How to show what happens
+    #[arg(long, value_enum, default_value = "text")]
+    log_format: Format,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// In front or behind.
+#[derive(Debug, Args)]
+struct Place {
+    /// Run in the background; `chaos-ctl down` ends it
+    #[arg(short, long)]
+    detach: bool,
+    /// With --detach: return when the cluster serves
+    #[arg(long, requires = "detach")]
+    wait: bool,
+    /// Set by --detach for the process in the background
+    #[arg(long, hide = true)]
+    background: bool,
+}
+
+impl Up {
+    pub(super) async fn run(self) -> Result<Code, Failure> {
+        let config = self.which.load()?;
+        if self.place.detach && !self.place.background {
+            return self.detach(&config).await;
+        }
+        let schedule = self.schedule(&config)?;
+        let setup = Setup { bin: self.bin.clone(), fresh: self.fresh };
+        let warnings = config.warnings();
+        let mut runner = Runner::prepare(config, &setup, self.log_format)?;
+        for warning in warnings {
+            runner.journal().say(&format!("warning  {warning}"));
+        }
+        let took = runner.start(schedule.as_ref().map(|schedule| schedule.plan().seed)).await?;
+        let banner = self.banner(&runner, schedule.as_ref(), took);
+        runner.journal().say(&banner);
+        let ending = match self.duration {
+            Some(duration) => runner.drive(schedule, tokio::time::sleep(duration.0)).await?,
+            None => runner.drive(schedule, std::future::pending()).await?,
+        };
+        finish(&mut runner, ending).await
+    }
+
+    /// What is to be done to the cluster. The seed is drawn here if none was given.
+    fn schedule(&self, config: &ClusterConfig) -> Result<Option<Schedule>, Failure> {
+        let Some(interval) = self.kill_interval else {
+            return Ok(None);
+        };
+        if down_max(config.nodes.len()) == 0 {
+            let what = format!("no minority of {} nodes can be killed", config.nodes.len());
+            return Err(Failure::usage(what).hint("--kill-interval needs three nodes or more"));
+        }
+        let seed = self.seed.unwrap_or_else(|| rand::random_range(1..1_000_000));
+        let first = self.first.map(|first| first.0);
+        let (target, downtime) = (self.target, self.downtime);
+        Ok(Some(Schedule::new(Plan { seed, target, interval, downtime, first })))
+    }
+
+    fn banner(&self, runner: &Runner, schedule: Option<&Schedule>, took: Duration) -> String {
+        let (cluster, config) = (runner.cluster(), runner.cluster().config());
+        let data = if self.fresh { "fresh data" } else { "data kept from earlier runs" };
+        let pids = |id: u64| {
+            let node = config.nodes.iter().find(|node| node.id.0 == id)?;
+            cluster.pid(node.id)
+        };
+        let (leader, term) = runner.leader().expect("a cluster that is ready has a leader");
+        let mut lines = vec![
+            heading(config, &format!("{data}  {}", cluster.program().display())),
+            table(config, pids),
+            format!("  ready in {}   leader {leader}   term {term}\n", Shown(micros(took))),
+            next_commands(config),
+        ];
+        lines.extend(schedule.map(|schedule| announce(schedule, config.nodes.len())));
+        if !self.place.background {
+            lines.push("  Ctrl-C stops all.".to_owned());
+        }
+        lines.push(String::new());
+        lines.join("\n")
+    }
+
+    /// Runs the same command line in a session of its own, and waits for its cluster if asked to.
+    async fn detach(&self, config: &ClusterConfig) -> Result<Code, Failure> {
+        let home = Home::of(config);
+        // Fails here, and not in a log, if somebody else runs this cluster.
+        drop(home.lock()?);
+        let log_path = home.runner_log();
+        let log = OpenOptions::new().create(true).truncate(true).write(true).open(&log_path);
+        let log = log.with_context(|| format!("could not open {}", log_path.display()))?;
+        let own = std::env::current_exe().context("could not find this program")?;
+        let mut command = Command::new(own);
+        command.args(std::env::args_os().skip(1)).arg("--background").stdin(Stdio::null());
+        command.stdout(log.try_clone().context("could not share a file")?).stderr(log);
+        leave_session(&mut command);
+        let mut child = tokio::process::Command::from(command)
+            .spawn()
+            .context("could not start in the background")?;
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
+        let mut output = Output::stdout();
+        if !self.place.wait {
+            output.line(&format!("runs in the background as process {pid}"));
+            output.line(&format!("  log     {}", log_path.display()));
+            return Ok(Code::Done);
+        }
+        let begun = Instant::now();
+        let patience = config.runner.ready_timeout + config.runner.stop_grace;
+        let deadline = begun + patience + Duration::from_secs(5);
+        loop {
+            tokio::select! {
+                status = child.wait() => {
+                    let status = status.context("could not wait for the background process")?;
+                    return Err(died_in_background(&log_path, status.code()));
+                }
+                () = tokio::time::sleep(Duration::from_millis(20)) => (),
+            }
+            let state = home.state().filter(|state| state.runner.pid == pid && state.ready);
+            if let Some(state) = state {
+                let pids = |id: u64| {
+                    state.nodes.iter().find(|node| node.id == id).map(|node| node.process.pid)
+                };
+                let heading = heading(config, &format!("runner {pid} in the background"));
+                let took = Shown(micros(begun.elapsed()));
+                let table = table(config, pids);
+                output.line(&format!("{heading}\n{table}\n  ready in {took}\n"));
+                output.line(&next_commands(config));
+                return Ok(Code::Done);
+            }
+            if deadline < Instant::now() {
+                return Err(Failure::new(Code::NotReady, "the background process says nothing")
+                    .hint(format!("look into {}", log_path.display())));
+            }
+        }
+    }
+}
+
+/// Ends a run: heal and compare if it ran its time, compare if it was asked to stop.
+pub(super) async fn finish(runner: &mut Runner, ending: Ending) -> Result<Code, Failure> {
+    let lasted = runner.journal().elapsed();
+    let (reason, recovery) = match ending {
+        Ending::Done => ("its time is over", runner.recover().await?),
+        Ending::Stopped(signal) => (signal, Recovery::Unknown),
+        Ending::GaveUp => ("a node ends again and again", Recovery::Unknown),
+    };
+    if recovery == Recovery::Late {
+        runner.journal().say("the cluster did not become whole again");
+    }
+    let hashes = runner.compare().await;
+    let leftovers = runner.stop(reason).await?;
+    let lasted = Shown(micros(lasted));
+    let journal = runner.journal();
+    let summary = format!("summary   {lasted}  {}  {hashes}", journal.summary());
+    journal.say(&summary);
+    let events = runner.cluster().home().events();
+    runner.journal().say(&format!("events    {}", events.display()));
+    Ok(runner.verdict(recovery, leftovers))
+}
+
+/// What will be done to the cluster.
+fn announce(schedule: &Schedule, nodes: usize) -> String {
+    let plan = schedule.plan();
+    let victim = match plan.target {
+        Target::Any => format!("one of {nodes}"),
+        Target::Leader => "the leader".to_owned(),
+        Target::Follower => "a follower".to_owned(),
+    };
+    let (interval, downtime, at_once) = (plan.interval, plan.downtime, down_max(nodes));
+    let first = Shown(micros(schedule.first_delay()));
+    format!(
+        "  chaos   SIGKILL {victim} every {interval}, down {downtime}, at most {at_once} at once.  \
+         First in {first}.  seed {}",
+        plan.seed
+    )
+}
+
+fn heading(config: &ClusterConfig, more: &str) -> String {
+    let (version, nodes) = (env!("CARGO_PKG_VERSION"), config.nodes.len());
+    format!("chaos-ctl {version}  cluster {}  {nodes} nodes  {more}\n", config.name)
+}
+
+fn table(config: &ClusterConfig, pid: impl Fn(u64) -> Option<i32>) -> String {
+    let row = |[node, pid, peer, client, http, data]: [&str; 6]| {
+        format!("  {node:<5}  {pid:<8}  {peer:<21}  {client:<21}  {http:<21}  {data}")
+    };
+    let mut lines = vec![row(["node", "pid", "peer", "client", "http", "data"])];
+    for node in &config.nodes {
+        let pid = pid(node.id.0).map_or_else(|| "-".to_owned(), |pid| pid.to_string());
+        let (name, data) = (node.id.to_string(), near(&node.data_dir));
+        lines.push(row([&name, &pid, &node.peer, &node.client, &node.http, &data]));
+    }
+    lines.join("\n")
+}
+
+fn next_commands(config: &ClusterConfig) -> String {
+    let file = near(&config.path);
+    let own = std::env::args().next().unwrap_or_default();
+    let own = Path::new(&own);
+    let client = own.with_file_name("raft-client");
+    let (own, client) = (own.display(), client.display());
+    format!(
+        "  try     {client} bench -f {file} -c 10 -z 30s --verify\n  \
+           state   {own} status -f {file}\n  \
+           logs    {own} logs -f --config {file}\n  \
+           stop    {own} down -f {file}"
+    )
+}
+
+/// A path as it is written from here.
+fn near(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
+}
+
+fn died_in_background(log: &Path, code: Option<i32>) -> Failure {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let what = text.trim().strip_prefix("error: ").unwrap_or(text.trim()).to_owned();
+    let code = match code {
+        Some(2) => Code::Usage,
+        Some(3) => Code::NotReady,
+        Some(9) => Code::Crashed,
+        Some(130) => Code::Interrupted,
+        _ => Code::Internal,
+    };
+    Failure::new(code, what)
+}
+
+/// Whether somebody runs this cluster now.
+pub(super) fn runner_of(home: &Home) -> Option<Birth> {
+    home.state().map(|state| state.runner).filter(Birth::is_alive)
+}

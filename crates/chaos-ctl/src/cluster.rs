@@ -1,0 +1,306 @@
+//! The processes of one cluster: prepared, started, and gone at the end.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::net::{TcpListener, ToSocketAddrs as _};
+use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use futures_util::future::select_all;
+use nix::sys::signal::Signal;
+use raft_api::cluster::{ClusterConfig, NodeConfig};
+use tokio::runtime::Handle;
+
+use crate::NodeId;
+use crate::exit::Failure;
+use crate::home::{Home, Lock, NodeState, State};
+use crate::process::{Exit, Process, Recipe};
+use crate::procfs::{self, Birth};
+use crate::spawner::Spawner;
+
+/// A cluster that this process runs.
+#[derive(Debug)]
+pub struct Cluster {
+    config: ClusterConfig,
+    home: Home,
+    program: PathBuf,
+    processes: BTreeMap<NodeId, Process>,
+    /// The latest process of each node: what must be gone in the end.
+    latest: BTreeMap<NodeId, Birth>,
+    ready: bool,
+    // Declared last, dropped last: children die with the spawner, the lock goes after them.
+    spawner: Spawner,
+    _lock: Lock,
+}
+
+/// How to prepare a cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// The server's executable, if it was named.
+    pub bin: Option<PathBuf>,
+    /// Whether the nodes start with empty folders.
+    pub fresh: bool,
+}
+
+impl Cluster {
+    /// Takes the cluster for this process, and makes sure that its nodes can start.
+    pub fn prepare(config: ClusterConfig, setup: &Setup) -> Result<Self, Failure> {
+        let program = find_program(setup.bin.as_deref(), &config)?;
+        let home = Home::of(&config);
+        let lock = home.lock()?;
+        end_leftovers(&home);
+        check_ports(&config)?;
+        if setup.fresh {
+            for node in &config.nodes {
+                wipe(&node.data_dir)?;
+            }
+        }
+        let logs = &config.runner.logs_dir;
+        fs::create_dir_all(logs).map_err(|error| {
+            Failure::usage(format!("could not create {}: {error}", logs.display()))
+        })?;
+        let processes = config
+            .nodes
+            .iter()
+            .map(|node| (node.id, Process::new(node.id, recipe(&program, &config, node))));
+        let processes = processes.collect();
+        let spawner = Spawner::start(Handle::current()).context("could not start a thread")?;
+        let latest = BTreeMap::new();
+        Ok(Self { config, home, program, processes, latest, ready: false, spawner, _lock: lock })
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &ClusterConfig {
+        &self.config
+    }
+
+    /// Its folder.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The server's executable.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Makes the processes. Others may use it too, for what must not outlive this program.
+    pub fn spawner(&self) -> &Spawner {
+        &self.spawner
+    }
+
+    /// All nodes.
+    pub fn ids(&self) -> Vec<NodeId> {
+        self.processes.keys().copied().collect()
+    }
+
+    /// A node.
+    pub fn process(&self, id: NodeId) -> &Process {
+        self.processes.get(&id).expect("ids come from the configuration")
+    }
+
+    /// The pid of a node that runs.
+    pub fn pid(&self, id: NodeId) -> Option<i32> {
+        self.process(id).birth().map(|birth| birth.pid)
+    }
+
+    /// How many nodes have a process.
+    pub fn running(&self) -> usize {
+        self.processes.values().filter(|process| process.is_running()).count()
+    }
+
+    /// Starts a node.
+    pub async fn start(&mut self, id: NodeId) -> Result<i32, Failure> {
+        let process = self.processes.get_mut(&id).expect("ids come from the configuration");
+        process.start(&self.spawner).await.map_err(|error| {
+            let (program, log) = (self.program.display(), process.log().display());
+            Failure::usage(format!("could not start {program} with its log in {log}: {error}"))
+        })?;
+        let birth = process.birth().expect("it was just started").clone();
+        let pid = birth.pid;
+        self.latest.insert(id, birth);
+        self.write_state()?;
+        Ok(pid)
+    }
+
+    /// Signals a node that runs.
+    pub fn signal(&mut self, id: NodeId, signal: Signal) {
+        self.processes.get_mut(&id).expect("ids come from the configuration").signal(signal);
+    }
+
+    /// Signals all nodes that run.
+    pub fn signal_all(&mut self, signal: Signal) {
+        for process in self.processes.values_mut().filter(|process| process.is_running()) {
+            process.signal(signal);
+        }
+    }
+
+    /// Waits for the next process to end. May be dropped and called again.
+    pub async fn next_exit(&mut self) -> Result<Exit, Failure> {
+        let running = self.processes.values_mut().filter(|process| process.is_running());
+        let exits: Vec<_> = running.map(|process| Box::pin(process.exit())).collect();
+        if exits.is_empty() {
+            return std::future::pending().await;
+        }
+        let (exit, _, _) = select_all(exits).await;
+        let exit = exit.context("could not wait for a process")?;
+        self.write_state()?;
+        Ok(exit)
+    }
+
+    /// Waits for one node's process to end.
+    pub async fn exit_of(&mut self, id: NodeId) -> Result<Exit, Failure> {
+        let process = self.processes.get_mut(&id).expect("ids come from the configuration");
+        let exit = process.exit().await.context("could not wait for a process")?;
+        self.write_state()?;
+        Ok(exit)
+    }
+
+    /// The cluster serves.
+    pub fn set_ready(&mut self) -> Result<(), Failure> {
+        self.ready = true;
+        self.write_state()
+    }
+
+    /// The living processes of all nodes' groups.
+    pub fn leftovers(&self) -> Vec<i32> {
+        self.latest.values().flat_map(Birth::group_members).collect()
+    }
+
+    /// Kills what is left, and says how much of it could not be ended.
+    pub async fn end_leftovers(&mut self) -> usize {
+        let deadline = Instant::now() + Duration::from_secs(2);
+        loop {
+            let left = self.leftovers();
+            if left.is_empty() || deadline < Instant::now() {
+                break left.len();
+            }
+            for birth in self.latest.values().filter(|birth| !birth.group_members().is_empty()) {
+                crate::process::signal_group(birth.pid, Signal::SIGKILL);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Writes down what runs, for those who ask from outside.
+    pub fn write_state(&self) -> Result<(), Failure> {
+        let me = i32::try_from(std::process::id()).expect("pids are positive and small");
+        let nodes = self.processes.iter().filter_map(|(id, process)| {
+            Some(NodeState { id: id.0, process: process.birth()?.clone() })
+        });
+        let state = State {
+            runner: Birth::of(me).context("this system has no /proc")?,
+            ready: self.ready,
+            config: self.config.path.clone(),
+            nodes: nodes.collect(),
+        };
+        let written = self.home.write_state(&state);
+        Ok(written.with_context(|| format!("could not write to {}", self.home.dir().display()))?)
+    }
+}
+
+fn recipe(program: &Path, config: &ClusterConfig, node: &NodeConfig) -> Recipe {
+    let mut args: Vec<OsString> = vec!["--id".into(), node.id.0.to_string().into()];
+    args.extend(["--config".into(), config.path.clone().into_os_string()]);
+    args.extend(node.args.iter().map(OsString::from));
+    let env = node.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let log = config.runner.logs_dir.join(format!("{}.log", node.id));
+    Recipe { program: program.to_owned(), args, env, log }
+}
+
+/// Ends what a runner left behind that could not do so itself. The kernel kills the nodes of a
+/// runner that dies, so there should be nothing.
+fn end_leftovers(home: &Home) {
+    let Some(state) = home.state() else { return };
+    for node in state.nodes.iter().filter(|node| !node.process.group_members().is_empty()) {
+        tracing::warn!(node = node.id, pid = node.process.pid, "ending what an earlier run left");
+        crate::process::signal_group(node.process.pid, Signal::SIGKILL);
+    }
+}
+
+/// The server's executable: as named, as configured, beside this program, in the build folders
+/// around, or on the search path.
+fn find_program(named: Option<&Path>, config: &ClusterConfig) -> Result<PathBuf, Failure> {
+    let hint = "build it with `cargo build --release -p raft-server`";
+    let configured = config.runner.bin.as_deref().map(|path| (path, "runner.bin"));
+    let (path, origin) = named
+        .map(|path| (path, "--bin"))
+        .or(configured)
+        .unwrap_or_else(|| (Path::new("raft-server"), "the default"));
+    if path.components().count() != 1 || named.is_some() {
+        let file = fs::canonicalize(path).ok().filter(|file| file.is_file());
+        return file.ok_or_else(|| {
+            let what = format!("{origin} names {}, which is not a file", path.display());
+            Failure::usage(what).hint(hint)
+        });
+    }
+    let own = std::env::current_exe().ok();
+    let beside = own.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let cwd = std::env::current_dir().unwrap_or_default();
+    let roots = cwd.ancestors().chain(config.path.ancestors().skip(1));
+    let built =
+        roots.flat_map(|root| ["target/release", "target/debug"].map(|profile| root.join(profile)));
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let places = beside.into_iter().chain(built).chain(std::env::split_paths(&search));
+    places
+        .map(|place| place.join(path))
+        .find(|file| file.is_file())
+        .ok_or_else(|| Failure::usage(format!("there is no {} to run", path.display())).hint(hint))
+}
+
+/// Makes sure that every port can be had, before anything is started.
+fn check_ports(config: &ClusterConfig) -> Result<(), Failure> {
+    for node in &config.nodes {
+        for (what, address) in
+            [("peer", &node.peer), ("client", &node.client), ("http", &node.http)]
+        {
+            check_port(address).map_err(|(problem, hint)| {
+                let failure = format!("{}'s {what} address {address} {problem}", node.id);
+                let failure = Failure::usage(failure);
+                Failure { hint, ..failure }
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn check_port(address: &str) -> Result<(), (String, Option<String>)> {
+    let mut resolved = address
+        .to_socket_addrs()
+        .map_err(|error| (format!("cannot be resolved: {error}"), None))?;
+    let Some(address) = resolved.next() else {
+        return Err(("cannot be resolved".to_owned(), None));
+    };
+    // A listener as the servers make it: a port that only waits for old packets counts as free.
+    match TcpListener::bind(address) {
+        Ok(_free) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let holder = procfs::listener_on(address.port());
+            let who = holder.map_or_else(
+                || "another process".to_owned(),
+                |stat| format!("process {} ({})", stat.pid, stat.name),
+            );
+            let hint = "end that process, or change cluster.base_port in the file";
+            Err((format!("is taken by {who}"), Some(hint.to_owned())))
+        }
+        Err(error) => Err((format!("cannot be used here: {error}"), None)),
+    }
+}
+
+/// Removes a data folder. A path that is too short to be one is left alone, and so is a link.
+fn wipe(dir: &Path) -> Result<(), Failure> {
+    let depth = dir.components().filter(|part| matches!(part, Component::Normal(_))).count();
+    let here = std::env::current_dir().unwrap_or_default();
+    if depth < 2 || here.starts_with(dir) {
+        return Err(Failure::usage(format!("--fresh would remove {}: refused", dir.display())));
+    }
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::usage(format!("could not remove {}: {error}", dir.display())))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,319 @@
+//! A run: a cluster that serves, faults that come to it, and an end that leaves nothing behind.
+//!
+//! One task owns everything. It sleeps until something is due, a process ends or a signal comes,
+//! and asks the nodes how they are: often while it watches an election or a return, once a second
+//! otherwise. A fault is due only when the cluster is whole: all nodes up and caught up, and a
+//! leader known.
+
+mod faults;
+mod finish;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use raft_api::cluster::ClusterConfig;
+use tokio::time::sleep_until;
+
+use crate::NodeId;
+use crate::cluster::{Cluster, Setup};
+use crate::events::{Event, Format, Journal, micros};
+use crate::exit::{Code, Failure};
+use crate::output::Output;
+use crate::process::Exit;
+use crate::schedule::{Draw, Schedule};
+use crate::signals::Signals;
+use crate::watch::{Hashes, View, Watch, role_name};
+
+pub use finish::Recovery;
+
+/// How long a node may think about an answer while others are waited for as well.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// A cluster under our care.
+#[derive(Debug)]
+pub struct Runner {
+    cluster: Cluster,
+    watch: Watch,
+    journal: Journal,
+    signals: Signals,
+    nodes: BTreeMap<NodeId, Node>,
+    /// The latest leader that was seen, and its term.
+    leader: Option<(NodeId, u64)>,
+    election: Option<Election>,
+    schedule: Option<Schedule>,
+    /// The next fault and when it is due. There is one only while the cluster is whole.
+    next: Option<(Instant, Draw)>,
+    hashes: Hashes,
+    looked: Instant,
+    gave_up: bool,
+    /// A second signal came: no more waiting.
+    hurried: bool,
+}
+
+/// What is known of a node.
+#[derive(Debug)]
+struct Node {
+    phase: Phase,
+    /// What it had applied when it was last asked.
+    applied: u64,
+    /// When it ended by itself, not longer ago than a minute.
+    crashes: VecDeque<Instant>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// It serves and is up to date.
+    Up,
+    /// It has no process. Without a restart it stays so.
+    Down { since: Instant, restart: Option<Instant> },
+    /// It was started again and must reach what was committed when it came.
+    Joining { since: Instant, goal: Option<u64>, missed_from: u64, complained: bool },
+}
+
+/// A leader has gone and the next one is looked for.
+#[derive(Debug)]
+struct Election {
+    since: Instant,
+    term: u64,
+}
+
+/// Why a stretch of a run is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// What was waited for has happened.
+    Done,
+    /// A signal, or a reader that has gone.
+    Stopped(&'static str),
+    /// A node ends again and again.
+    GaveUp,
+}
+
+impl Runner {
+    /// Prepares a cluster. Nothing runs yet.
+    pub fn prepare(config: ClusterConfig, setup: &Setup, format: Format) -> Result<Self, Failure> {
+        let signals = Signals::listen().context("could not listen for signals")?;
+        let watch = Watch::new(&config)?;
+        let cluster = Cluster::prepare(config, setup)?;
+        let events = cluster.home().events();
+        let journal = Journal::open(&events, format, Output::stdout()).map_err(|error| {
+            Failure::usage(format!("could not open {}: {error}", events.display()))
+        })?;
+        let node = |id| (id, Node { phase: Phase::Up, applied: 0, crashes: VecDeque::new() });
+        Ok(Self {
+            nodes: cluster.ids().into_iter().map(node).collect(),
+            cluster,
+            watch,
+            journal,
+            signals,
+            leader: None,
+            election: None,
+            schedule: None,
+            next: None,
+            hashes: Hashes::default(),
+            looked: Instant::now(),
+            gave_up: false,
+            hurried: false,
+        })
+    }
+
+    /// The processes.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// What happened, and where to tell more.
+    pub fn journal(&mut self) -> &mut Journal {
+        &mut self.journal
+    }
+
+    /// The latest leader that was seen, and its term.
+    pub fn leader(&self) -> Option<(NodeId, u64)> {
+        self.leader
+    }
+
+    /// Starts all nodes and waits until they serve: every one answers, all agree on one leader,
+    /// and that leader has committed in its term. If it fails nothing is left running.
+    pub async fn start(&mut self, seed: Option<u64>) -> Result<Duration, Failure> {
+        let config = self.cluster.config();
+        let (cluster, nodes) = (config.name.clone(), config.nodes.len());
+        let config = config.path.display().to_string();
+        self.journal.record(&Event::Begin {
+            cluster,
+            config,
+            nodes,
+            seed,
+            pid: std::process::id(),
+        });
+        let begun = Instant::now();
+        match self.bring_up(begun).await {
+            Ok(()) => (),
+            Err(failure) => {
+                self.stop("it did not become ready").await?;
+                return Err(failure);
+            }
+        }
+        self.cluster.set_ready()?;
+        self.journal.restart_clock();
+        let (leader, term) = self.leader.expect("a cluster that is ready has a leader");
+        let took_us = micros(begun.elapsed());
+        self.journal.record(&Event::Ready { took_us, node: leader.0, term });
+        Ok(begun.elapsed())
+    }
+
+    async fn bring_up(&mut self, begun: Instant) -> Result<(), Failure> {
+        for id in self.cluster.ids() {
+            self.cluster.start(id).await?;
+        }
+        let deadline = begun + self.cluster.config().runner.ready_timeout;
+        // The leader, its term, and the end of its log when it was first seen: its opening no-op
+        // is not later than that.
+        let mut opening: Option<(NodeId, u64, u64)> = None;
+        loop {
+            let view = self.watch.look(PATIENCE).await;
+            self.expect_no_impostor(&view)?;
+            if let Some((leader, claim)) = view.leader() {
+                let known = opening.filter(|(id, term, _)| (*id, *term) == (leader, claim.term));
+                let (_, _, end) =
+                    *opening.insert(known.unwrap_or((leader, claim.term, claim.last_index)));
+                if view.is_agreed() && 0 < end && end <= claim.applied_index {
+                    self.leader = Some((leader, claim.term));
+                    return Ok(());
+                }
+            }
+            if deadline < Instant::now() {
+                return Err(self.not_ready(&view));
+            }
+            tokio::select! { biased;
+                signal = self.signals.next() => {
+                    return Err(Failure::new(Code::Interrupted, format!("{signal} before it was ready")));
+                }
+                exit = self.cluster.next_exit() => return Err(died_early(&exit?)),
+                () = tokio::time::sleep(Duration::from_millis(20)) => (),
+            }
+        }
+    }
+
+    /// Another server that answers on a node's address would make a dead node look well.
+    fn expect_no_impostor(&self, view: &View) -> Result<(), Failure> {
+        for (id, status) in view.answers() {
+            let ours = self.cluster.pid(id).and_then(|pid| u64::try_from(pid).ok());
+            let right_pid = status.pid == 0 || Some(status.pid) == ours;
+            if status.node_id != id.0 || !right_pid {
+                let (node, pid) = (status.node_id, status.pid);
+                let what = format!("process {pid} answers as n{node} where {id} should");
+                return Err(Failure::new(Code::NotReady, what).hint("end that process"));
+            }
+        }
+        Ok(())
+    }
+
+    fn not_ready(&self, view: &View) -> Failure {
+        let timeout = self.cluster.config().runner.ready_timeout;
+        let mut lines = vec![format!("the cluster does not serve after {timeout:?}")];
+        for (id, answer) in &view.nodes {
+            lines.push(match answer {
+                Ok(status) => {
+                    let (role, term) = (role_name(status.role()), status.term);
+                    let (leader, commit) = (status.leader_id, status.commit_index);
+                    format!("  {id}  {role}, term {term}, leader n{leader}, commit {commit}")
+                }
+                Err(reason) => format!("  {id}  {reason}"),
+            });
+            let tail = self.cluster.process(*id).tail();
+            let latest = tail.iter().skip(tail.len().saturating_sub(5));
+            lines.extend(latest.map(|line| format!("      | {line}")));
+        }
+        Failure::new(Code::NotReady, lines.join("\n"))
+    }
+
+    /// Runs the cluster, with faults from a schedule if there is one, until something that is
+    /// waited for happens or the run must end.
+    pub async fn drive(
+        &mut self,
+        schedule: Option<Schedule>,
+        done: impl Future<Output = ()>,
+    ) -> Result<Ending, Failure> {
+        self.schedule = schedule;
+        self.next = None;
+        let mut done = pin!(done);
+        let ending = loop {
+            if self.journal.is_unread() {
+                break Ending::Stopped("nobody reads the output any more");
+            }
+            if self.gave_up {
+                break Ending::GaveUp;
+            }
+            self.do_what_is_due().await?;
+            let wake = self.next_wake();
+            tokio::select! { biased;
+                signal = self.signals.next() => break Ending::Stopped(signal),
+                exit = self.cluster.next_exit() => self.on_exit(exit?),
+                () = &mut done => break Ending::Done,
+                () = sleep_until(wake.into()) => (),
+            }
+        };
+        self.schedule = None;
+        self.next = None;
+        Ok(ending)
+    }
+
+    async fn do_what_is_due(&mut self) -> Result<(), Failure> {
+        let now = Instant::now();
+        self.restart_due(now).await?;
+        if self.look_due() <= now {
+            self.observe().await;
+        }
+        self.plan_next();
+        if self.next.as_ref().is_some_and(|(due, _)| *due <= Instant::now()) {
+            self.strike().await?;
+        }
+        Ok(())
+    }
+
+    /// When the nodes are to be asked again.
+    fn look_due(&self) -> Instant {
+        let joining = self.nodes.values().any(|node| matches!(node.phase, Phase::Joining { .. }));
+        let pause = match (&self.election, joining) {
+            (Some(_), _) => Duration::from_millis(20),
+            (None, true) => Duration::from_millis(50),
+            (None, false) => Duration::from_secs(1),
+        };
+        self.looked + pause
+    }
+
+    fn next_wake(&self) -> Instant {
+        let restarts = self.nodes.values().filter_map(|node| match node.phase {
+            Phase::Down { restart, .. } => restart,
+            Phase::Up | Phase::Joining { .. } => None,
+        });
+        let fault = self.next.as_ref().map(|(due, _)| *due);
+        restarts.chain(fault).fold(self.look_due(), Instant::min)
+    }
+
+    /// All nodes up and up to date, and a leader known.
+    fn is_whole(&self) -> bool {
+        let up = self.nodes.values().all(|node| matches!(node.phase, Phase::Up));
+        up && self.election.is_none() && self.leader.is_some()
+    }
+
+    /// Draws the next fault, if the cluster is whole and none is drawn.
+    fn plan_next(&mut self) {
+        if self.next.is_none()
+            && self.is_whole()
+            && let Some(schedule) = &mut self.schedule
+        {
+            let draw = schedule.draw();
+            self.next = Some((Instant::now() + draw.delay, draw));
+        }
+    }
+}
+
+/// A node that ends while the others still come up.
+fn died_early(exit: &Exit) -> Failure {
+    let mut lines = vec![format!("{} ended before it served: {}", exit.id, exit.cause())];
+    lines.extend(exit.tail.iter().map(|line| format!("  | {line}")));
+    Failure::new(Code::NotReady, lines.join("\n"))
+}

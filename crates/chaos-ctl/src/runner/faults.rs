@@ -1,0 +1,220 @@
+//! What is done to the nodes, what they do by themselves, and how they come back.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use raft_api::pb::{Role, StatusResponse};
+
+use super::{Election, PATIENCE, Phase, Runner};
+use crate::NodeId;
+use crate::events::{Event, micros};
+use crate::exit::Failure;
+use crate::process::Exit;
+use crate::schedule::{choose, down_max};
+use crate::watch::{View, role_name};
+
+/// A node that ends by itself more often than this in a minute is not started again.
+const CRASHES_MAX: usize = 5;
+/// A node that takes longer than this to catch up is talked about.
+const RETURN_MAX: Duration = Duration::from_secs(10);
+
+impl Runner {
+    /// Kills the node that the lot falls on, if the cluster is as whole as it was thought to be.
+    pub(super) async fn strike(&mut self) -> Result<(), Failure> {
+        let view = self.observe().await;
+        let ids = self.cluster.ids();
+        let running = self.cluster.running();
+        let may_fall = ids.len() - running < down_max(ids.len());
+        let (Some((_, draw)), Some(schedule)) = (self.next.take(), &self.schedule) else {
+            return Ok(());
+        };
+        let leader = view.leader().map(|(id, _)| id);
+        let target = choose(schedule.plan().target, draw.lot, &ids, leader);
+        let (true, true, Some(target)) = (self.is_whole(), may_fall, target) else {
+            // Something else has happened meanwhile. The fault is not lost, it comes a little later.
+            self.next = Some((Instant::now() + Duration::from_millis(200), draw));
+            return Ok(());
+        };
+        let role = match view.of(target).map(StatusResponse::role) {
+            Some(Role::Leader) if leader == Some(target) => "leader",
+            Some(Role::Leader) => "former leader",
+            Some(role) => role_name(role),
+            None => "silent node",
+        };
+        self.kill(target, role, draw.downtime).await
+    }
+
+    /// Kills a node and makes sure that it is dead, and of that.
+    async fn kill(
+        &mut self,
+        id: NodeId,
+        role: &'static str,
+        downtime: Duration,
+    ) -> Result<(), Failure> {
+        let Some(pid) = self.cluster.pid(id) else {
+            return Ok(());
+        };
+        let since = Instant::now();
+        self.cluster.signal(id, Signal::SIGKILL);
+        let nodes = self.nodes.len();
+        let (node, running) = (id.0, self.cluster.running() - 1);
+        self.journal.record(&Event::Kill { node, role, pid, signal: "SIGKILL", running, nodes });
+        let exit = self.cluster.exit_of(id).await?;
+        if !exit.is_expected() {
+            self.on_exit(exit);
+            return Ok(());
+        }
+        self.set_phase(id, Phase::Down { since, restart: Some(since + downtime) });
+        self.expect_election(id, since);
+        Ok(())
+    }
+
+    /// A process has ended that was not to end.
+    pub(super) fn on_exit(&mut self, exit: Exit) {
+        let now = Instant::now();
+        let node = self.nodes.get_mut(&exit.id).expect("ids come from the configuration");
+        let delay = backoff(&mut node.crashes, now);
+        self.gave_up |= delay.is_none();
+        node.phase = Phase::Down { since: now, restart: delay.map(|delay| now + delay) };
+        let (node, pid, uptime_us) = (exit.id.0, exit.birth.pid, micros(exit.uptime));
+        let (cause, tail, restart_us) = (exit.cause(), exit.tail, delay.map(micros));
+        self.journal.record(&Event::Crash { node, pid, cause, uptime_us, tail, restart_us });
+        // The countdown starts anew when the cluster is whole again.
+        self.next = None;
+        self.expect_election(exit.id, now);
+    }
+
+    fn expect_election(&mut self, gone: NodeId, since: Instant) {
+        if let Some((_, term)) = self.leader.filter(|(leader, _)| *leader == gone) {
+            self.election = Some(Election { since, term });
+        }
+    }
+
+    pub(super) fn set_phase(&mut self, id: NodeId, phase: Phase) {
+        self.nodes.get_mut(&id).expect("ids come from the configuration").phase = phase;
+    }
+
+    /// Starts what was down long enough.
+    pub(super) async fn restart_due(&mut self, now: Instant) -> Result<(), Failure> {
+        for id in self.cluster.ids() {
+            let node = &self.nodes[&id];
+            let Phase::Down { since, restart: Some(due) } = node.phase else {
+                continue;
+            };
+            if now < due {
+                continue;
+            }
+            let (node, missed_from) = (id.0, node.applied);
+            let pid = self.cluster.start(id).await?;
+            self.journal.record(&Event::Start { node, pid, down_us: micros(since.elapsed()) });
+            let since = Instant::now();
+            self.set_phase(
+                id,
+                Phase::Joining { since, goal: None, missed_from, complained: false },
+            );
+        }
+        Ok(())
+    }
+
+    /// Asks the nodes that run how they are, and draws the conclusions.
+    pub(super) async fn observe(&mut self) -> View {
+        let running = |id| self.cluster.process(id).is_running();
+        let view = self.watch.look_at(running, PATIENCE).await;
+        self.looked = view.at;
+        for (id, status) in view.answers() {
+            let node = self.nodes.get_mut(&id).expect("only our nodes are asked");
+            node.applied = status.applied_index;
+        }
+        self.compare_hashes(&view);
+        self.follow_leader(&view);
+        self.follow_returns(&view);
+        view
+    }
+
+    pub(super) fn compare_hashes(&mut self, view: &View) {
+        if let Some(found) = self.hashes.note(view) {
+            let ((one, hash), (other, other_hash)) = (found.one, found.other);
+            self.journal.record(&Event::Diverged {
+                node: one.0,
+                other: other.0,
+                index: found.index,
+                hash: format!("{hash:016x}"),
+                other_hash: format!("{other_hash:016x}"),
+            });
+        }
+    }
+
+    /// Notices a new leader. One that was killed may still be what others believe in, but it does
+    /// not answer itself, and only a leader's own word counts here.
+    fn follow_leader(&mut self, view: &View) {
+        let Some((leader, claim)) = view.leader() else { return };
+        let seen = (leader, claim.term);
+        let known = self.leader.map_or(0, |(_, term)| term);
+        if self.leader == Some(seen) && self.election.is_none() || seen.1 < known {
+            return;
+        }
+        let election = self.election.take_if(|election| election.term < seen.1);
+        let after_us = election.map(|election| micros(view.at.duration_since(election.since)));
+        if self.leader != Some(seen) {
+            self.leader = Some(seen);
+            self.journal.record(&Event::Leader { node: leader.0, term: seen.1, after_us });
+        }
+    }
+
+    /// Notices nodes that have caught up.
+    fn follow_returns(&mut self, view: &View) {
+        let commit = view.leader().map(|(_, claim)| claim.commit_index);
+        for id in self.cluster.ids() {
+            let node = self.nodes.get_mut(&id).expect("ids come from the configuration");
+            let Phase::Joining { since, goal, missed_from, complained } = &mut node.phase else {
+                continue;
+            };
+            *goal = goal.or(commit);
+            let applied = view.of(id).map(|status| status.applied_index);
+            if let (Some(goal), Some(applied)) = (*goal, applied)
+                && goal <= applied
+            {
+                let (took_us, entries) =
+                    (micros(since.elapsed()), goal.saturating_sub(*missed_from));
+                node.phase = Phase::Up;
+                self.plan_next();
+                let due = self.next.as_ref().map(|(due, _)| *due);
+                let next_us = due.map(|due| micros(due.duration_since(Instant::now())));
+                self.journal.record(&Event::Healthy { node: id.0, entries, took_us, next_us });
+            } else if !*complained && RETURN_MAX < since.elapsed() {
+                *complained = true;
+                let text = format!("{id} has not caught up after {RETURN_MAX:?}");
+                self.journal.record(&Event::Note { text });
+            }
+        }
+    }
+}
+
+/// How long to wait before a node that ended by itself is started again; `None` if it did so too
+/// often within a minute.
+fn backoff(crashes: &mut VecDeque<Instant>, now: Instant) -> Option<Duration> {
+    const LEAST: Duration = Duration::from_millis(200);
+    const MOST: Duration = Duration::from_secs(5);
+    crashes.retain(|crash| now.duration_since(*crash) < Duration::from_mins(1));
+    crashes.push_back(now);
+    let doublings = u32::try_from(crashes.len() - 1).unwrap_or(u32::MAX);
+    let delay = LEAST.saturating_mul(2_u32.saturating_pow(doublings)).min(MOST);
+    (crashes.len() <= CRASHES_MAX).then_some(delay)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_ends_again_and_again_is_given_up_and_a_minute_forgives() {
+        let (mut crashes, start) = (VecDeque::new(), Instant::now());
+        let second = Duration::from_secs(1);
+        let delays: Vec<_> = (0..6).map(|n| backoff(&mut crashes, start + second * n)).collect();
+        let expected = [200, 400, 800, 1600, 3200].map(|ms| Some(Duration::from_millis(ms)));
+        assert_eq!(delays[..5], expected);
+        assert_eq!(delays[5], None);
+        assert_eq!(backoff(&mut crashes, start + second * 120), expected[0]);
+    }
+}
