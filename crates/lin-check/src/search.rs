@@ -11,7 +11,7 @@
 //! take effect at any time after their call, or never, and so need not be placed at all. They stand
 //! in a list of their own, and are tried only after all others. A way that used some of them to get
 //! where another got with fewer can do nothing the other could not: it is not tried either. Thus
-//! unanswered operations cost what they explain, rather than twofold each.
+//! unanswered operations mostly cost what they explain, rather than twofold each.
 //!
 //! The search is exponential in the worst case (the problem is NP-complete), and counts its steps.
 
@@ -48,15 +48,15 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// At most `steps` tries. A step takes in the order of a microsecond, and may have to remember
-    /// in the order of a hundred bytes.
+    /// At most `steps` tries. A step takes in the order of a microsecond, and remembers some hundred
+    /// bytes at most.
     pub fn steps(steps: u64) -> Budget {
         Budget { steps }
     }
 
-    /// Takes one step. False if there is none left.
-    fn spend(&mut self) -> bool {
-        let left = self.steps.checked_sub(1);
+    /// Takes steps. False if there are not so many left.
+    fn spend(&mut self, steps: u64) -> bool {
+        let left = self.steps.checked_sub(steps);
         self.steps = left.unwrap_or(0);
         left.is_some()
     }
@@ -103,7 +103,6 @@ struct Search<'c, M: Model> {
     /// The placed calls with an answer, and those without.
     answered: Set,
     unanswered: Set,
-    /// Of the state and the answered set; see [`Search::is_new`].
     placed: Vec<Placed<M::State>>,
     /// How many calls with an answer are not placed yet. None: done.
     missing: usize,
@@ -111,8 +110,14 @@ struct Search<'c, M: Model> {
     first_return: usize,
     /// The latest return at which the search ever had to turn back.
     furthest_return: usize,
+    /// By hash of the state and the answered set; see [`Search::is_new`].
     seen: HashMap<u64, Vec<Seen<M::State>>>,
+    /// Words written to and compared with the memory since the last step.
+    upkeep: u64,
 }
+
+/// What the memory costs is charged as well, or a step would have no bound in time or space.
+const WORDS_PER_STEP: u64 = 32;
 
 /// One choice.
 struct Placed<S> {
@@ -141,6 +146,7 @@ impl<'c, M: Model> Search<'c, M> {
             first_return: 0,
             furthest_return: 0,
             seen: HashMap::new(),
+            upkeep: 0,
             lists,
         }
     }
@@ -155,7 +161,8 @@ impl<'c, M: Model> Search<'c, M> {
                     cursor = self.lists.next(UNANSWERED);
                 }
                 Kind::Call { .. } if self.is_open(cursor) => {
-                    if !budget.spend() {
+                    let upkeep = mem::take(&mut self.upkeep) / WORDS_PER_STEP;
+                    if !budget.spend(1 + upkeep) {
                         return Found::GaveUp;
                     }
                     let from = if self.place(cursor) { ANSWERED } else { cursor };
@@ -192,6 +199,9 @@ impl<'c, M: Model> Search<'c, M> {
         let Some(state) = M::step(&self.state, input, output) else {
             return false;
         };
+        if self.is_detour(call, &state) {
+            return false;
+        }
         let state_before = mem::replace(&mut self.state, state);
         self.set_of(entry).toggle(kind.bit());
         if !self.is_new() {
@@ -203,6 +213,18 @@ impl<'c, M: Model> Search<'c, M> {
         self.lists.lift(entry);
         self.placed.push(Placed { entry, state_before, first_return: self.first_return });
         true
+    }
+
+    /// Whether the call leads to `state` just as well without the unanswered one placed before it.
+    /// That way is tried from where that one was placed.
+    fn is_detour(&self, call: usize, state: &M::State) -> bool {
+        let Some(Placed { entry, state_before, .. }) = self.placed.last() else {
+            return false;
+        };
+        let Call { input, answer, .. } = &self.calls[call];
+        let output = answer.as_ref().map(|answer| &answer.output);
+        self.calls[self.lists.entries[*entry].call].answer.is_none()
+            && M::step(state_before, input, output).as_ref() == Some(state)
     }
 
     /// Takes back the last choice, and says which it was.
@@ -232,6 +254,8 @@ impl<'c, M: Model> Search<'c, M> {
         self.state.hash(&mut hasher);
         let bucket = self.seen.entry(hasher.finish() ^ self.answered.hash).or_default();
         let answered = self.answered.packed();
+        let words = bucket.len() * (1 + self.unanswered.words.len()) + answered.len();
+        self.upkeep += words as u64;
         let known = bucket.iter().any(|seen| {
             seen.state == self.state
                 && seen.answered == answered

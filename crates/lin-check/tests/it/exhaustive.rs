@@ -56,7 +56,8 @@ fn everything() -> Vec<Letter> {
 fn for_all(alphabet: &[Letter], count: usize, judge: &mut impl FnMut(&[Operation])) -> usize {
     let mut histories = 0;
     let words = alphabet.len().pow(u32::try_from(count).unwrap());
-    for deal in 0..1_usize << count {
+    // The processes are alike, so that the first operation may as well be of process 0.
+    for deal in (0..1_usize << count).step_by(2) {
         let mut timings = Vec::new();
         interleave(deal, count, &mut Vec::new(), &mut timings);
         for (word, times) in (0..words).flat_map(|word| timings.iter().map(move |t| (word, t))) {
@@ -220,12 +221,12 @@ fn compare(alphabet: &[Letter], count: usize) -> usize {
 #[test]
 fn all_histories_of_up_to_four_puts_and_gets() {
     let histories: usize = (1..=4).map(|count| compare(&puts_and_gets(), count)).sum();
-    // Words times deals times interleavings: 6 * 2 + 36 * (2 + 2 * 6) + 216 * (2 + 6 * 15) + ...
-    assert_eq!(histories, 12 + 36 * 14 + 216 * 92 + 1296 * (2 + 8 * 28 + 6 * 70));
+    // Words times (interleavings of all deals).
+    assert_eq!(histories, 6 + 36 * (1 + 6) + 216 * (1 + 3 * 15) + 1296 * (1 + 4 * 28 + 3 * 70));
 }
 
 #[test]
 fn all_histories_of_up_to_three_operations_of_any_kind() {
     let histories: usize = (1..=3).map(|count| compare(&everything(), count)).sum();
-    assert_eq!(histories, 17 * 2 + 17 * 17 * 14 + 17 * 17 * 17 * 92);
+    assert_eq!(histories, 17 + 17 * 17 * (1 + 6) + 17 * 17 * 17 * (1 + 3 * 15));
 }
