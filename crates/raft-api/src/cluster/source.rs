@@ -72,8 +72,14 @@ impl Source {
     fn place(&self, error: &serde_yaml::Error) -> Option<Place> {
         let location = error.location()?;
         let (line, column) = (location.line().max(1), location.column().max(1));
-        let text = self.text.lines().nth(line - 1).unwrap_or_default().to_owned();
-        Some(Place { line, column, text })
+        if let Some(text) = self.text.lines().nth(line - 1) {
+            return Some(Place { line, column, text: text.to_owned() });
+        }
+        // Something is missing at the end: show the end of what is there.
+        let (last, text) =
+            self.text.lines().enumerate().filter(|(_, text)| !text.is_empty()).last()?;
+        let (line, column) = (last + 1, text.chars().count() + 1);
+        Some(Place { line, column, text: text.to_owned() })
     }
 
     /// The parser's error in our words.
@@ -81,9 +87,8 @@ impl Source {
         let place = self.place(error);
         let mut what = error.to_string();
         // The place is told once, and in front.
-        if let Some(place) = &place {
-            let suffix = format!(" at line {} column {}", place.line, place.column);
-            what = what.replace(&suffix, "");
+        if let Some(at) = error.location() {
+            what = what.replace(&format!(" at line {} column {}", at.line(), at.column()), "");
         }
         let unknown = unknown_key(&what);
         let explained = ConfigError::new(&self.path, place, what.clone());
