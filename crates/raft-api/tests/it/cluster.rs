@@ -133,10 +133,26 @@ fn paths_are_absolute_and_the_id_comes_from_the_name() {
     assert_eq!(foobar.0, 0x8594_4171_f739_67e8);
 }
 
-/// Each row: a file, the place of the error in it, and parts of what is said and hinted.
+/// A file, the line and column of the error in it, and parts of what is said and hinted.
+type Mistake = (&'static str, (usize, usize), &'static str, &'static str);
+
+fn explained(rows: &[Mistake]) {
+    let mut wrong = Vec::new();
+    for (text, (line, column), what, hint) in rows {
+        let found = load_err(text);
+        let fits = found.0 == *line && found.1 == *column;
+        if !fits || !found.2.contains(what) || !found.3.contains(hint) {
+            wrong
+                .push(format!("{text}\n  wanted {line}:{column} {what} / {hint}\n  got {found:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// Text that is not YAML, keys that are not known, values of the wrong kind.
 #[test]
-fn mistakes_are_explained_where_they_are() {
-    const ROWS: &[(&str, (usize, usize), &str, &str)] = &[
+fn mistakes_in_shape_are_explained_where_they_are() {
+    explained(&[
         // The file as a whole.
         ("", (0, 0), "the file is empty", ""),
         ("# only this\n\n", (0, 0), "the file is empty", ""),
@@ -163,7 +179,13 @@ fn mistakes_are_explained_where_they_are() {
         ("raft: {election_timeout: 9-3s}", (1, 26), "the first bound is longer", ""),
         ("storage: {segment: 64MiBs}", (1, 20), "`64MiBs` is not a size", ""),
         ("raft: {snapshot: {entries: -5}}", (1, 28), "expected a count such as 10k", ""),
-        // Nodes.
+    ]);
+}
+
+/// Ids and addresses.
+#[test]
+fn mistakes_about_nodes_are_explained_where_they_are() {
+    explained(&[
         ("version: 1", (1, 1), "at least one node", "nodes: ["),
         ("nodes: []", (1, 8), "at least one node", ""),
         ("nodes: [id: 0]", (1, 13), "0 is not a node id", "ids begin at 1"),
@@ -195,7 +217,13 @@ fn mistakes_are_explained_where_they_are() {
             "",
         ),
         ("nodes: [{id: 1, env: {A=B: x}}]", (1, 22), "`A=B` cannot name a variable", ""),
-        // Settings.
+    ]);
+}
+
+/// Values of the right kind that make no sense.
+#[test]
+fn mistakes_in_settings_are_explained_where_they_are() {
+    explained(&[
         ("cluster: {name: ''}\nnodes: [id: 1]", (1, 17), "not a name", "1 to 64"),
         ("cluster: {name: ../up}\nnodes: [id: 1]", (1, 17), "`../up` is not a name", ""),
         ("cluster: {name: ..}\nnodes: [id: 1]", (1, 17), "`..` is not a name", ""),
@@ -216,17 +244,7 @@ fn mistakes_are_explained_where_they_are() {
         ("nodes: [id: 1]\nstorage: {dir: '{nid}'}", (2, 16), "placeholder", "known are"),
         ("nodes: [id: 1]\nrunner: {logs: {dir: 'l{id}'}}", (2, 22), "placeholder", ""),
         ("nodes: [id: 1]\nrunner: {bin: ''}", (2, 15), "an empty path", ""),
-    ];
-    let mut wrong = Vec::new();
-    for (text, (line, column), what, hint) in ROWS {
-        let found = load_err(text);
-        let fits = found.0 == *line && found.1 == *column;
-        if !fits || !found.2.contains(what) || !found.3.contains(hint) {
-            wrong
-                .push(format!("{text}\n  wanted {line}:{column} {what} / {hint}\n  got {found:?}"));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    ]);
 }
 
 /// The whole of what a user sees.
