@@ -48,7 +48,7 @@ pub struct Setup {
 impl Cluster {
     /// Takes the cluster for this process, and makes sure that its nodes can start.
     pub fn prepare(config: ClusterConfig, setup: &Setup) -> Result<Self, Failure> {
-        let program = find_program(setup.bin.as_deref(), &config)?;
+        let program = server_program(setup.bin.as_deref(), &config)?;
         let home = Home::of(&config);
         let lock = home.lock()?;
         end_leftovers(&home);
@@ -221,34 +221,37 @@ fn end_leftovers(home: &Home) {
     }
 }
 
-/// The server's executable: as named, as configured, beside this program, in the build folders
-/// around, or on the search path.
-fn find_program(named: Option<&Path>, config: &ClusterConfig) -> Result<PathBuf, Failure> {
-    let hint = "build it with `cargo build --release -p raft-server`";
-    let configured = config.runner.bin.as_deref().map(|path| (path, "runner.bin"));
-    let (path, origin) = named
-        .map(|path| (path, "--bin"))
-        .or(configured)
-        .unwrap_or_else(|| (Path::new("raft-server"), "the default"));
-    if path.components().count() != 1 || named.is_some() {
-        let file = fs::canonicalize(path).ok().filter(|file| file.is_file());
-        return file.ok_or_else(|| {
-            let what = format!("{origin} names {}, which is not a file", path.display());
-            Failure::usage(what).hint(hint)
-        });
-    }
+/// The server's executable, as named on the command line, as configured, or wherever it is.
+fn server_program(named: Option<&Path>, config: &ClusterConfig) -> Result<PathBuf, Failure> {
+    let configured = config.runner.bin.as_deref();
+    let (path, origin) = match (named, configured) {
+        (Some(path), _) => (path, "--bin"),
+        // A bare name leaves it to us where to look.
+        (None, Some(name)) if name.components().count() == 1 => return find_program(name, config),
+        (None, Some(path)) => (path, "runner.bin"),
+        (None, None) => return find_program(Path::new("raft-server"), config),
+    };
+    let file = fs::canonicalize(path).ok().filter(|file| file.is_file());
+    file.ok_or_else(|| {
+        Failure::usage(format!("{origin} names {}, which is not a file", path.display()))
+    })
+}
+
+/// A program of this project: beside this one, in the build folders around, or on the search path.
+pub fn find_program(name: &Path, config: &ClusterConfig) -> Result<PathBuf, Failure> {
     let own = std::env::current_exe().ok();
     let beside = own.as_deref().and_then(Path::parent).map(Path::to_owned);
-    let cwd = std::env::current_dir().unwrap_or_default();
-    let roots = cwd.ancestors().chain(config.path.ancestors().skip(1));
+    let here = std::env::current_dir().unwrap_or_default();
+    let roots = here.ancestors().chain(config.path.ancestors().skip(1));
     let built =
         roots.flat_map(|root| ["target/release", "target/debug"].map(|profile| root.join(profile)));
     let search = std::env::var_os("PATH").unwrap_or_default();
     let places = beside.into_iter().chain(built).chain(std::env::split_paths(&search));
-    places
-        .map(|place| place.join(path))
-        .find(|file| file.is_file())
-        .ok_or_else(|| Failure::usage(format!("there is no {} to run", path.display())).hint(hint))
+    places.map(|place| place.join(name)).find(|file| file.is_file()).ok_or_else(|| {
+        let name = name.display();
+        Failure::usage(format!("there is no program {name} to run"))
+            .hint(format!("build it with `cargo build --release -p {name}`"))
+    })
 }
 
 /// Makes sure that every port can be had, before anything is started.

@@ -1,6 +1,193 @@
-//! The demonstration.
+//! The demonstration: load in calm, the same load while leaders are killed, and a verdict.
+//!
+//! It has a cluster of its own, in a folder and on ports of its own, and leaves only files behind.
+
+mod load;
+mod report;
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use raft_api::cluster::ClusterConfig;
+use raft_api::units::DurationRange;
+use tokio::time::sleep;
+
+use crate::cluster::{Setup, find_program};
+use crate::events::{Format, Shown, micros};
 use crate::exit::{Code, Failure};
-/// x
-pub async fn run() -> Result<Code, Failure> {
-    Ok(Code::Done)
+use crate::runner::{Ending, Recovery, Runner};
+use crate::schedule::{Plan, Schedule, Target};
+use load::Load;
+use report::Act;
+
+/// What to show.
+#[derive(Clone, Debug)]
+pub struct Demo {
+    /// Where everything goes.
+    pub dir: PathBuf,
+    /// The load in calm lasts so long,
+    pub calm: Duration,
+    /// and while leaders are killed so long.
+    pub chaos: Duration,
+    /// Writes under way at any time.
+    pub concurrency: usize,
+    /// Decides when leaders are killed.
+    pub seed: u64,
+    /// The server's executable, if it was named.
+    pub bin: Option<PathBuf>,
+}
+
+/// The snapshot thresholds are low enough to be met in seconds: nodes come back by snapshot and by
+/// log, and old log is dropped meanwhile.
+const YAML: &str = "\
+# Written by `chaos-ctl demo`, and overwritten by the next one.
+version: 1
+cluster: {name: demo-run, host: 127.0.0.1, base_port: BASE_PORT}
+nodes: [{id: 1}, {id: 2}, {id: 3}]
+raft:
+  snapshot: {entries: 10k, bytes: 8MiB, trailing: 1k}
+storage: {dir: 'n{id}', segment: 16MiB}
+runner:
+  logs: {dir: logs}
+";
+
+impl Demo {
+    /// Shows it. Whatever happens, nothing is left running.
+    pub async fn run(self) -> Result<Code, Failure> {
+        let config = self.write_config()?;
+        let client = find_program(Path::new("raft-client"), &config)?;
+        let load = Load { client, config: config.path.clone(), concurrency: self.concurrency };
+        let setup = Setup { bin: self.bin.clone(), fresh: true };
+        let mut runner = Runner::prepare(config, &setup, Format::Text)?;
+        let took = runner.start(Some(self.seed)).await?;
+        let (leader, term) = runner.leader().expect("a cluster that is ready has a leader");
+        let took = Shown(micros(took));
+        let (dir, server) = (self.dir.display(), runner.cluster().program().display());
+        let lines = [
+            format!("three nodes of {server} in {dir}"),
+            format!("ready in {took}   leader {leader}   term {term}"),
+        ];
+        runner.journal().say(&lines.join("\n"));
+        let shown = self.acts(&mut runner, &load).await;
+        match shown {
+            Ok(Some((calm, chaos))) => self.end(runner, &calm, &chaos).await,
+            Ok(None) => {
+                runner.stop("interrupted").await?;
+                Ok(Code::Interrupted)
+            }
+            Err(failure) => {
+                runner.stop("the load could not be run").await?;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Both acts. `None` if a signal came.
+    async fn acts(&self, runner: &mut Runner, load: &Load) -> Result<Option<(Act, Act)>, Failure> {
+        let writers = self.concurrency;
+        let calm = Shown(micros(self.calm));
+        runner.journal().say(&format!("\n1  {writers} writers for {calm}, in calm"));
+        let Some(calm) = self.act(runner, load, "calm", None).await? else {
+            return Ok(None);
+        };
+        let chaos = Shown(micros(self.chaos));
+        let plan = self.plan();
+        runner.journal().say(&format!(
+            "\n2  {writers} writers for {chaos}, and the leader is killed with SIGKILL every {} \
+             (seed {})",
+            plan.interval, plan.seed
+        ));
+        let chaos = self.act(runner, load, "chaos", Some(Schedule::new(plan))).await?;
+        Ok(chaos.map(|chaos| (calm, chaos)))
+    }
+
+    fn plan(&self) -> Plan {
+        let range = |min, max| {
+            DurationRange::new(Duration::from_millis(min), Duration::from_millis(max))
+                .expect("written the right way round")
+        };
+        let (interval, downtime) = (range(2000, 4000), range(1000, 2000));
+        let first = Some(Duration::from_secs(2));
+        Plan { seed: self.seed, target: Target::Leader, interval, downtime, first }
+    }
+
+    /// One load, with faults or without, and what came of it.
+    async fn act(
+        &self,
+        runner: &mut Runner,
+        load: &Load,
+        name: &str,
+        schedule: Option<Schedule>,
+    ) -> Result<Option<Act>, Failure> {
+        let lasts = if schedule.is_some() { self.chaos } else { self.calm };
+        let kills_before = runner.journal().summary().leader_kills();
+        let files = self.dir.join(name);
+        let mut bench = load.start(runner.cluster().spawner(), lasts, &files).await?;
+        // Faults end with the load: what follows is the reading back.
+        let with_faults = schedule.is_some();
+        let mut ending = Ending::Done;
+        if with_faults {
+            ending = runner.drive(schedule, sleep(lasts)).await?;
+        }
+        if ending == Ending::Done {
+            ending = runner.drive(None, bench.ended()).await?;
+        }
+        match ending {
+            Ending::Done => (),
+            Ending::Stopped(_) => {
+                bench.kill().await;
+                return Ok(None);
+            }
+            Ending::GaveUp => {
+                bench.kill().await;
+                return Err(Failure::new(Code::Crashed, "a node ends again and again"));
+            }
+        }
+        let result = bench.result(&files)?;
+        let kills = runner.journal().summary().leader_kills() - kills_before;
+        Ok(Some(Act { kills, result }))
+    }
+
+    async fn end(self, mut runner: Runner, calm: &Act, chaos: &Act) -> Result<Code, Failure> {
+        let recovery = runner.recover().await?;
+        let hashes = runner.compare().await;
+        let leftovers = runner.stop("the show is over").await?;
+        let safety = runner.verdict(recovery, leftovers);
+        let summary = runner.journal().summary().to_string();
+        let whole = recovery == Recovery::Whole;
+        let verdict = report::judge(calm, chaos, safety);
+        let mut say = |text: String| runner.journal().say(&text);
+        say(report::table(calm, chaos));
+        say(format!("cluster   {summary}  {hashes}"));
+        if !whole {
+            say("cluster   it was not whole again within 30s".to_owned());
+        }
+        say(format!("files     {}", self.dir.display()));
+        say(format!("\n{verdict}"));
+        Ok(verdict.code())
+    }
+
+    /// Writes the cluster's file, with ports that are free.
+    fn write_config(&self) -> Result<ClusterConfig, Failure> {
+        fs::create_dir_all(&self.dir)
+            .with_context(|| format!("could not create {}", self.dir.display()))?;
+        let path = self.dir.join("cluster.yaml");
+        let base = (74..100).map(|hundreds| hundreds * 100).find(|base| are_free(*base));
+        let base = base.ok_or_else(|| Failure::usage("no free ports between 7400 and 10000"))?;
+        // Somebody may be running there now; their file is theirs until they are done.
+        drop(crate::home::Home::at(&self.dir).lock()?);
+        fs::write(&path, YAML.replace("BASE_PORT", &base.to_string()))
+            .with_context(|| format!("could not write {}", path.display()))?;
+        ClusterConfig::load(&path).map_err(Failure::usage)
+    }
+}
+
+/// Whether three nodes can have their ports above this number.
+fn are_free(base: u16) -> bool {
+    let mut ports =
+        [0, 100, 200].into_iter().flat_map(|kind| (1..=3).map(move |id| base + kind + id));
+    ports.all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok())
 }

@@ -25,6 +25,11 @@ impl Home {
         Self { dir: parent.unwrap_or(logs).to_owned() }
     }
 
+    /// This folder.
+    pub fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
     /// The folder.
     pub fn dir(&self) -> &Path {
         &self.dir

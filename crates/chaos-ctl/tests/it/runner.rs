@@ -124,9 +124,9 @@ fn a_runner_in_the_background_that_is_killed_takes_its_nodes_along() {
     assert_eq!(code(&output), 0, "{output:?}");
     let pids = stage.pids(3);
     let runner = wait_for("the runner's record", || {
-        let state = std::fs::read_to_string(stage.path(".raft/test/state.json")).ok()?;
-        let state: serde_json::Value = serde_json::from_str(&state).ok()?;
-        i32::try_from(state["runner"]["pid"].as_i64()?).ok()
+        let text = std::fs::read_to_string(stage.path(".raft/test/state.json")).ok()?;
+        let record: serde_json::Value = serde_json::from_str(&text).ok()?;
+        i32::try_from(record["runner"]["pid"].as_i64()?).ok()
     });
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(runner), Signal::SIGKILL).unwrap();
     wait_until_gone(&pids);
