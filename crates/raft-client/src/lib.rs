@@ -1,1 +1,29 @@
-//! Client library, command line and load generator.
+//! Client library of the replicated store: finds the leader, keeps a session, tries again.
+//!
+//! A [`Client`] is given some of the cluster's addresses and learns the rest. Every operation ends
+//! in one of three ways, and the types keep them apart:
+//!
+//! * it is done: `Ok`, with a [`Receipt`] that says in which term, at which index and by whom;
+//! * it is **not** done and never will be: [`ClientError::Failed`];
+//! * it may or may not have been done: [`ClientError::Unknown`]. Only writes end so.
+//!
+//! A write is tried again only under a replicated session, by which the cluster recognises it and
+//! applies it once (Raft dissertation §6.3). Every wait has a deadline.
+
+mod attempt;
+mod backoff;
+pub mod bench;
+mod client;
+mod connect;
+mod counters;
+mod discover;
+mod error;
+mod options;
+mod session;
+mod store;
+
+pub use client::{Applied, Client, Consistency, Found, LeaderInfo, NodeStatus, Receipt};
+pub use counters::Counters;
+pub use error::{ClientError, Failed, FailedKind, Fault, FaultKind, Reasons, Unknown};
+pub use options::Options;
+pub use store::{CasOutcome, Page};

@@ -1,0 +1,172 @@
+//! One request to one node, and what its end means.
+
+use std::error::Error as _;
+use std::io;
+
+use bytes::Bytes;
+use raft_api::pb;
+use tonic::{Code, Status};
+
+use crate::connect::{Api, Link};
+use crate::session::Ticket;
+use crate::{Consistency, Fault, FaultKind, Receipt};
+
+/// What is asked of the leader.
+#[derive(Clone, Copy)]
+pub(crate) enum Ask<'a> {
+    OpenSession,
+    Propose { command: &'a Bytes, ticket: &'a Ticket },
+    Query { query: &'a Bytes, consistency: Consistency },
+}
+
+/// The answer to an [`Ask`].
+pub(crate) struct Reply {
+    /// The state machine's result; empty for a session.
+    pub(crate) result: Bytes,
+    /// The session that was opened, else 0.
+    pub(crate) session: u64,
+    pub(crate) receipt: Receipt,
+}
+
+/// A failed attempt.
+#[derive(Clone, Debug)]
+pub(crate) struct Setback {
+    pub(crate) fault: Fault,
+    /// Who leads, according to the node that refused: number and address.
+    pub(crate) hint: Option<(u64, String)>,
+    /// The term of the node that refused.
+    pub(crate) term: u64,
+}
+
+impl From<Fault> for Setback {
+    fn from(fault: Fault) -> Self {
+        Self { fault, hint: None, term: 0 }
+    }
+}
+
+impl Ask<'_> {
+    /// Whether it changes something: whether an attempt without an answer leaves a doubt.
+    pub(crate) fn is_write(&self) -> bool {
+        matches!(self, Self::Propose { .. })
+    }
+
+    /// Sends it to a node and waits for the answer. The caller bounds the wait.
+    pub(crate) async fn send(self, link: &Link) -> Result<Reply, Setback> {
+        let connection = link.connection().await?;
+        let api = connection.api.clone();
+        let answer = match self {
+            Self::OpenSession => open_session(api).await,
+            Self::Propose { command, ticket } => propose(api, command, ticket).await,
+            Self::Query { query, consistency } => read(api, query, consistency).await,
+        };
+        answer.unwrap_or_else(|status| {
+            let fault = fault_of(&status);
+            if !fault.kind.is_answer() {
+                link.discard(&connection);
+            }
+            Err(fault.into())
+        })
+    }
+}
+
+async fn open_session(mut api: Api) -> Result<Result<Reply, Setback>, Status> {
+    let answer = api.open_session(pb::OpenSessionRequest {}).await?.into_inner();
+    let header = answer.header.unwrap_or_default();
+    Ok(judge(header).map(|receipt| Reply {
+        result: Bytes::new(),
+        session: answer.session_id,
+        receipt,
+    }))
+}
+
+async fn propose(
+    mut api: Api,
+    command: &Bytes,
+    ticket: &Ticket,
+) -> Result<Result<Reply, Setback>, Status> {
+    let session = Some(ticket.header());
+    let answer = api.propose(pb::ProposeRequest { data: command.clone(), session }).await?;
+    let answer = answer.into_inner();
+    let header = pb::Header {
+        success: answer.success,
+        refusal: answer.refusal,
+        message: answer.message,
+        leader_id: answer.leader_id,
+        leader_addr: answer.leader_addr,
+        term: answer.term,
+        index: answer.index,
+        node_id: answer.node_id,
+    };
+    Ok(judge(header).map(|receipt| Reply {
+        result: answer.result,
+        session: 0,
+        receipt: Receipt { duplicate: answer.duplicate, ..receipt },
+    }))
+}
+
+async fn read(
+    mut api: Api,
+    query: &Bytes,
+    consistency: Consistency,
+) -> Result<Result<Reply, Setback>, Status> {
+    let consistency = match consistency {
+        Consistency::Linearizable => pb::Consistency::Linearizable,
+        Consistency::Stale => pb::Consistency::Stale,
+    };
+    let request = pb::QueryRequest { data: query.clone(), consistency: consistency.into() };
+    let answer = api.query(request).await?.into_inner();
+    let header = answer.header.unwrap_or_default();
+    Ok(judge(header).map(|receipt| Reply { result: answer.result, session: 0, receipt }))
+}
+
+fn judge(header: pb::Header) -> Result<Receipt, Setback> {
+    let refusal = header.refusal();
+    if header.success {
+        return Ok(Receipt {
+            term: header.term,
+            index: header.index,
+            node: header.node_id,
+            leader: header.leader_id,
+            duplicate: false,
+            attempts: 1,
+        });
+    }
+    let hint = (!header.leader_addr.is_empty()).then_some((header.leader_id, header.leader_addr));
+    let fault = Fault::new(FaultKind::of_refusal(refusal), header.message);
+    Err(Setback { fault, hint, term: header.term })
+}
+
+/// What a gRPC status says about the request.
+pub(crate) fn fault_of(status: &Status) -> Fault {
+    let kind = match status.code() {
+        // The server looked at it and will not have it.
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::Unimplemented
+        | Code::Unauthenticated => FaultKind::Rejected,
+        Code::OutOfRange => FaultKind::TooLarge, // A message beyond the size limits, so tonic.
+        _ if was_not_sent(status) => return Fault::new(FaultKind::ConnectionClosed, ""),
+        // From here on nobody knows: the status of a broken connection and the one of a server that
+        // broke down look the same.
+        _ => FaultKind::ConnectionLost,
+    };
+    let said = status.message();
+    let noise = said.is_empty() || said == "transport error";
+    Fault::new(kind, if noise { String::new() } else { said.to_owned() })
+}
+
+/// Whether the request met a connection that was closed before, as our connector tells.
+fn was_not_sent(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        let error_kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if error_kind == Some(io::ErrorKind::NotConnected) {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}

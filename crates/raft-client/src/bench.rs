@@ -1,0 +1,269 @@
+//! Load generator: a closed loop of workers, each with one write under way.
+//!
+//! Made to be run through failovers. Losing every connection does not end a run: workers try each
+//! write until its deadline, and the time without an acknowledged write is part of the result. The
+//! clock starts when the leader is found, the session open and the connections made.
+
+mod recorder;
+mod report;
+mod summary;
+mod verify;
+mod workload;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use raft_kv::Reply;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub use report::text;
+pub use summary::{Cluster, GapSummary, Latency, Summary, Verification};
+pub use verify::Verdict;
+pub use workload::Kind;
+
+use crate::{Applied, Client, ClientError, Counters, LeaderInfo};
+use recorder::{Recorder, Reign};
+use verify::{Doubt, Record};
+use workload::Workload;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Workers.
+    pub concurrency: usize,
+    /// Writes in all; `None`: as many as fit into the duration.
+    pub requests: Option<u64>,
+    /// How long new writes are begun; `None`: until all are made.
+    pub duration: Option<Duration>,
+    /// Which command.
+    pub kind: Kind,
+    /// Bytes of each payload.
+    pub value_size: usize,
+    /// Number of keys that puts choose from.
+    pub keys: u64,
+    /// Determines payloads and the choice of keys.
+    pub seed: u64,
+    /// How long one write is tried.
+    pub operation_timeout: Duration,
+}
+
+/// A run: started, watched, and brought to its summary.
+#[derive(Debug)]
+pub struct Bench {
+    shared: Arc<Shared>,
+    cluster: Cluster,
+    counters_before: Counters,
+}
+
+#[derive(Debug)]
+struct Shared {
+    client: Client,
+    plan: Plan,
+    workload: Workload,
+    recorder: Mutex<Recorder>,
+    /// Writes begun.
+    begun: AtomicU64,
+    started: Instant,
+    /// No new writes.
+    stop: CancellationToken,
+    /// Not even those that are under way.
+    abort: CancellationToken,
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Since the start.
+    pub elapsed: Duration,
+    /// Acknowledged writes.
+    pub ok: u64,
+    /// Writes that are not done.
+    pub failed: u64,
+    /// Writes that may be done.
+    pub unknown: u64,
+    /// Attempts that followed a failed one.
+    pub retries: u64,
+    /// The leader that acknowledged last, and its term.
+    pub leader: Option<(u64, u64)>,
+    /// For how long nothing has been acknowledged.
+    pub silence: Duration,
+}
+
+/// How to end a run early.
+#[derive(Clone, Debug)]
+pub struct Brake {
+    stop: CancellationToken,
+    abort: CancellationToken,
+}
+
+impl Brake {
+    /// Begins no new writes and waits for those under way.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Gives up those under way as well: their outcome is unknown.
+    pub fn abort(&self) {
+        self.stop.cancel();
+        self.abort.cancel();
+    }
+}
+
+impl Bench {
+    /// Gets everything ready: finds the cluster within `wait`, opens the session, makes the
+    /// connections. The clock starts when this returns.
+    pub async fn prepare(client: Client, plan: Plan, wait: Duration) -> Result<Self, ClientError> {
+        let leader = client.ready(wait).await?;
+        let cluster = Cluster::look(&client, &leader).await;
+        let started = Instant::now();
+        let LeaderInfo { node, term, .. } = leader;
+        let workload = Workload {
+            kind: plan.kind,
+            value_size: plan.value_size,
+            keys: plan.keys,
+            seed: plan.seed,
+            run: rand::random(),
+        };
+        let shared = Shared {
+            recorder: Mutex::new(Recorder::new(started, Reign { leader: node, term })),
+            workload,
+            begun: AtomicU64::new(0),
+            started,
+            stop: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            plan,
+            client,
+        };
+        let counters_before = shared.client.counters();
+        Ok(Self { shared: Arc::new(shared), cluster, counters_before })
+    }
+
+    /// What was found of the cluster.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// To end the run early.
+    pub fn brake(&self) -> Brake {
+        let Shared { stop, abort, .. } = &*self.shared;
+        Brake { stop: stop.clone(), abort: abort.clone() }
+    }
+
+    /// To watch the run from beside it.
+    pub fn watch(&self) -> impl Fn() -> Progress + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        move || shared.progress()
+    }
+
+    /// Runs until all is done, and sums up. With a limit, then reads back what was acknowledged:
+    /// for this long the cluster may be away.
+    pub async fn run(self, verify_wait: Option<Duration>) -> Summary {
+        let mut workers = JoinSet::new();
+        let needed = self.shared.plan.requests.unwrap_or(u64::MAX);
+        let count = self.shared.plan.concurrency.min(usize::try_from(needed).unwrap_or(usize::MAX));
+        for worker in 0..count {
+            let shared = Arc::clone(&self.shared);
+            workers.spawn(async move { (worker, shared.work(worker).await) });
+        }
+        let mut records = vec![Record::default(); count];
+        while let Some(ended) = workers.join_next().await {
+            let (worker, record) = ended.expect("workers do not panic and are not cancelled");
+            records[worker] = record;
+        }
+        self.shared.recorder().finish();
+        let mut summary = self.summarise();
+        if let Some(wait) = verify_wait {
+            summary.verify = Some(self.verify(&records, wait).await);
+        }
+        summary
+    }
+
+    async fn verify(&self, records: &[Record], wait: Duration) -> Verification {
+        let Shared { client, workload, .. } = &*self.shared;
+        let checked = match client.ready(wait).await {
+            Ok(_leader) => verify::verify(client, workload, records).await,
+            Err(error) => Err(error),
+        };
+        checked.map_or_else(|error| Verification::Undone(error.to_string()), Verification::Done)
+    }
+}
+
+impl Shared {
+    /// One worker's writes, one after the other.
+    async fn work(&self, worker: usize) -> Record {
+        let mut record = Record::default();
+        while self.claim() {
+            let number = record.made;
+            record.made += 1;
+            let command = self.workload.command(worker, number);
+            let started = Instant::now();
+            let write = self.client.propose_within(command, self.plan.operation_timeout);
+            let outcome = tokio::select! {
+                biased;
+                outcome = write => Some(outcome),
+                () = self.abort.cancelled() => None,
+            };
+            let now = Instant::now();
+            let mut recorder = self.recorder();
+            match outcome {
+                Some(Ok(Applied { result, receipt })) => match Reply::decode(&result) {
+                    Ok(Reply::Invalid(why)) => {
+                        recorder.failed += 1;
+                        recorder.note(format!("the store refused the write: {why}"));
+                        record.doubtful.insert(number, Doubt::Failed);
+                    }
+                    Ok(_) => recorder.acknowledged(now, now - started, &receipt),
+                    Err(why) => {
+                        recorder.unknown += 1;
+                        recorder.note(format!("the store's answer makes no sense: {why}"));
+                        record.doubtful.insert(number, Doubt::Unknown);
+                    }
+                },
+                Some(Err(error)) => {
+                    let doubt = match error {
+                        ClientError::Failed(_) => Doubt::Failed,
+                        ClientError::Unknown(_) => Doubt::Unknown,
+                    };
+                    record.doubtful.insert(number, doubt);
+                    recorder.missed(now, &error);
+                }
+                None => {
+                    record.doubtful.insert(number, Doubt::Unknown);
+                    recorder.abandoned(now);
+                }
+            }
+        }
+        record
+    }
+
+    /// Takes the right to one more write, if there is one.
+    fn claim(&self) -> bool {
+        let over = self.plan.duration.is_some_and(|limit| limit <= self.started.elapsed());
+        if over || self.stop.is_cancelled() {
+            return false;
+        }
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        self.plan.requests.is_none_or(|requests| number < requests)
+    }
+
+    fn progress(&self) -> Progress {
+        let retries = self.client.counters().retries;
+        let recorder = self.recorder();
+        Progress {
+            elapsed: self.started.elapsed(),
+            ok: recorder.ok,
+            failed: recorder.failed,
+            unknown: recorder.unknown,
+            retries,
+            leader: recorder.reign.map(|reign| (reign.leader, reign.term)),
+            silence: recorder.silence(Instant::now()),
+        }
+    }
+
+    fn recorder(&self) -> MutexGuard<'_, Recorder> {
+        self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,183 @@
+//! What the workers saw: latencies, outcomes, and when nothing came through.
+//!
+//! One recorder for all workers. A histogram for each of a thousand workers would take hundreds of
+//! megabytes, and on one thread the lock is never waited for.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use tokio::time::Instant;
+
+use crate::{ClientError, Receipt};
+
+/// A silence between two acknowledged writes that is worth a line.
+pub(super) const GAP_MIN: Duration = Duration::from_millis(100);
+
+/// Gaps that are kept; the longest and the count include the others.
+const GAPS_MAX: usize = 10_000;
+
+/// Messages of failed operations that are kept.
+const MESSAGES_MAX: usize = 3;
+
+/// A time during which no write was acknowledged, over all workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gap {
+    /// When it began, counted from the start of the run.
+    pub(super) at: Duration,
+    pub(super) length: Duration,
+    /// Who led before.
+    pub(super) before: Option<Reign>,
+    /// Who acknowledged the write that ended it; `None`: the run ended first.
+    pub(super) after: Option<Reign>,
+}
+
+/// A leader and its term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reign {
+    pub(super) leader: u64,
+    pub(super) term: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Recorder {
+    started: Instant,
+    /// Nanoseconds of acknowledged writes, from the first attempt to the answer.
+    pub(super) latency: Histogram<u64>,
+    pub(super) ok: u64,
+    pub(super) failed: u64,
+    pub(super) unknown: u64,
+    /// When the last write was acknowledged; before the first, the start.
+    last_ok: Instant,
+    /// When the last operation ended.
+    last_end: Instant,
+    pub(super) reign: Option<Reign>,
+    pub(super) leader_changes: u64,
+    pub(super) longest_gap: Duration,
+    pub(super) gaps: Vec<Gap>,
+    /// The first failures, in words.
+    pub(super) messages: Vec<String>,
+}
+
+impl Recorder {
+    /// `reign` is who leads at the start.
+    pub(super) fn new(started: Instant, reign: Reign) -> Self {
+        Self {
+            started,
+            latency: Histogram::new(3).expect("three digits are allowed"),
+            ok: 0,
+            failed: 0,
+            unknown: 0,
+            last_ok: started,
+            last_end: started,
+            reign: Some(reign),
+            leader_changes: 0,
+            longest_gap: Duration::ZERO,
+            gaps: Vec::new(),
+            messages: Vec::new(),
+        }
+    }
+
+    pub(super) fn acknowledged(&mut self, now: Instant, latency: Duration, receipt: &Receipt) {
+        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+        self.latency.saturating_record(nanos);
+        self.ok += 1;
+        self.last_end = now;
+        let before = self.reign;
+        let reign = Reign { leader: receipt.leader, term: receipt.term };
+        if before.is_none_or(|before| before.term < reign.term) {
+            let other = before.is_some_and(|before| before.leader != reign.leader);
+            self.leader_changes += u64::from(other);
+            self.reign = Some(reign);
+        }
+        self.close_gap(now, before, Some(reign));
+        self.last_ok = now;
+    }
+
+    pub(super) fn missed(&mut self, now: Instant, error: &ClientError) {
+        match error {
+            ClientError::Failed(_) => self.failed += 1,
+            ClientError::Unknown(_) => self.unknown += 1,
+        }
+        self.note(error.to_string());
+        self.last_end = now;
+    }
+
+    /// A write was under way when the run was broken off.
+    pub(super) fn abandoned(&mut self, now: Instant) {
+        self.unknown += 1;
+        self.last_end = now;
+    }
+
+    pub(super) fn note(&mut self, message: String) {
+        if self.messages.len() < MESSAGES_MAX {
+            self.messages.push(message);
+        }
+    }
+
+    /// The run is over: a silence that nothing ended counts too.
+    pub(super) fn finish(&mut self) {
+        self.close_gap(self.last_end, self.reign, None);
+    }
+
+    /// For how long nothing has been acknowledged.
+    pub(super) fn silence(&self, now: Instant) -> Duration {
+        now - self.last_ok
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.last_end - self.started
+    }
+
+    fn close_gap(&mut self, now: Instant, before: Option<Reign>, after: Option<Reign>) {
+        let length = now - self.last_ok;
+        self.longest_gap = self.longest_gap.max(length);
+        if GAP_MIN <= length && self.gaps.len() < GAPS_MAX {
+            let at = self.last_ok - self.started;
+            self.gaps.push(Gap { at, length, before, after });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receipt(leader: u64, term: u64) -> Receipt {
+        Receipt { term, index: 1, node: leader, leader, duplicate: false, attempts: 1 }
+    }
+
+    #[test]
+    fn a_gap_says_when_how_long_and_between_whom() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let first = Reign { leader: 1, term: 1 };
+        let mut recorder = Recorder::new(start, first);
+        let latency = Duration::from_millis(1);
+        recorder.acknowledged(at(10), latency, &receipt(1, 1));
+        recorder.acknowledged(at(330), latency, &receipt(2, 4));
+        recorder.acknowledged(at(340), latency, &receipt(2, 4));
+        recorder.abandoned(at(500));
+        recorder.finish();
+        let second = Some(Reign { leader: 2, term: 4 });
+        let ms = Duration::from_millis;
+        let gaps = [
+            Gap { at: ms(10), length: ms(320), before: Some(first), after: second },
+            Gap { at: ms(340), length: ms(160), before: second, after: None },
+        ];
+        assert_eq!(recorder.gaps, gaps);
+        assert_eq!(recorder.longest_gap, ms(320));
+        assert_eq!(recorder.leader_changes, 1);
+        assert_eq!((recorder.ok, recorder.unknown, recorder.elapsed()), (3, 1, ms(500)));
+    }
+
+    /// An answer that an old leader gave late must not look like two changes.
+    #[test]
+    fn a_late_answer_of_an_older_term_is_no_leader_change() {
+        let start = Instant::now();
+        let mut recorder = Recorder::new(start, Reign { leader: 1, term: 1 });
+        for (leader, term) in [(2, 2), (1, 1), (2, 2)] {
+            recorder.acknowledged(start, Duration::ZERO, &receipt(leader, term));
+        }
+        assert_eq!(recorder.leader_changes, 1);
+    }
+}

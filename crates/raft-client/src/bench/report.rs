@@ -1,0 +1,255 @@
+//! The report that people read: at most 80 columns, nothing that was not measured.
+
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use super::summary::{Cluster, GapSummary, Latency, Summary, Verification};
+use super::verify::Verdict;
+
+/// A percentile counts on this many values above it, or it is marked.
+const VALUES_ABOVE_MIN: f64 = 10.0;
+
+/// Gaps that get a line.
+const GAP_LINES_MAX: usize = 10;
+
+/// The whole report.
+pub fn text(summary: &Summary) -> String {
+    let mut out = String::new();
+    write_report(&mut out, summary).expect("a string takes all");
+    out
+}
+
+fn write_report(out: &mut String, summary: &Summary) -> fmt::Result {
+    heading(out, summary)?;
+    counts(out, summary)?;
+    latencies(out, summary)?;
+    gaps(out, summary)?;
+    errors(out, summary)?;
+    if let Some(verify) = &summary.verify {
+        verification(out, verify)?;
+    }
+    Ok(())
+}
+
+fn heading(out: &mut String, summary: &Summary) -> fmt::Result {
+    let Summary { workload, concurrency, connections, value_bytes, seed, cluster, .. } = summary;
+    let Cluster { name, nodes, up, leader, term, .. } = cluster;
+    writeln!(
+        out,
+        "raft-bench  {workload}  c={concurrency}  {value_bytes} B values  \
+         {connections} connection{}  seed {seed}",
+        if *connections == 1 { "" } else { "s" },
+    )?;
+    writeln!(
+        out,
+        "cluster     {name} {up}/{nodes} up  leader n{leader}  term {term}  closed loop"
+    )?;
+    writeln!(out, "{}", "-".repeat(76))
+}
+
+fn counts(out: &mut String, summary: &Summary) -> fmt::Result {
+    let Summary { ok, failed, unknown, retries, duplicates, elapsed, ops_per_s, .. } = summary;
+    let counts = format!(
+        "ok {}   failed {}   unknown {}   retried {}",
+        grouped(*ok),
+        grouped(*failed),
+        grouped(*unknown),
+        grouped(*retries),
+    );
+    let rate = format!("{}   {} op/s", seconds(*elapsed), grouped(rounded(*ops_per_s)));
+    let broken_off = if summary.interrupted { "   (interrupted)" } else { "" };
+    writeln!(out, "  {counts:<50}{rate:>24}{broken_off}")?;
+    if 0 < *duplicates {
+        writeln!(out, "  {} repeats recognised by the session, not applied", grouped(*duplicates))?;
+    }
+    writeln!(
+        out,
+        "  longest gap between two acknowledged writes {}   leader changes {}",
+        milliseconds(summary.longest_gap),
+        summary.leader_changes,
+    )
+}
+
+fn latencies(out: &mut String, summary: &Summary) -> fmt::Result {
+    if summary.latency_us.count == 0 {
+        return Ok(());
+    }
+    write!(out, "\nlatency ms ")?;
+    for name in ["p50", "p90", "p99", "p99.9", "max", "mean"] {
+        write!(out, "{name:>9}")?;
+    }
+    writeln!(out, "{:>11}", "n")?;
+    latency_row(out, summary.workload, &summary.latency_us)?;
+    if summary.gaps.is_empty() {
+        return Ok(());
+    }
+    latency_row(out, " corrected", &summary.latency_corrected_us)?;
+    writeln!(
+        out,
+        "note  percentiles of a closed loop hide outages: each worker waits through one\n\
+         \x20     with a single write. `corrected` estimates what a steady stream would see."
+    )
+}
+
+fn latency_row(out: &mut String, name: &str, latency: &Latency) -> fmt::Result {
+    write!(out, "  {name:<9}")?;
+    for (value, above) in latency.quantiles() {
+        let carried = VALUES_ABOVE_MIN <= as_float(latency.count) * above;
+        let mark = if carried { "" } else { "~" };
+        write!(out, "{:>9}", format!("{mark}{}", three_digits(value)))?;
+    }
+    let (max, mean) = (three_digits(latency.max), three_digits(latency.mean));
+    writeln!(out, "{max:>9}{mean:>9}{:>11}", grouped(latency.count))
+}
+
+fn gaps(out: &mut String, summary: &Summary) -> fmt::Result {
+    if summary.gaps.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\ngaps        at       length     leader        term")?;
+    let mut gaps: Vec<&GapSummary> = summary.gaps.iter().collect();
+    if GAP_LINES_MAX < gaps.len() {
+        gaps.sort_by_key(|gap| std::cmp::Reverse(gap.length));
+        gaps.truncate(GAP_LINES_MAX);
+        gaps.sort_by_key(|gap| gap.at);
+    }
+    for gap in &gaps {
+        let GapSummary { leader_before, leader_after, term_before, term_after, .. } = *gap;
+        let change = if *leader_after == 0 {
+            format!("n{leader_before} > none")
+        } else {
+            format!("n{leader_before} > n{leader_after}")
+        };
+        let terms = if *leader_after == 0 {
+            format!("{term_before}, not ended")
+        } else {
+            format!("{term_before} > {term_after}")
+        };
+        let (at, length) = (seconds(gap.at), milliseconds(gap.length));
+        writeln!(out, "  {at:>12}{length:>13}     {change:<12}  {terms}")?;
+    }
+    let left_out = summary.gaps.len() - gaps.len();
+    if 0 < left_out {
+        writeln!(out, "  the {GAP_LINES_MAX} longest; {left_out} shorter ones left out")?;
+    }
+    Ok(())
+}
+
+fn errors(out: &mut String, summary: &Summary) -> fmt::Result {
+    if !summary.errors.is_empty() {
+        let recovered = summary.failed + summary.unknown == 0;
+        let how = if recovered { ", all recovered by another attempt" } else { "" };
+        writeln!(out, "\nattempts that failed{how}")?;
+        let mut line = String::new();
+        for (kind, count) in &summary.errors {
+            let item = format!("  {kind} {}", grouped(*count));
+            if 76 < line.len() + item.len() {
+                writeln!(out, "{line}")?;
+                line.clear();
+            }
+            line.push_str(&item);
+        }
+        writeln!(out, "{line}")?;
+    }
+    if !summary.messages.is_empty() {
+        writeln!(out, "\nthe first writes that were not acknowledged")?;
+    }
+    for message in &summary.messages {
+        writeln!(out, "  {message}")?;
+    }
+    Ok(())
+}
+
+fn verification(out: &mut String, verify: &Verification) -> fmt::Result {
+    let verdict = match verify {
+        Verification::Done(verdict) => verdict,
+        Verification::Undone(why) => return writeln!(out, "\nverify      not done: {why}"),
+    };
+    let Verdict { checked, lost, applied_twice, unexpected, unknown_applied, findings } = verdict;
+    let (checked, lost, twice) = (grouped(*checked), grouped(*lost), grouped(*applied_twice));
+    writeln!(out, "\nverify {checked} acked writes: {lost} lost, {twice} applied twice")?;
+    if 0 < *unknown_applied {
+        writeln!(out, "  {} writes of unknown outcome are there", grouped(*unknown_applied))?;
+    }
+    if 0 < *unexpected {
+        writeln!(out, "  {} things that should not be there", grouped(*unexpected))?;
+    }
+    for finding in findings {
+        writeln!(out, "  {finding}")?;
+    }
+    Ok(())
+}
+
+/// Digits in groups of three.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.char_indices() {
+        if 0 < place && (digits.len() - place).is_multiple_of(3) {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Microseconds as milliseconds with three digits that count.
+fn three_digits(micros: u64) -> String {
+    let millis = as_float(micros) / 1000.0;
+    match micros {
+        0..9_995 => format!("{millis:.2}"),
+        9_995..99_950 => format!("{millis:.1}"),
+        _ => grouped(rounded(millis)),
+    }
+}
+
+fn milliseconds(duration: Duration) -> String {
+    format!("{} ms", three_digits(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
+}
+
+fn seconds(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds < 9.995 { format!("{seconds:.2} s") } else { format!("{seconds:.1} s") }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "only a few digits are shown")]
+fn as_float(number: u64) -> f64 {
+    number as f64
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rates and times are not negative and far below 2^64"
+)]
+fn rounded(number: f64) -> u64 {
+    number.round() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers and how they are shown.
+    #[test]
+    fn numbers_keep_three_digits() {
+        let table = [
+            (0, "0.00"),
+            (7, "0.01"),
+            (1_734, "1.73"),
+            (9_994, "9.99"),
+            (9_995, "10.0"),
+            (14_700, "14.7"),
+            (99_949, "99.9"),
+            (99_950, "100"),
+            (1_157_900, "1 158"),
+        ];
+        for (micros, shown) in table {
+            assert_eq!(three_digits(micros), shown, "{micros} µs");
+        }
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(370_563), "370 563");
+        assert_eq!(grouped(1_000_000), "1 000 000");
+    }
+}

@@ -1,0 +1,215 @@
+//! The command line: what may be said, and how every command ends.
+//!
+//! Standard output carries data and nothing else. An error is one line, and a hint where there is
+//! one, on standard error.
+
+mod bench;
+mod cas;
+mod del;
+mod failure;
+mod get;
+mod get_config;
+mod get_leader;
+mod progress;
+mod propose;
+mod put;
+mod range;
+mod status;
+mod target;
+
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::{Parser, Subcommand};
+use raft_api::units::HumanDuration;
+use tracing_subscriber::EnvFilter;
+
+use failure::Failure;
+use target::Target;
+
+/// Exit codes, the same in all programs of this project.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 done   2 usage or configuration   3 no cluster or no leader   4 the server said no
+  5 an acknowledged write is lost, applied twice, or the nodes differ
+  7 not found, or not the expected value   8 degraded   10 inconclusive
+  124 deadline passed: a write may or may not be done   130 interrupted";
+
+/// Talks to a cluster of raft-server nodes.
+#[derive(Debug, Parser)]
+#[command(name = "raft-client", version, after_help = EXIT_CODES, max_term_width = 100)]
+struct Arguments {
+    /// cluster.yaml, for the addresses of the nodes [default: $RAFT_CONFIG, ./cluster.yaml,
+    /// ./configs/cluster.yaml].
+    #[arg(short = 'f', long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Client addresses of some nodes; the others are learnt. Go before the configuration.
+    #[arg(
+        long,
+        global = true,
+        env = "RAFT_ENDPOINTS",
+        value_delimiter = ',',
+        value_name = "HOST:PORT,..."
+    )]
+    endpoints: Vec<String>,
+
+    /// How long a command may take, with all its attempts.
+    #[arg(long, global = true, default_value = "5s", value_name = "DURATION")]
+    timeout: HumanDuration,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the leader, where it serves clients, and its term.
+    GetLeader,
+    /// Print the members and their addresses.
+    GetConfig,
+    /// Put opaque data into the log.
+    Propose(propose::Propose),
+    /// Set a key.
+    Put(put::Put),
+    /// Print the value of a key, and nothing else; exit 7 if it is not set.
+    Get(get::Get),
+    /// Remove a key.
+    #[command(alias = "delete")]
+    Del(del::Del),
+    /// Change a key if its value is the expected one; exit 7 if it is not.
+    Cas(cas::Cas),
+    /// Print keys with their values, in order.
+    #[command(alias = "scan")]
+    Range(range::Range),
+    /// Show how every node is; exit 0 if all is well, 8 if not, 3 if nobody answers.
+    Status,
+    /// Press the cluster with writes and report latencies, outages and, with --verify, losses.
+    Bench(bench::BenchArguments),
+}
+
+/// What a command has to say in the end.
+#[derive(Debug, Default)]
+struct Done {
+    /// For standard output.
+    data: Vec<u8>,
+    /// A line for standard error.
+    note: Option<String>,
+    code: u8,
+}
+
+impl Done {
+    fn with(data: impl Into<Vec<u8>>) -> Self {
+        Self { data: data.into(), ..Self::default() }
+    }
+}
+
+/// Not found, or not the expected value.
+const NOT_FOUND: u8 = 7;
+
+pub(crate) fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::from_env("RAFT_LOG"))
+        .with_writer(io::stderr)
+        .init();
+    let outcome = run(arguments).and_then(|done| {
+        emit(&done.data)?;
+        Ok(done)
+    });
+    match outcome {
+        Ok(done) => {
+            if let Some(note) = done.note {
+                complain(&note);
+            }
+            ExitCode::from(done.code)
+        }
+        Err(failure) => {
+            complain(&failure.to_string());
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<Done, Failure> {
+    // One thread: waking a second one costs more than it carries.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal(format!("could not start the runtime: {error}")))?;
+    let done = runtime.block_on(dispatch(arguments));
+    // A name that is being looked up must not hold up the end.
+    runtime.shutdown_timeout(Duration::ZERO);
+    done
+}
+
+async fn dispatch(arguments: Arguments) -> Result<Done, Failure> {
+    let Arguments { config, endpoints, timeout, command } = arguments;
+    let target = Target::find(config.as_deref(), endpoints)?;
+    let client = || target.client(timeout.0);
+    match command {
+        Command::GetLeader => get_leader::run(&client()).await,
+        Command::GetConfig => get_config::run(&client()).await,
+        Command::Propose(command) => command.run(&client()).await,
+        Command::Put(command) => command.run(&client()).await,
+        Command::Get(command) => command.run(&client()).await,
+        Command::Del(command) => command.run(&client()).await,
+        Command::Cas(command) => command.run(&client()).await,
+        Command::Range(command) => command.run(&client()).await,
+        Command::Status => status::run(&target, &client()).await,
+        Command::Bench(command) => Box::pin(command.run(&target)).await,
+    }
+}
+
+/// Writes to standard output. A reader that has seen enough is no error.
+fn emit(data: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(data).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::internal(format!("could not write to standard output: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// A line on standard error. If nobody reads that either, there is nobody left to tell.
+fn complain(line: &str) {
+    drop(writeln!(io::stderr().lock(), "{line}"));
+}
+
+/// The bytes of an argument; `-` stands for all of standard input.
+fn bytes_or_stdin(argument: std::ffi::OsString) -> Result<Bytes, Failure> {
+    if argument != "-" {
+        return Ok(bytes_of(argument));
+    }
+    let mut data = Vec::new();
+    match io::stdin().lock().read_to_end(&mut data) {
+        Ok(_) => Ok(data.into()),
+        Err(error) => Err(Failure::usage(format!("could not read standard input: {error}"), None)),
+    }
+}
+
+fn bytes_of(argument: std::ffi::OsString) -> Bytes {
+    argument.into_vec().into()
+}
+
+/// Text as it is; what is none, or would disturb a terminal, with escapes.
+fn printable(bytes: &[u8]) -> String {
+    match str::from_utf8(bytes) {
+        Ok(text) if !text.contains(char::is_control) => text.to_owned(),
+        Ok(_) | Err(_) => bytes.escape_ascii().to_string(),
+    }
+}
+
+/// A value alone: a terminal gets a line end after it, a file gets the value.
+fn value_alone(value: &[u8]) -> Vec<u8> {
+    let mut data = value.to_vec();
+    if io::stdout().is_terminal() {
+        data.push(b'\n');
+    }
+    data
+}

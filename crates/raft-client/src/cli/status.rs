@@ -1,0 +1,142 @@
+//! `status`
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets};
+use raft_api::pb::{Role, StatusResponse};
+use raft_client::{Client, NodeStatus};
+use tokio::time::timeout;
+
+use super::target::Target;
+use super::{Done, Failure};
+
+const NO_CLUSTER: u8 = 3;
+const UNSAFE: u8 = 5;
+const DEGRADED: u8 = 8;
+
+/// Addresses that are not configured are asked for, but not for long.
+const LEARNING: Duration = Duration::from_millis(500);
+
+pub(crate) async fn run(target: &Target, client: &Client) -> Result<Done, Failure> {
+    let mut ids: BTreeMap<String, u64> =
+        target.nodes.iter().filter_map(|(id, addr)| Some((addr.clone(), (*id)?))).collect();
+    let learnt = timeout(LEARNING, client.get_configuration()).await;
+    let mut addrs: Vec<String> = target.nodes.iter().map(|(_, addr)| addr.clone()).collect();
+    if let Ok(Ok(configuration)) = learnt {
+        for member in configuration.members {
+            if member.client_addr.is_empty() {
+                continue;
+            }
+            if !addrs.contains(&member.client_addr) {
+                addrs.push(member.client_addr.clone());
+            }
+            ids.entry(member.client_addr).or_insert(member.id);
+        }
+    }
+    let asked = addrs.iter().map(|addr| client.status(addr));
+    let nodes = futures_util::future::join_all(asked).await;
+    Ok(report(&nodes, &ids))
+}
+
+fn report(nodes: &[NodeStatus], ids: &BTreeMap<String, u64>) -> Done {
+    let reports: Vec<&StatusResponse> =
+        nodes.iter().filter_map(|node| node.status.as_ref().ok()).collect();
+    let commit = reports.iter().map(|report| report.commit_index).max().unwrap_or(0);
+    let rows = nodes.iter().map(|node| match &node.status {
+        Ok(report) => row(node, report, commit),
+        Err(fault) => {
+            let id = ids.get(&node.addr).map_or_else(|| "-".to_owned(), |id| format!("n{id}"));
+            let mut row = [const { String::new() }; COLUMNS.len()];
+            [row[0], row[1], row[2]] = [id, node.addr.clone(), fault.to_string()];
+            row
+        }
+    });
+    let mut data = table(COLUMNS, rows);
+    let (line, code) = judgement(&reports, nodes.len());
+    data.push_str(&format!("\n{line}\n"));
+    Done { data: data.into(), note: None, code }
+}
+
+const COLUMNS: [&str; 10] =
+    ["NODE", "ADDRESS", "ROLE", "TERM", "COMMIT", "APPLIED", "LAG", "SNAPSHOT", "RTT", "UP"];
+
+fn row(node: &NodeStatus, report: &StatusResponse, commit: u64) -> [String; COLUMNS.len()] {
+    let role = match report.role() {
+        Role::Follower => "follower",
+        Role::PreCandidate => "pre-candidate",
+        Role::Candidate => "candidate",
+        Role::Leader => "LEADER",
+        Role::Learner => "learner",
+    };
+    let up = Duration::from_secs(report.uptime_ms / 1000);
+    [
+        format!("n{}", report.node_id),
+        node.addr.clone(),
+        role.to_owned(),
+        report.term.to_string(),
+        report.commit_index.to_string(),
+        report.applied_index.to_string(),
+        commit.saturating_sub(report.applied_index).to_string(),
+        report.snapshot_index.to_string(),
+        format!("{:.1} ms", node.round_trip.as_secs_f64() * 1000.0),
+        humantime::format_duration(up).to_string(),
+    ]
+}
+
+/// The line below the table, and the exit code.
+fn judgement(reports: &[&StatusResponse], nodes: usize) -> (String, u8) {
+    let up = reports.len();
+    let Some(latest) = reports.iter().max_by_key(|report| (report.term, report.leader_id)) else {
+        return (format!("0/{nodes} up"), NO_CLUSTER);
+    };
+    let mut line = format!("cluster {}   {up}/{nodes} up", latest.cluster);
+    let agreed = reports.iter().all(|report| {
+        (report.leader_id, report.term) == (latest.leader_id, latest.term) && report.leader_id != 0
+    });
+    match latest.leader_id {
+        0 => line.push_str("   no leader"),
+        leader => line.push_str(&format!("   leader n{leader} term {}", latest.term)),
+    }
+    if !agreed && latest.leader_id != 0 {
+        line.push_str(", not known to all");
+    }
+    let mut code = if agreed && up == nodes { 0 } else { DEGRADED };
+    let mut hashes: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    for report in reports {
+        hashes.entry(report.applied_index).or_default().push(report.state_hash);
+    }
+    for (index, hashes) in hashes.iter().filter(|(_, hashes)| 1 < hashes.len()) {
+        let equal = hashes.windows(2).all(|pair| pair[0] == pair[1]);
+        if equal {
+            line.push_str(&format!("   {} states equal at {index}", hashes.len()));
+        } else {
+            line.push_str(&format!("   STATES DIFFER at {index}"));
+            code = UNSAFE;
+        }
+    }
+    if reports.iter().any(|report| report.debug_build) {
+        line.push_str("   (debug build)");
+    }
+    (line, code)
+}
+
+/// A table without lines; numbers stand on the right.
+pub(super) fn table<const N: usize>(
+    header: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header).add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    for (position, name) in header.iter().enumerate() {
+        if matches!(*name, "TERM" | "COMMIT" | "APPLIED" | "LAG" | "SNAPSHOT" | "RTT")
+            && let Some(column) = table.column_mut(position)
+        {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}

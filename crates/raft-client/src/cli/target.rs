@@ -1,0 +1,56 @@
+//! Which cluster is meant.
+
+use std::path::Path;
+use std::time::Duration;
+
+use raft_api::ClusterConfig;
+use raft_client::{Client, Options};
+
+use super::failure::Failure;
+
+/// Where a local cluster serves clients when nothing is configured.
+const DEFAULT_ENDPOINTS: [&str; 3] = ["127.0.0.1:7101", "127.0.0.1:7102", "127.0.0.1:7103"];
+
+/// The cluster's nodes, as far as they are configured.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// Number, if it is known, and client address.
+    pub(crate) nodes: Vec<(Option<u64>, String)>,
+}
+
+impl Target {
+    /// The endpoints if there are any, else the configuration, else the default addresses.
+    pub(crate) fn find(config: Option<&Path>, endpoints: Vec<String>) -> Result<Self, Failure> {
+        let endpoints: Vec<String> =
+            endpoints.into_iter().filter(|endpoint| !endpoint.is_empty()).collect();
+        if let Some(bad) = endpoints.iter().find(|endpoint| !is_host_and_port(endpoint)) {
+            let message = format!("`{bad}` is not an address");
+            return Err(Failure::usage(message, Some("write host:port, such as 127.0.0.1:7101")));
+        }
+        if !endpoints.is_empty() {
+            let nodes = endpoints.into_iter().map(|endpoint| (None, endpoint)).collect();
+            return Ok(Self { nodes });
+        }
+        let Some(path) = ClusterConfig::locate(config)? else {
+            let nodes = DEFAULT_ENDPOINTS.iter().map(|addr| (None, (*addr).to_owned())).collect();
+            return Ok(Self { nodes });
+        };
+        let config = ClusterConfig::load(&path)?;
+        let nodes = config.nodes.iter().map(|node| (Some(node.id.0), node.client.clone()));
+        Ok(Self { nodes: nodes.collect() })
+    }
+
+    pub(crate) fn client(&self, timeout: Duration) -> Client {
+        Client::new(Options { operation_timeout: timeout, ..self.options() })
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        Options::new(self.nodes.iter().map(|(_, addr)| addr.clone()))
+    }
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && port.parse().is_ok_and(|port: u16| port != 0)
+    })
+}

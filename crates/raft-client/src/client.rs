@@ -1,0 +1,532 @@
+//! The client: operations with their attempts.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use raft_api::pb;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use crate::attempt::{Ask, Reply, Setback, fault_of};
+use crate::backoff::Backoff;
+use crate::connect::Link;
+use crate::counters::{Counters, Tally};
+use crate::discover::{Directory, Leader};
+use crate::session::{Session, Ticket};
+use crate::{ClientError, Failed, FailedKind, Fault, FaultKind, Options, Reasons, Unknown};
+
+/// After this much silence of the leader somebody looks whether there is another one.
+const SILENCE: Duration = Duration::from_millis(250);
+
+/// A handle on the cluster. Clones share connections, session and what is known of the leader.
+#[derive(Clone, Debug)]
+pub struct Client(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    options: Options,
+    directory: Directory,
+    session: Mutex<Option<Arc<Session>>>,
+    /// Held by the one who opens a session.
+    opening: tokio::sync::Mutex<()>,
+    tally: Tally,
+}
+
+/// Where and by whom an operation was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The term of the node that answered.
+    pub term: u64,
+    /// For a write, the log index at which it was applied; for a read, the index applied before it.
+    pub index: u64,
+    /// The node that answered.
+    pub node: u64,
+    /// The leader as that node knows it; 0 if it knows none.
+    pub leader: u64,
+    /// Whether the answer is that of an earlier attempt, recognised by the session.
+    pub duplicate: bool,
+    /// Attempts made, the last one included.
+    pub attempts: u32,
+}
+
+/// A write that is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The state machine's result.
+    pub result: Bytes,
+    /// Where and by whom.
+    pub receipt: Receipt,
+}
+
+/// What a read found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found<T> {
+    /// The content.
+    pub value: T,
+    /// Where and by whom it was read.
+    pub receipt: Receipt,
+}
+
+/// How fresh a read must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Consistency {
+    /// As fresh as any write acknowledged before it was asked.
+    #[default]
+    Linearizable,
+    /// Any node's own state, however old.
+    Stale,
+}
+
+/// The leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderInfo {
+    /// Its number.
+    pub node: u64,
+    /// Where it serves clients.
+    pub addr: String,
+    /// Its term.
+    pub term: u64,
+}
+
+/// How one node is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeStatus {
+    /// Its client address.
+    pub addr: String,
+    /// Its own report, or why there is none.
+    pub status: Result<pb::StatusResponse, Fault>,
+    /// How long it took to answer.
+    pub round_trip: Duration,
+}
+
+/// What an operation has been through.
+struct Tries {
+    started: Instant,
+    deadline: Instant,
+    attempts: u32,
+    /// How often an attempt got no answer in time.
+    silences: u32,
+    /// Whether the last refusal was answered by following its hint.
+    followed: bool,
+    /// Whether an attempt may have taken effect.
+    doubt: bool,
+    reasons: Reasons,
+    backoff: Backoff,
+}
+
+impl Client {
+    /// A client of the cluster at these addresses. Nothing is sent yet.
+    pub fn new(options: Options) -> Self {
+        Self(Arc::new(Shared {
+            directory: Directory::new(options.clone()),
+            session: Mutex::new(None),
+            opening: tokio::sync::Mutex::new(()),
+            tally: Tally::default(),
+            options,
+        }))
+    }
+
+    /// What it was made with.
+    pub fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    /// What went wrong so far, attempt by attempt.
+    pub fn counters(&self) -> Counters {
+        self.0.tally.read()
+    }
+
+    /// Finds the leader, opens the session and makes all connections to the leader, so that the
+    /// first write finds everything in place.
+    pub async fn ready(&self, within: Duration) -> Result<LeaderInfo, ClientError> {
+        let mut tries = Tries::new(&self.0.options, within);
+        self.session(&mut tries).await?;
+        let leader = self.leader(&mut tries).await?;
+        // One that breaks meanwhile is made when it is needed.
+        if let Ok(Err(fault)) = timeout_at(tries.deadline, leader.link.connect_all()).await {
+            tracing::debug!(addr = &**leader.link.addr(), %fault, "not all connections were made");
+        }
+        Ok(LeaderInfo {
+            node: leader.node,
+            addr: leader.link.addr().to_string(),
+            term: leader.term,
+        })
+    }
+
+    /// Puts a command into the log, once, and waits until it is applied.
+    pub async fn propose(&self, command: Bytes) -> Result<Applied, ClientError> {
+        self.propose_within(command, self.0.options.operation_timeout).await
+    }
+
+    /// As [`Client::propose`], with a deadline of its own.
+    pub async fn propose_within(
+        &self,
+        command: Bytes,
+        within: Duration,
+    ) -> Result<Applied, ClientError> {
+        let mut tries = Tries::new(&self.0.options, within);
+        loop {
+            let session = self.session(&mut tries).await?;
+            let Ok(ticket) = timeout_at(tries.deadline, session.ticket()).await else {
+                return Err(tries.end(FailedKind::Unserved));
+            };
+            let ask = Ask::Propose { command: &command, ticket: &ticket };
+            match self.ask_leader(ask, &mut tries).await {
+                Ok(Reply { result, receipt, .. }) => return Ok(Applied { result, receipt }),
+                Err(Ending::Over(error)) => return Err(error),
+                // Nothing of this write is in any log: it may go out again under a new session.
+                Err(Ending::SessionGone) => self.forget_session(&ticket),
+            }
+        }
+    }
+
+    /// Reads the state machine.
+    pub async fn query(
+        &self,
+        query: Bytes,
+        consistency: Consistency,
+    ) -> Result<Found<Bytes>, ClientError> {
+        let ask = Ask::Query { query: &query, consistency };
+        let mut tries = Tries::new(&self.0.options, self.0.options.operation_timeout);
+        let reply = match consistency {
+            Consistency::Linearizable => self.ask_leader(ask, &mut tries).await,
+            Consistency::Stale => self.ask_anybody(ask, &mut tries).await,
+        };
+        match reply {
+            Ok(Reply { result, receipt, .. }) => Ok(Found { value: result, receipt }),
+            Err(Ending::Over(error)) => Err(error),
+            Err(Ending::SessionGone) => Err(tries.end(FailedKind::Rejected)),
+        }
+    }
+
+    /// Who leads.
+    pub async fn get_leader(&self) -> Result<LeaderInfo, ClientError> {
+        let mut tries = Tries::new(&self.0.options, self.0.options.operation_timeout);
+        let Leader { link, node, term } = self.leader(&mut tries).await?;
+        Ok(LeaderInfo { node, addr: link.addr().to_string(), term })
+    }
+
+    /// The members and where they are, from the first node that answers.
+    pub async fn get_configuration(&self) -> Result<pb::GetConfigurationResponse, ClientError> {
+        let mut tries = Tries::new(&self.0.options, self.0.options.operation_timeout);
+        loop {
+            for link in self.0.directory.links() {
+                let asking = async {
+                    let mut connection = link.connection().await?;
+                    let answer = connection.api.get_configuration(pb::GetConfigurationRequest {});
+                    answer.await.map_err(|status| {
+                        link.discard(&connection);
+                        fault_of(&status)
+                    })
+                };
+                let within = self.attempt_ends(&tries);
+                match timeout_at(within, asking).await {
+                    Ok(Ok(answer)) => return Ok(answer.into_inner()),
+                    Ok(Err(fault)) => tries.reasons.add(link.addr(), fault),
+                    Err(_elapsed) => {
+                        tries.reasons.add(link.addr(), Fault::new(FaultKind::TimedOut, ""));
+                    }
+                }
+            }
+            tries.pause(FailedKind::NoCluster).await?;
+        }
+    }
+
+    /// How the node at this address is.
+    pub async fn status(&self, addr: &str) -> NodeStatus {
+        status_of(&self.0.directory.link(addr), self.0.options.attempt_timeout).await
+    }
+
+    /// How all known nodes are, in the order in which they became known. Members that were not
+    /// among the endpoints are known once the leader has been found.
+    pub async fn status_all(&self) -> Vec<NodeStatus> {
+        let links = self.0.directory.links();
+        let within = self.0.options.attempt_timeout;
+        join_all(links.iter().map(|link| status_of(link, within))).await
+    }
+
+    /// The leader, searched for if none is known.
+    async fn leader(&self, tries: &mut Tries) -> Result<Leader, ClientError> {
+        let directory = &self.0.directory;
+        loop {
+            if let Some(leader) = directory.leader() {
+                return Ok(leader);
+            }
+            match timeout_at(tries.deadline, directory.search()).await {
+                Ok(Ok(())) => continue,
+                Ok(Err(reasons)) => tries.reasons = reasons,
+                Err(_elapsed) => return Err(tries.end(FailedKind::NoLeader)),
+            }
+            let mut watch = directory.watch();
+            let pause = tries.backoff.pause();
+            // Whoever finds the leader first wakes the others; both outcomes lead to another look.
+            if timeout(tries.left().min(pause), watch.changed()).await.is_err()
+                && tries.left().is_zero()
+            {
+                return Err(tries.end(FailedKind::NoLeader));
+            }
+        }
+    }
+
+    /// Asks the leader until it answers or time is up.
+    async fn ask_leader(&self, ask: Ask<'_>, tries: &mut Tries) -> Result<Reply, Ending> {
+        loop {
+            let leader = self.leader(tries).await.map_err(Ending::Over)?;
+            tries.attempts += 1;
+            if 1 < tries.attempts {
+                self.0.tally.retry();
+            }
+            let setback = match self.attempt(ask, &leader, tries).await {
+                Ok(reply) => return Ok(self.receive(reply, &leader, tries)),
+                Err(setback) => setback,
+            };
+            let kind = setback.fault.kind;
+            self.0.tally.fault(kind);
+            tries.doubt |= ask.is_write() && kind.may_have_happened();
+            tries.silences += u32::from(kind == FaultKind::TimedOut);
+            tries.reasons.add(leader.link.addr(), setback.fault.clone());
+            if kind == FaultKind::SessionUnknown && !tries.doubt {
+                return Err(Ending::SessionGone);
+            }
+            if let Some(ending) = tries.final_ending(kind) {
+                return Err(Ending::Over(ending));
+            }
+            if self.go_on(&leader, setback, tries) {
+                tries.pause(FailedKind::Unserved).await.map_err(Ending::Over)?;
+            }
+        }
+    }
+
+    /// Draws the conclusions from a setback. Tells whether a pause is due.
+    fn go_on(&self, leader: &Leader, setback: Setback, tries: &mut Tries) -> bool {
+        let directory = &self.0.directory;
+        match setback.fault.kind {
+            FaultKind::Superseded => false,
+            FaultKind::Overloaded | FaultKind::DiskFull | FaultKind::SessionUnknown => true,
+            FaultKind::NotLeader => {
+                directory.suspect(leader);
+                // A hint is worth one attempt at once. If that is refused as well, two nodes know
+                // no better than we do.
+                let follow = !std::mem::replace(&mut tries.followed, true);
+                let hint =
+                    setback.hint.filter(|(_, addr)| follow && **leader.link.addr() != **addr);
+                let Some((node, addr)) = hint else {
+                    tries.followed = false;
+                    return true;
+                };
+                let link = directory.link(&addr);
+                directory.adopt(Leader { link, node, term: setback.term });
+                false
+            }
+            _ => {
+                directory.suspect(leader);
+                true
+            }
+        }
+    }
+
+    fn receive(&self, mut reply: Reply, leader: &Leader, tries: &mut Tries) -> Reply {
+        reply.receipt.attempts = tries.attempts;
+        if reply.receipt.duplicate {
+            self.0.tally.duplicate();
+        }
+        // An answer of the leader itself tells its term for sure.
+        if leader.term < reply.receipt.term && reply.receipt.node == reply.receipt.leader {
+            let term = reply.receipt.term;
+            self.0.directory.adopt(Leader { term, node: reply.receipt.node, ..leader.clone() });
+        }
+        reply
+    }
+
+    /// One attempt. Ends early if the leader keeps silent and another one turns up meanwhile.
+    async fn attempt(
+        &self,
+        ask: Ask<'_>,
+        leader: &Leader,
+        tries: &Tries,
+    ) -> Result<Reply, Setback> {
+        let directory = &self.0.directory;
+        let ends = self.attempt_ends(tries);
+        let mut request = std::pin::pin!(ask.send(&leader.link));
+        let first_look = Instant::now() + SILENCE;
+        if let Ok(answer) = timeout_at(first_look.min(ends), &mut request).await {
+            return answer;
+        }
+        let mut watch = directory.watch();
+        let watching = async {
+            while Instant::now() < ends {
+                directory.look_around().await;
+                let supersedes = watch.wait_for(|known| known.supersedes(leader));
+                // The guard must not be held: the next look may have something to write.
+                if timeout_at(ends.min(Instant::now() + SILENCE), supersedes).await.is_ok() {
+                    return FaultKind::Superseded;
+                }
+            }
+            FaultKind::TimedOut
+        };
+        tokio::select! {
+            biased;
+            answer = &mut request => answer,
+            () = sleep_until(ends) => Err(Fault::new(FaultKind::TimedOut, "").into()),
+            kind = watching => Err(Fault::new(kind, "").into()),
+        }
+    }
+
+    /// When the next attempt has taken too long.
+    fn attempt_ends(&self, tries: &Tries) -> Instant {
+        let patience = 2_u32.saturating_pow(tries.silences.min(8));
+        tries.deadline.min(Instant::now() + self.0.options.attempt_timeout * patience)
+    }
+
+    /// Asks one node after the other, beginning anywhere.
+    async fn ask_anybody(&self, ask: Ask<'_>, tries: &mut Tries) -> Result<Reply, Ending> {
+        loop {
+            let mut links = self.0.directory.links();
+            if !links.is_empty() {
+                let first = rand::random_range(0..links.len());
+                links.rotate_left(first);
+            }
+            for link in links {
+                tries.attempts += 1;
+                let ends = self.attempt_ends(tries);
+                match timeout_at(ends, ask.send(&link)).await {
+                    Ok(Ok(mut reply)) => {
+                        reply.receipt.attempts = tries.attempts;
+                        return Ok(reply);
+                    }
+                    Ok(Err(setback)) => tries.note(&self.0.tally, &link, setback.fault)?,
+                    Err(_elapsed) => {
+                        let fault = Fault::new(FaultKind::TimedOut, "");
+                        tries.note(&self.0.tally, &link, fault)?;
+                    }
+                }
+            }
+            tries.pause(FailedKind::Unserved).await.map_err(Ending::Over)?;
+        }
+    }
+
+    /// The session, opened if there is none.
+    async fn session(&self, tries: &mut Tries) -> Result<Arc<Session>, ClientError> {
+        if let Some(session) = self.current_session().clone() {
+            return Ok(session);
+        }
+        let Ok(_alone) = timeout_at(tries.deadline, self.0.opening.lock()).await else {
+            return Err(tries.end(FailedKind::Unserved));
+        };
+        if let Some(session) = self.current_session().clone() {
+            return Ok(session);
+        }
+        // A repeat may open a second session. The one nobody uses expires.
+        match self.ask_leader(Ask::OpenSession, tries).await {
+            Ok(reply) => {
+                let session = Session::new(reply.session);
+                *self.current_session() = Some(Arc::clone(&session));
+                tries.attempts = 0;
+                Ok(session)
+            }
+            Err(Ending::Over(error)) => Err(error),
+            Err(Ending::SessionGone) => Err(tries.end(FailedKind::Rejected)),
+        }
+    }
+
+    fn forget_session(&self, ticket: &Ticket) {
+        let mut current = self.current_session();
+        if current.as_ref().is_some_and(|session| ticket.is_of(session)) {
+            *current = None;
+        }
+    }
+
+    fn current_session(&self) -> std::sync::MutexGuard<'_, Option<Arc<Session>>> {
+        self.0.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How asking the leader came to an end without an answer.
+enum Ending {
+    Over(ClientError),
+    /// The session is not known any more, and no attempt under it leaves a doubt.
+    SessionGone,
+}
+
+impl Tries {
+    fn new(options: &Options, within: Duration) -> Self {
+        let started = Instant::now();
+        Self {
+            started,
+            deadline: started + within,
+            attempts: 0,
+            silences: 0,
+            followed: false,
+            doubt: false,
+            reasons: Reasons::default(),
+            backoff: Backoff::new(options),
+        }
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Waits before the next attempt; an error if there is no time for one.
+    async fn pause(&mut self, kind: FailedKind) -> Result<(), ClientError> {
+        let until = Instant::now() + self.backoff.pause();
+        if self.deadline <= until {
+            return Err(self.end(kind));
+        }
+        sleep_until(until).await;
+        Ok(())
+    }
+
+    /// The error if this kind of fault ends the operation.
+    fn final_ending(&mut self, kind: FaultKind) -> Option<ClientError> {
+        Some(match kind {
+            FaultKind::TooLarge => self.end(FailedKind::TooLarge),
+            FaultKind::Invalid => self.end(FailedKind::Invalid),
+            FaultKind::Rejected | FaultKind::SessionStale => self.end(FailedKind::Rejected),
+            // An earlier attempt may have been applied, and what would tell is gone.
+            FaultKind::SessionUnknown => {
+                let reasons = std::mem::take(&mut self.reasons);
+                let after = self.started.elapsed();
+                ClientError::Unknown(Unknown { after, session_lost: true, reasons })
+            }
+            _ => return None,
+        })
+    }
+
+    /// The operation is over without an answer.
+    fn end(&mut self, kind: FailedKind) -> ClientError {
+        let reasons = std::mem::take(&mut self.reasons);
+        let after = self.started.elapsed();
+        if self.doubt {
+            return ClientError::Unknown(Unknown { after, session_lost: false, reasons });
+        }
+        let mut faults = reasons.0.values().map(|fault| fault.kind);
+        let undecided = matches!(kind, FailedKind::NoLeader | FailedKind::Unserved);
+        let nobody = undecided && !reasons.0.is_empty() && !faults.any(FaultKind::is_answer);
+        let kind = if nobody { FailedKind::NoCluster } else { kind };
+        ClientError::Failed(Failed { kind, after, reasons })
+    }
+
+    fn note(&mut self, tally: &Tally, link: &Link, fault: Fault) -> Result<(), Ending> {
+        let kind = fault.kind;
+        tally.fault(kind);
+        self.reasons.add(link.addr(), fault);
+        self.final_ending(kind).map_or(Ok(()), |error| Err(Ending::Over(error)))
+    }
+}
+
+async fn status_of(link: &Link, within: Duration) -> NodeStatus {
+    let started = Instant::now();
+    let asking = async {
+        let mut connection = link.connection().await?;
+        let answer = connection.api.status(pb::StatusRequest {}).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| {
+            link.discard(&connection);
+            fault_of(&status)
+        })
+    };
+    let silent = |_elapsed| Err(Fault::new(FaultKind::TimedOut, ""));
+    let status = timeout(within, asking).await.unwrap_or_else(silent);
+    NodeStatus { addr: link.addr().to_string(), status, round_trip: started.elapsed() }
+}

@@ -1,0 +1,38 @@
+//! What a client may be told.
+
+use std::time::Duration;
+
+/// Where the cluster is and how long to wait for it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Some of the cluster's client addresses, as `host:port`. The others are learnt.
+    pub endpoints: Vec<String>,
+    /// Connections to each node. More than one pays when many operations are under way.
+    pub connections: usize,
+    /// How long one attempt may take. Doubled for an operation each time one ran out, so that a
+    /// slow cluster is not answered with a storm of repeats.
+    pub attempt_timeout: Duration,
+    /// How long an operation may take with all its attempts, unless the call says otherwise.
+    pub operation_timeout: Duration,
+    /// How long one connection may take to be made.
+    pub connect_timeout: Duration,
+    /// The pause before the second attempt. The following ones double, with jitter.
+    pub backoff_min: Duration,
+    /// The longest pause between two attempts.
+    pub backoff_max: Duration,
+}
+
+impl Options {
+    /// The defaults, for these endpoints.
+    pub fn new(endpoints: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            endpoints: endpoints.into_iter().map(Into::into).collect(),
+            connections: 1,
+            attempt_timeout: Duration::from_secs(1),
+            operation_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_millis(300),
+            backoff_min: Duration::from_millis(5),
+            backoff_max: Duration::from_millis(100),
+        }
+    }
+}
