@@ -32,7 +32,9 @@ pub(super) struct Place {
 const SHOWN_MAX: usize = 100;
 
 impl ConfigError {
-    pub(super) fn new(path: &Path, place: Option<Place>, what: String) -> Self {
+    pub(super) fn new(path: &Path, place: Option<Place>, what: &str) -> Self {
+        // A value with a line break in it must not break the one line it is quoted in.
+        let what = what.replace(char::is_control, "\u{fffd}");
         Self { path: path.to_owned(), place, what, hint: None, source: None }
     }
 
@@ -47,7 +49,7 @@ impl ConfigError {
             io::ErrorKind::NotFound => "no such file".to_owned(),
             _ => format!("could not be read: {source}"),
         };
-        Self { source: Some(source), ..Self::new(path, None, what) }
+        Self { source: Some(source), ..Self::new(path, None, &what) }
     }
 
     /// None of the places where the file might have been had it. `variable`: where its name was

@@ -36,7 +36,7 @@ impl Source {
         let text = String::from_utf8(bytes).map_err(|error| {
             let offset = error.utf8_error().valid_up_to();
             let what = format!("is not UTF-8 text: see the byte at offset {offset}");
-            ConfigError::new(path, None, what)
+            ConfigError::new(path, None, &what)
         })?;
         Ok(Self { path: path.to_owned(), text })
     }
@@ -44,7 +44,7 @@ impl Source {
     /// The text as a `T`.
     pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         if self.text.lines().all(|line| line.trim().is_empty() || line.trim().starts_with('#')) {
-            return Err(ConfigError::new(&self.path, None, "the file is empty".to_owned()));
+            return Err(ConfigError::new(&self.path, None, "the file is empty"));
         }
         // First, because the parser proper reports a duplicate at the wrong place.
         let scan = DuplicateFinder.deserialize(serde_yaml::Deserializer::from_str(&self.text));
@@ -54,7 +54,7 @@ impl Source {
     /// An error at a value, or at what comes nearest to it if that value is not there.
     pub(super) fn error(&self, at: &[Step], what: impl Into<String>) -> ConfigError {
         let place = (0..=at.len()).rev().find_map(|len| self.find(&at[..len]));
-        ConfigError::new(&self.path, place, what.into())
+        ConfigError::new(&self.path, place, &what.into())
     }
 
     /// The line of a value, from 1.
@@ -90,15 +90,16 @@ impl Source {
         if let Some(at) = error.location() {
             what = what.replace(&format!(" at line {} column {}", at.line(), at.column()), "");
         }
+        what = what.replace("expected u64", "expected a number");
         let unknown = unknown_key(&what);
-        let explained = ConfigError::new(&self.path, place, what.clone());
+        let explained = ConfigError::new(&self.path, place, &what);
         let Some((section, unknown, known)) = unknown else { return explained };
         let what = format!("{section}unknown key `{unknown}`");
         let hint = match nearest(unknown, &known) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known here: {}", known.join(", ")),
         };
-        ConfigError::new(&self.path, self.place(error), what).with_hint(hint)
+        ConfigError::new(&self.path, self.place(error), &what).with_hint(hint)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use proptest::prelude::*;
 use raft_api::{ClusterConfig, ConfigError};
 use raft_core::NodeId;
 use tempfile::TempDir;
@@ -173,7 +174,7 @@ fn mistakes_in_shape_are_explained_where_they_are() {
         // Values.
         ("nodes: 3", (1, 8), "expected a sequence", ""),
         ("nodes: [1]", (1, 9), "expected a node such as", ""),
-        ("nodes: [id: one]", (1, 13), "expected u64", ""),
+        ("nodes: [id: one]", (1, 13), "expected a number", ""),
         ("raft: {heartbeat: 50}", (1, 19), "`50` is not a duration: it needs a unit", ""),
         ("raft: {heartbeat: 5 bars}", (1, 19), "unknown unit `bars`", ""),
         ("raft: {election_timeout: 9-3s}", (1, 26), "the first bound is longer", ""),
@@ -226,6 +227,7 @@ fn mistakes_in_settings_are_explained_where_they_are() {
     explained(&[
         ("cluster: {name: ''}\nnodes: [id: 1]", (1, 17), "not a name", "1 to 64"),
         ("cluster: {name: ../up}\nnodes: [id: 1]", (1, 17), "`../up` is not a name", ""),
+        ("cluster: {name: \"a\\nb\"}\nnodes: [id: 1]", (1, 17), "not a name", ""),
         ("cluster: {name: ..}\nnodes: [id: 1]", (1, 17), "`..` is not a name", ""),
         ("cluster: {base_port: 70000}\nnodes: [id: 1]", (1, 22), "70000 is not a port", ""),
         ("cluster: {host: 'a:1'}\nnodes: [id: 1]", (1, 17), "brackets", ""),
@@ -289,4 +291,53 @@ fn what_is_seldom_meant_is_warned_about() {
     assert!(ports[0].contains("client port of node 1 (h:32800)"), "{ports:?}");
     let fixed = warnings("nodes: [{id: 1}, {id: 2}, {id: 3}]\nraft: {election_timeout: 300ms}");
     assert!(fixed[0].contains("hardly random"), "{fixed:?}");
+}
+
+/// What YAML can do and this file need not.
+#[test]
+fn tricks_are_refused() {
+    let tagged = load_err("nodes: !all [id: 1]");
+    assert!(tagged.2.contains("without tags"), "{tagged:?}");
+    let merged = load_err("raft: &r {heartbeat: 1s}\nstorage: {<<: *r}");
+    assert!(merged.2.contains("unknown key `<<`"), "{merged:?}");
+    let two = load_err("nodes: [id: 1]\n---\nnodes: [id: 2]\n");
+    assert!(two.2.contains("more than one document"), "{two:?}");
+    let deep = load_err(&format!("nodes: {}", "[".repeat(5000)));
+    assert!(deep.2.contains("recursion limit"), "{deep:?}");
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let inside = format!("*a{}, ", level - 1).repeat(10);
+        bomb += &format!("a{level}: &a{level} [{inside}]\n");
+    }
+    let bomb = load_err(&bomb);
+    assert!(bomb.2.contains("repetition limit"), "{bomb:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// A damaged file is a cluster or an error that can be shown, never a panic.
+    #[test]
+    fn damage_is_explained(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..30_usize, ".{0,3}"), 1..5),
+    ) {
+        let mut text = include_str!("../../../../configs/cluster.yaml").to_owned();
+        for (position, len, instead) in edits {
+            let boundary = |from: usize| {
+                (from..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
+            };
+            let start = boundary(position.index(text.len() + 1));
+            let end = boundary((start + len).min(text.len()));
+            text.replace_range(start..end, &instead);
+        }
+        let (_dir, loaded) = load(&text);
+        match loaded {
+            Ok(config) => prop_assert!(!config.nodes.is_empty()),
+            Err(error) => {
+                let shown = error.to_string();
+                let lines = shown.lines().count();
+                prop_assert!(lines == if error.position().is_some() { 4 } else { 1 }, "{}", shown);
+            }
+        }
+    }
 }

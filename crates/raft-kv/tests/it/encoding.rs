@@ -181,6 +181,10 @@ fn limits_are_kept() {
             Command::Cas { key: key(1), expected: None, value: Some(value(VALUE_BYTES_MAX + 1)) },
             Some("the value has"),
         ),
+        (
+            Command::Cas { key: key(1), expected: Some(value(VALUE_BYTES_MAX + 1)), value: None },
+            Some("the value has"),
+        ),
         (Command::Propose { data: value(VALUE_BYTES_MAX + 1) }, Some("the value has")),
         (Command::Append { key: key(0), data: value(1) }, Some("the key is empty")),
     ];

@@ -92,6 +92,10 @@ fn a_state_has_one_image() {
         other.apply(&propose(yours));
         assert_ne!(image_of(&one), image_of(&other));
     }
+    // A difference is never forgotten, however long they agree afterwards.
+    one.apply(&propose("z"));
+    other.apply(&propose("z"));
+    assert_ne!(image_of(&one), image_of(&other));
     assert_eq!(one.proposals(), other.proposals());
     // Padding must not hide a difference.
     let (mut short, mut long) = (Store::new(), Store::new());
@@ -153,4 +157,6 @@ fn a_full_disk_is_reported() {
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     }
     store.image().write_to(&mut Full(size)).unwrap();
+    // What is small enough to be gathered first must not get lost on the way out.
+    assert!(Store::new().image().write_to(&mut Full(0)).is_err());
 }
