@@ -106,7 +106,9 @@ struct Search<'c, M: Model> {
     placed: Vec<Placed<M::State>>,
     /// How many calls with an answer are not placed yet. None: done.
     missing: usize,
-    /// The first return in the list, as of the last time the search met it.
+    /// The first return in the list, as of the last time the search met it. Taking back a choice
+    /// leaves it right: an unanswered call has no return to put back, and after an answered one the
+    /// search meets the first return again before it looks at this.
     first_return: usize,
     /// The latest return at which the search ever had to turn back.
     furthest_return: usize,
@@ -123,7 +125,6 @@ const WORDS_PER_STEP: u64 = 32;
 struct Placed<S> {
     entry: usize,
     state_before: S,
-    first_return: usize,
 }
 
 /// A situation that was explored before, or is being explored.
@@ -211,14 +212,14 @@ impl<'c, M: Model> Search<'c, M> {
         }
         self.missing -= usize::from(self.calls[call].answer.is_some());
         self.lists.lift(entry);
-        self.placed.push(Placed { entry, state_before, first_return: self.first_return });
+        self.placed.push(Placed { entry, state_before });
         true
     }
 
     /// Whether the call leads to `state` just as well without the unanswered one placed before it.
     /// That way is tried from where that one was placed.
     fn is_detour(&self, call: usize, state: &M::State) -> bool {
-        let Some(Placed { entry, state_before, .. }) = self.placed.last() else {
+        let Some(Placed { entry, state_before }) = self.placed.last() else {
             return false;
         };
         let Call { input, answer, .. } = &self.calls[call];
@@ -229,13 +230,12 @@ impl<'c, M: Model> Search<'c, M> {
 
     /// Takes back the last choice, and says which it was.
     fn take_back(&mut self) -> Option<usize> {
-        let Placed { entry, state_before, first_return } = self.placed.pop()?;
+        let Placed { entry, state_before } = self.placed.pop()?;
         let Entry { call, kind, .. } = self.lists.entries[entry];
         self.lists.unlift(entry);
         self.missing += usize::from(self.calls[call].answer.is_some());
         self.set_of(entry).toggle(kind.bit());
         self.state = state_before;
-        self.first_return = first_return;
         Some(entry)
     }
 

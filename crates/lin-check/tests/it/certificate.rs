@@ -62,6 +62,7 @@ fn servers_that_lie_consistently_are_caught_by_the_clock() {
     let mut history = put_and_get();
     let put = record(&mut history, Input::put("b"), Output::Put { replaced: true }, 6);
     let stale = record(&mut history, Input::Get, value(Some("a")), 5);
+    record(&mut history, Input::Get, value(Some("b")), 7);
     let judgement = judge(&history, Budget::default());
     let refusal = Refusal::AgainstTime { first: stale, second: put };
     assert_eq!(judgement.certificate, Err(refusal));
