@@ -304,11 +304,12 @@ fn tricks_are_refused() {
     assert!(two.2.contains("more than one document"), "{two:?}");
     let deep = load_err(&format!("nodes: {}", "[".repeat(5000)));
     assert!(deep.2.contains("recursion limit"), "{deep:?}");
-    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-    for level in 1..12 {
+    let level = |level: usize| {
         let inside = format!("*a{}, ", level - 1).repeat(10);
-        bomb += &format!("a{level}: &a{level} [{inside}]\n");
-    }
+        format!("a{level}: &a{level} [{inside}]\n")
+    };
+    let levels: String = (1..12).map(level).collect();
+    let bomb = format!("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n{levels}");
     let bomb = load_err(&bomb);
     assert!(bomb.2.contains("repetition limit"), "{bomb:?}");
 }
