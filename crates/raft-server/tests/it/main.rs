@@ -1,1 +1,16 @@
-//! Integration tests.
+//! Starts the real program and talks to it over real sockets.
+
+#[cfg(test)]
+mod cluster;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod idle;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
+mod single;
+#[cfg(test)]
+mod start;
+#[cfg(test)]
+mod support;

@@ -1,0 +1,167 @@
+//! The command line.
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::process::ExitCode;
+
+use raft_api::cluster::ClusterConfig;
+use raft_core::NodeId;
+use raft_server::logging::{self, LogFormat, LogLevel};
+use raft_server::{Options, StartError};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+const AFTER_HELP: &str = "\
+Example:
+  raft-server --id 1 --config cluster.yaml
+
+A cluster of one, in cluster.yaml:
+  cluster: {name: test}
+  nodes:
+    - {id: 1, addr: 127.0.0.1:7001}
+
+SIGTERM or Ctrl-C ends the node cleanly, a second one at once.
+Exit code: 0 ended as asked, 1 the node could not go on, 2 it could not start, 130 interrupted.";
+
+/// Runs one node of a cluster, in the foreground.
+///
+/// Logs go to stderr. The line that says `ready` is the first moment at which the node answers.
+#[expect(clippy::doc_markdown, reason = "comments here are help texts")]
+#[derive(Debug, clap::Parser)]
+#[command(version, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    /// Which node of the cluster this is
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    id: u64,
+
+    /// The cluster file [default: ./cluster.yaml or ./configs/cluster.yaml; env: RAFT_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// How much is logged [default: info; the environment's RUST_LOG gives finer control]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<LogLevel>,
+
+    /// How a log line looks
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+}
+
+/// Why the program ends without having served, and what to do about it.
+struct Failure {
+    error: String,
+    hint: Option<String>,
+}
+
+const EXIT_USAGE: u8 = 2;
+const EXIT_INTERRUPTED: u8 = 130;
+
+impl Cli {
+    /// Runs the node to its end.
+    pub(crate) fn run(self) -> ExitCode {
+        match self.serve() {
+            Ok(code) => code,
+            Err(Failure { error, hint }) => {
+                say("error", error);
+                if let Some(hint) = hint {
+                    say("hint", hint);
+                }
+                ExitCode::from(EXIT_USAGE)
+            }
+        }
+    }
+
+    fn serve(self) -> Result<ExitCode, Failure> {
+        logging::init(self.log_level, self.log_format)
+            .map_err(|error| Failure { error, hint: None })?;
+        let path = ClusterConfig::locate(self.config.as_deref())?.ok_or_else(|| Failure {
+            error: "no cluster file: there is no cluster.yaml or configs/cluster.yaml here"
+                .to_owned(),
+            hint: Some("name one with --config FILE or RAFT_CONFIG".to_owned()),
+        })?;
+        let config = ClusterConfig::load(&path)?;
+        raise_file_limit();
+        // One thread for network and replica: on a small machine the way to another core and back
+        // costs more than all the work for a small request.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime
+            .map_err(|error| Failure { error: format!("could not start: {error}"), hint: None })?;
+        let options = Options { config, id: NodeId(self.id) };
+        let code = runtime.block_on(until_signalled(options));
+        runtime.shutdown_background();
+        code
+    }
+}
+
+/// Runs a node. The first signal asks it to end, the second does not ask.
+async fn until_signalled(options: Options) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::new().map_err(|error| Failure {
+        error: format!("could not listen to signals: {error}"),
+        hint: None,
+    })?;
+    let stop = CancellationToken::new();
+    let mut node = pin!(raft_server::run(options, stop.clone()));
+    loop {
+        let name = tokio::select! {
+            ended = &mut node => return ended.map(|()| ExitCode::SUCCESS).map_err(Failure::from),
+            name = signals.next() => name,
+        };
+        if stop.is_cancelled() {
+            tracing::warn!("{name} again: ends at once");
+            return Ok(ExitCode::from(EXIT_INTERRUPTED));
+        }
+        tracing::info!("{name}: stopping");
+        stop.cancel();
+    }
+}
+
+/// The signals that end a process politely.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self { terminate, interrupt })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Allows as many open files as the system lets this process have: a client is a file, and the
+/// usual limit of 1024 is for programs that use `select`.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::debug!(%error, "could not raise the limit of open files");
+    }
+}
+
+/// Writes a line for the operator. With stderr gone there is nobody left to tell.
+fn say(what: &str, text: impl Display) {
+    drop(writeln!(std::io::stderr(), "{what}: {text}"));
+}
+
+impl From<raft_api::cluster::ConfigError> for Failure {
+    fn from(error: raft_api::cluster::ConfigError) -> Self {
+        Self { error: error.to_string(), hint: error.hint().map(str::to_owned) }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self { error: error.to_string(), hint: error.hint() }
+    }
+}

@@ -1,0 +1,306 @@
+//! The owner of the replica.
+//!
+//! Everything that happens to a node arrives here and is put into one order. The driver waits for
+//! the first arrival, takes whatever else has gathered, lets the replica make of it what it will,
+//! and then carries out the resulting turn in the order of its fields. It waits for nothing else:
+//! not for the disk, not for a peer, not for a client.
+
+mod events;
+mod requests;
+mod watchdog;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft_core::{Instant, Message, NodeId, Persist};
+use raft_replica::{Replica, Request, SnapshotDone, SnapshotJob, Turn};
+use tokio::sync::mpsc;
+use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
+
+use self::events::Reporter;
+use self::requests::{Requests, tell};
+use self::watchdog::Watchdog;
+use crate::clock::{Clock, wall_ms};
+use crate::fatal;
+use crate::handle::{ClientRequest, Declined, Ends, Inquiry, View, Wish};
+use crate::machine::Machine;
+use crate::queue::Queue;
+use crate::transport::Peers;
+use crate::writer;
+
+/// The owner of the replica.
+pub(crate) struct Driver {
+    replica: Replica<Machine>,
+    inbox: Inbox,
+    outlets: Outlets,
+    clock: Clock,
+    /// Fires no later than the next deadline; see [`Driver::arm`].
+    timer: Pin<Box<Sleep>>,
+    timer_at: Instant,
+    view: View,
+    reporter: Reporter,
+    requests: Requests,
+    /// Proposals of this turn, on their way into the log together.
+    proposals: Vec<Request>,
+    /// Whom to tell the state after this turn.
+    inquirers: Vec<Inquiry>,
+    watchdog: Watchdog,
+    stop: CancellationToken,
+    /// Set once the process is ending: when to wait no longer for open requests.
+    stop_at: Option<Instant>,
+}
+
+/// Where things arrive.
+pub(crate) struct Inbox {
+    pub(crate) ends: Ends,
+    /// Batches from peers. Full: the peer's stream is not read, and its window fills.
+    pub(crate) peers: mpsc::Receiver<Vec<Message>>,
+    /// What the disk's threads have finished. Full: the thread waits.
+    pub(crate) completions: mpsc::Receiver<Completion>,
+}
+
+/// Where things go.
+pub(crate) struct Outlets {
+    pub(crate) peers: Peers,
+    pub(crate) writer: Arc<Queue<writer::Job>>,
+    pub(crate) snapshots: Arc<Queue<SnapshotJob<Machine>>>,
+}
+
+/// What one of the disk's threads has finished.
+pub(crate) enum Completion {
+    /// All jobs of the log's writer up to this one.
+    Persisted { seq: u64 },
+    /// A job on snapshots.
+    Snapshot(SnapshotDone<Machine>),
+}
+
+/// Arrivals of one kind taken in one turn, at most, so that a flood of one kind does not keep the
+/// others waiting.
+const ARRIVALS_MAX: usize = 1024;
+
+/// With so many jobs unfinished at the log's writer, clients are kept waiting. Peers are not: what
+/// they send is bounded by the protocol's flow control, and heartbeats must go on.
+const BACKLOG_MAX: usize = 1024;
+
+/// How long the end of the process waits for open requests.
+const DRAIN_MAX: Duration = Duration::from_secs(1);
+
+impl Driver {
+    /// A driver that ends some time after `stop` is called.
+    pub(crate) fn new(
+        (replica, me): (Replica<Machine>, NodeId),
+        inbox: Inbox,
+        outlets: Outlets,
+        clock: Clock,
+        stop: CancellationToken,
+    ) -> Self {
+        let view = *inbox.ends.view.borrow();
+        Self {
+            replica,
+            inbox,
+            outlets,
+            clock,
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            timer_at: Instant::default(),
+            view,
+            reporter: Reporter::new(me),
+            requests: Requests::default(),
+            proposals: Vec::new(),
+            inquirers: Vec::new(),
+            watchdog: Watchdog::default(),
+            stop,
+            stop_at: None,
+        }
+    }
+
+    /// Runs until the process ends. By then every request has been answered.
+    pub(crate) async fn run(mut self) {
+        while !self.is_done() {
+            self.arrival().await;
+            self.gather();
+            self.turn();
+            if self.view.leader.is_some() && self.unpark() {
+                self.turn();
+            }
+        }
+        self.requests.stop_all();
+        self.inbox.ends.requests.close();
+        while let Ok(request) = self.inbox.ends.requests.try_recv() {
+            tell(request.answer, Err(Declined::Stopping));
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        let now = self.clock.now();
+        self.stop_at.is_some_and(|at| at <= now || self.requests.is_empty())
+    }
+
+    /// Waits for the first arrival or deadline.
+    async fn arrival(&mut self) {
+        self.arm();
+        let clients_may = self.clients_may();
+        let ends = &mut self.inbox.ends;
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled(), if self.stop_at.is_none() => self.on_stop(),
+            Some(done) = self.inbox.completions.recv() => self.on_completion(done),
+            Some(batch) = self.inbox.peers.recv() => self.on_messages(batch),
+            Some(inquiry) = ends.inquiries.recv() => self.inquirers.push(inquiry),
+            Some(request) = ends.requests.recv(), if clients_may => self.on_request(request),
+            () = &mut self.timer => self.timer_at = Instant(u64::MAX),
+        }
+    }
+
+    /// Takes whatever else has arrived.
+    fn gather(&mut self) {
+        for _ in 0..ARRIVALS_MAX {
+            let Ok(done) = self.inbox.completions.try_recv() else { break };
+            self.on_completion(done);
+        }
+        for _ in 0..ARRIVALS_MAX {
+            let Ok(batch) = self.inbox.peers.try_recv() else { break };
+            self.on_messages(batch);
+        }
+        for _ in 0..ARRIVALS_MAX {
+            let Ok(inquiry) = self.inbox.ends.inquiries.try_recv() else { break };
+            self.inquirers.push(inquiry);
+        }
+        let requests = if self.clients_may() { ARRIVALS_MAX } else { 0 };
+        for _ in 0..requests {
+            let Ok(request) = self.inbox.ends.requests.try_recv() else { break };
+            self.on_request(request);
+        }
+    }
+
+    /// Lets the replica work, and carries out what it wants, in the order it wants it.
+    fn turn(&mut self) {
+        let now = self.clock.now();
+        self.requests.expire(now);
+        if self.watchdog.is_stalled(now) {
+            fatal::end(format_args!(
+                "the disk has not finished a write in {} s",
+                watchdog::STALL_MAX.as_secs()
+            ));
+        }
+        if !self.proposals.is_empty() {
+            let proposals = std::mem::take(&mut self.proposals);
+            self.replica.propose(now, wall_ms(), proposals);
+        }
+        if self.replica.next_deadline() <= now {
+            self.replica.tick(now);
+        }
+        let Turn { send, persist, answers, snapshots, events } = self.replica.take();
+        self.outlets.peers.send(send);
+        if let Some(persist) = persist {
+            self.persist(now, persist);
+        }
+        for answer in answers {
+            self.requests.answer(answer);
+        }
+        for job in snapshots {
+            assert!(
+                self.outlets.snapshots.push(job).is_ok(),
+                "one snapshot is built and one piece per peer is on its way at a time"
+            );
+        }
+        self.publish(events);
+        for inquiry in self.inquirers.drain(..) {
+            tell(inquiry, self.replica.status(now));
+        }
+    }
+
+    fn persist(&mut self, now: Instant, persist: Persist) {
+        self.watchdog.started(now, persist.seq);
+        if self.outlets.writer.push(writer::Job::Persist(persist)).is_err() {
+            fatal::end("the disk is too far behind: the queue of the log's writer is full");
+        }
+    }
+
+    fn publish(&mut self, events: Vec<raft_core::Event>) {
+        if events.is_empty() {
+            return;
+        }
+        self.view = self.reporter.report(self.view, events);
+        let view = self.view;
+        self.inbox.ends.view.send_if_modified(|published| {
+            let changed = *published != view;
+            *published = view;
+            changed
+        });
+    }
+
+    fn on_completion(&mut self, done: Completion) {
+        let now = self.clock.now();
+        match done {
+            Completion::Persisted { seq } => {
+                self.watchdog.finished(now, seq);
+                self.replica.persisted(now, seq);
+            }
+            Completion::Snapshot(done) => self.replica.snapshot_done(now, done),
+        }
+    }
+
+    fn on_messages(&mut self, batch: Vec<Message>) {
+        let now = self.clock.now();
+        for message in batch {
+            self.replica.receive(now, message);
+        }
+    }
+
+    fn on_request(&mut self, request: ClientRequest) {
+        if self.stop_at.is_some() {
+            return tell(request.answer, Err(Declined::Stopping));
+        }
+        if request.answer.is_closed() {
+            return; // The client is gone, and nothing has been done for it.
+        }
+        if self.view.leader.is_none() && request.wish.needs_leader() {
+            return self.requests.park(self.clock.now(), request);
+        }
+        self.submit(request);
+    }
+
+    fn submit(&mut self, request: ClientRequest) {
+        let (token, wish) = self.requests.admit(request);
+        match wish {
+            Wish::Propose(kind) => self.proposals.push(Request { token, kind }),
+            Wish::Query { query, consistency } => {
+                self.replica.query(self.clock.now(), token, query, consistency);
+            }
+        }
+    }
+
+    /// Submits the requests that waited for a leader. Returns whether there were any.
+    fn unpark(&mut self) -> bool {
+        let mut any = false;
+        while let Some(request) = self.requests.unpark() {
+            any = true;
+            self.submit(request);
+        }
+        any
+    }
+
+    /// The process is to end: what has not begun is refused, what has begun may finish for a while.
+    fn on_stop(&mut self) {
+        self.stop_at = Some(self.clock.now().after(DRAIN_MAX));
+        self.requests.stop_parked();
+    }
+
+    fn clients_may(&self) -> bool {
+        self.watchdog.backlog() < BACKLOG_MAX
+    }
+
+    /// Sets the timer. It is only ever moved forward in time: a deadline that moves away, as most
+    /// do with every message, costs one idle wake-up at the old one instead of a change each time.
+    fn arm(&mut self) {
+        let others = [self.requests.next_deadline(), self.watchdog.next_deadline(), self.stop_at];
+        let deadline =
+            others.into_iter().flatten().fold(self.replica.next_deadline(), Instant::min);
+        if deadline < self.timer_at {
+            self.timer_at = deadline;
+            self.timer.as_mut().reset(self.clock.timer(deadline));
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What happened, for the log.
+
+use std::collections::BTreeSet;
+
+use raft_core::{Event, Incarnation, NodeId, RoleName};
+
+use crate::handle::View;
+
+/// Writes the log of one node: a line for every change an operator cares about, and none twice.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    me: NodeId,
+    /// Peers whose complaint about this node's disk was logged.
+    complained: BTreeSet<(NodeId, Incarnation)>,
+}
+
+impl Reporter {
+    pub(super) fn new(me: NodeId) -> Self {
+        Self { me, complained: BTreeSet::new() }
+    }
+
+    /// Logs events, and returns the view they lead to.
+    pub(super) fn report(&mut self, mut view: View, events: Vec<Event>) -> View {
+        let before = view;
+        for event in events {
+            self.on_event(&mut view, event);
+        }
+        self.report_view(before, view);
+        view
+    }
+
+    /// One line for a change of role and leader, however many events it took.
+    fn report_view(&self, before: View, view: View) {
+        let View { role, term, leader } = view;
+        let leads = |view: View| view.role == RoleName::Leader;
+        let what = match (leads(before), leads(view)) {
+            (false, true) => "became the leader",
+            (true, false) => "is no longer the leader",
+            (true, true) | (false, false) if before.leader == leader => {
+                tracing::debug!(node = %self.me, %term, role = role_text(role), "new role or term");
+                return;
+            }
+            (true, true) | (false, false) if leader.is_none() => "knows no leader",
+            (true, true) | (false, false) => "follows a leader",
+        };
+        let leader = leader.map_or_else(|| "none".to_owned(), |leader| leader.to_string());
+        tracing::info!(node = %self.me, %term, role = role_text(role), %leader, "{what}");
+    }
+
+    fn on_event(&mut self, view: &mut View, event: Event) {
+        let node = self.me;
+        match event {
+            // Whoever leads is told of next, if anybody does.
+            Event::Became { role, term } => *view = View { role, term, leader: None },
+            Event::LeaderChanged { leader, term } => (view.leader, view.term) = (leader, term),
+            Event::QuorumLost => {
+                tracing::warn!(%node, "gave up leading: a majority has not been heard from");
+            }
+            Event::Truncated { from } => {
+                tracing::info!(%node, %from, "cut log entries that were never committed");
+            }
+            Event::MembershipChanged { membership } => {
+                tracing::info!(%node, members = %membership, "membership changed");
+            }
+            Event::Dropped { from, reason } => {
+                tracing::debug!(%node, %from, ?reason, "dropped a message");
+            }
+            Event::Stranger { by, known } => {
+                if self.complained.insert((by, known)) {
+                    tracing::error!(
+                        %node, %by, %known,
+                        "a peer knows this node with another data directory: the one here is new, \
+                         and may not speak for what was promised on the old one"
+                    );
+                }
+            }
+            Event::SnapshotStarted { to, last } => {
+                tracing::info!(%node, %to, %last, "sends a snapshot");
+            }
+            Event::SnapshotInstalled { last } => {
+                tracing::info!(%node, %last, "installed a snapshot");
+            }
+        }
+    }
+}
+
+/// A role in the words of logs and status pages.
+fn role_text(role: RoleName) -> &'static str {
+    match role {
+        RoleName::Follower => "follower",
+        RoleName::PreCandidate => "pre-candidate",
+        RoleName::Candidate => "candidate",
+        RoleName::Leader => "leader",
+    }
+}

@@ -1,0 +1,201 @@
+//! Requests between their arrival and their end.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use raft_core::{Instant, Token};
+use raft_replica::{Answer, Outcome, Refused};
+use tokio::sync::oneshot;
+
+use crate::handle::{ClientRequest, Declined, Ended, Wish};
+
+/// Requests between their arrival and their end: parked until a leader is known, then with the
+/// replica until it answers. A client that went away costs its place until then, and no longer.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    last: u64,
+    /// With the replica. Its keys are `last` and smaller.
+    open: BTreeMap<Token, Open>,
+    /// Waiting for a leader, in order of arrival, so in order of `until`.
+    parked: VecDeque<Parked>,
+    /// Bytes of the commands in `parked`.
+    parked_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Open {
+    answer: oneshot::Sender<Ended>,
+    /// What to say if the process ends first.
+    cut_short: Declined,
+}
+
+#[derive(Debug)]
+struct Parked {
+    until: Instant,
+    request: ClientRequest,
+}
+
+/// Requests that wait for a leader. More are refused as overloaded.
+const PARKED_MAX: usize = 1024;
+const PARKED_BYTES_MAX: usize = 64 << 20;
+
+/// How long a request waits for a leader: about as long as an election takes.
+const PARKED_FOR: std::time::Duration = std::time::Duration::from_millis(500);
+
+impl Requests {
+    /// Gives a request a token under which the replica will answer it.
+    pub(super) fn admit(&mut self, request: ClientRequest) -> (Token, Wish) {
+        let ClientRequest { wish, answer } = request;
+        let cut_short = match &wish {
+            Wish::Propose(_) => Declined::Replica(Refused::OutcomeUnknown),
+            Wish::Query { .. } => Declined::Stopping,
+        };
+        self.last += 1;
+        let token = Token(self.last);
+        self.open.insert(token, Open { answer, cut_short });
+        (token, wish)
+    }
+
+    /// Ends a request.
+    pub(super) fn answer(&mut self, answer: Answer) {
+        let Answer { token, outcome } = answer;
+        let open = self.open.remove(&token).expect("a request ends once");
+        let ended = match outcome {
+            Outcome::Refused(refused) => Err(Declined::Replica(refused)),
+            outcome @ (Outcome::Applied { .. }
+            | Outcome::SessionOpened { .. }
+            | Outcome::Read { .. }) => Ok(outcome),
+        };
+        tell(open.answer, ended);
+    }
+
+    /// Lets a request wait for a leader, if there is room.
+    pub(super) fn park(&mut self, now: Instant, request: ClientRequest) {
+        let bytes = size(&request.wish);
+        if PARKED_MAX <= self.parked.len() || PARKED_BYTES_MAX < self.parked_bytes + bytes {
+            tell(request.answer, Err(Declined::Replica(Refused::Overloaded)));
+            return;
+        }
+        self.parked_bytes += bytes;
+        self.parked.push_back(Parked { until: now.after(PARKED_FOR), request });
+    }
+
+    /// Takes the request that was parked first.
+    pub(super) fn unpark(&mut self) -> Option<ClientRequest> {
+        let Parked { until: _, request } = self.parked.pop_front()?;
+        self.parked_bytes -= size(&request.wish);
+        Some(request)
+    }
+
+    /// Refuses those that have waited long enough, or whose client is gone.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while self.parked.front().is_some_and(|parked| parked.until <= now) {
+            if let Some(request) = self.unpark() {
+                let refused = Refused::NotLeader { leader: None };
+                tell(request.answer, Err(Declined::Replica(refused)));
+            }
+        }
+    }
+
+    /// When the next parked request has waited long enough.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.parked.front().map(|parked| parked.until)
+    }
+
+    /// Whether nobody waits for the replica.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Refuses what is parked: nothing was done about it.
+    pub(super) fn stop_parked(&mut self) {
+        while let Some(request) = self.unpark() {
+            tell(request.answer, Err(Declined::Stopping));
+        }
+    }
+
+    /// Ends everything: the process will not see how it goes on.
+    pub(super) fn stop_all(&mut self) {
+        self.stop_parked();
+        for Open { answer, cut_short } in std::mem::take(&mut self.open).into_values() {
+            tell(answer, Err(cut_short));
+        }
+    }
+}
+
+/// Answers, if anybody still listens.
+pub(super) fn tell<T>(answer: oneshot::Sender<T>, value: T) {
+    drop(answer.send(value));
+}
+
+fn size(wish: &Wish) -> usize {
+    match wish {
+        Wish::Propose(raft_replica::RequestKind::Command { command, .. }) => command.len(),
+        Wish::Propose(raft_replica::RequestKind::OpenSession) => 0,
+        Wish::Query { query, .. } => query.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use raft_replica::{Consistency, RequestKind};
+
+    use super::*;
+
+    fn request(wish: Wish) -> (ClientRequest, oneshot::Receiver<Ended>) {
+        let (answer, ended) = oneshot::channel();
+        (ClientRequest { wish, answer }, ended)
+    }
+
+    fn query() -> Wish {
+        Wish::Query { query: Bytes::new(), consistency: Consistency::Linearizable }
+    }
+
+    /// A parked request is refused once it has waited long enough, and not before.
+    #[test]
+    fn parked_requests_expire() {
+        let mut requests = Requests::default();
+        let (parked, mut ended) = request(query());
+        requests.park(Instant(0), parked);
+        let deadline = requests.next_deadline().unwrap();
+        requests.expire(Instant(deadline.0 - 1));
+        assert!(ended.try_recv().is_err());
+        requests.expire(deadline);
+        let refused = Declined::Replica(Refused::NotLeader { leader: None });
+        assert_eq!(ended.try_recv().unwrap(), Err(refused));
+        assert_eq!(requests.next_deadline(), None);
+    }
+
+    /// Room for parked requests is bounded.
+    #[test]
+    fn parking_is_bounded() {
+        let mut requests = Requests::default();
+        let mut waiting = Vec::new();
+        for _ in 0..PARKED_MAX {
+            let (parked, ended) = request(query());
+            requests.park(Instant(0), parked);
+            waiting.push(ended);
+        }
+        let (parked, mut ended) = request(query());
+        requests.park(Instant(0), parked);
+        assert_eq!(ended.try_recv().unwrap(), Err(Declined::Replica(Refused::Overloaded)));
+    }
+
+    /// At the end of the process a command whose fate is open is unknown, a read is not.
+    #[test]
+    fn the_end_tells_the_truth() {
+        let mut requests = Requests::default();
+        let (write, mut write_ended) = request(Wish::Propose(RequestKind::OpenSession));
+        let (read, mut read_ended) = request(query());
+        let (parked, mut parked_ended) = request(Wish::Propose(RequestKind::OpenSession));
+        requests.admit(write);
+        requests.admit(read);
+        requests.park(Instant(0), parked);
+        requests.stop_all();
+        let unknown = Declined::Replica(Refused::OutcomeUnknown);
+        assert_eq!(write_ended.try_recv().unwrap(), Err(unknown));
+        assert_eq!(read_ended.try_recv().unwrap(), Err(Declined::Stopping));
+        assert_eq!(parked_ended.try_recv().unwrap(), Err(Declined::Stopping));
+        assert!(requests.is_empty());
+    }
+}

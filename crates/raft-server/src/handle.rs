@@ -1,0 +1,164 @@
+//! The services' way to the driver.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use raft_core::{NodeId, RoleName, Term};
+use raft_replica::{Consistency, Outcome, Refused, RequestKind, Status};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+/// The services' way to the driver. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle {
+    requests: mpsc::Sender<ClientRequest>,
+    inquiries: mpsc::Sender<Inquiry>,
+    view: watch::Receiver<View>,
+    /// Bytes of commands and queries from arrival to answer.
+    bytes: Arc<Semaphore>,
+    command_bytes_max: usize,
+}
+
+/// What a client wants, on its way to the driver.
+#[derive(Debug)]
+pub(crate) struct ClientRequest {
+    pub(crate) wish: Wish,
+    pub(crate) answer: oneshot::Sender<Ended>,
+}
+
+/// What a client wants.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    /// Something for the log.
+    Propose(RequestKind),
+    /// An answer from the state.
+    Query { query: Bytes, consistency: Consistency },
+}
+
+/// Asks how the node is.
+pub(crate) type Inquiry = oneshot::Sender<Status>;
+
+/// How a request ended. The outcome is never [`Outcome::Refused`].
+pub(crate) type Ended = Result<Outcome, Declined>;
+
+/// Why a request was not served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Declined {
+    /// The replica refused.
+    Replica(Refused),
+    /// It is larger than the limit.
+    TooLarge { bytes: usize, max: usize },
+    /// The process is ending, and did nothing.
+    Stopping,
+}
+
+/// Who leads, as far as this node knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) role: RoleName,
+    pub(crate) term: Term,
+    pub(crate) leader: Option<NodeId>,
+}
+
+/// The driver's ends of a handle.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    pub(crate) requests: mpsc::Receiver<ClientRequest>,
+    pub(crate) inquiries: mpsc::Receiver<Inquiry>,
+    pub(crate) view: watch::Sender<View>,
+}
+
+/// Requests between the services and the driver. Full: the next is refused as overloaded.
+const REQUESTS_MAX: usize = 8192;
+
+/// Inquiries between the services and the driver. Full: the next waits.
+const INQUIRIES_MAX: usize = 64;
+
+/// Bytes of requests from arrival to answer. Used up: the next is refused as overloaded.
+const BYTES_MAX: usize = 256 << 20;
+
+/// Cost of a request beside its bytes.
+const OVERHEAD: usize = 256;
+
+impl Wish {
+    /// Whether only a leader, or a node that knows one, can do anything about it.
+    pub(crate) fn needs_leader(&self) -> bool {
+        match self {
+            Self::Propose(_) => true,
+            Self::Query { consistency, .. } => *consistency == Consistency::Linearizable,
+        }
+    }
+}
+
+impl Handle {
+    /// A handle and the driver's ends of it.
+    pub(crate) fn new(view: View, command_bytes_max: usize) -> (Self, Ends) {
+        let (requests, requests_end) = mpsc::channel(REQUESTS_MAX);
+        let (inquiries, inquiries_end) = mpsc::channel(INQUIRIES_MAX);
+        let (view_end, view) = watch::channel(view);
+        let bytes = Arc::new(Semaphore::new(BYTES_MAX));
+        let handle = Self { requests, inquiries, view, bytes, command_bytes_max };
+        (handle, Ends { requests: requests_end, inquiries: inquiries_end, view: view_end })
+    }
+
+    /// Puts a command into the log and waits for its end.
+    pub(crate) async fn propose(&self, kind: RequestKind) -> Ended {
+        if let RequestKind::Command { command, .. } = &kind {
+            self.check_size(command.len())?;
+            raft_kv::validate(command).map_err(|why| Declined::Replica(Refused::Invalid(why)))?;
+        }
+        let bytes = match &kind {
+            RequestKind::Command { command, .. } => command.len(),
+            RequestKind::OpenSession => 0,
+        };
+        // Nobody can tell what became of a command whose answer is lost.
+        self.ask(Wish::Propose(kind), bytes, Declined::Replica(Refused::OutcomeUnknown)).await
+    }
+
+    /// Reads the state.
+    pub(crate) async fn query(&self, query: Bytes, consistency: Consistency) -> Ended {
+        let bytes = query.len();
+        self.check_size(bytes)?;
+        self.ask(Wish::Query { query, consistency }, bytes, Declined::Stopping).await
+    }
+
+    /// How the node is; `None` if it is ending.
+    pub(crate) async fn status(&self) -> Option<Status> {
+        let (answer, status) = oneshot::channel();
+        self.inquiries.send(answer).await.ok()?;
+        status.await.ok()
+    }
+
+    /// Who leads, as far as this node knows.
+    pub(crate) fn view(&self) -> View {
+        *self.view.borrow()
+    }
+
+    /// Bytes in a command or query, at most.
+    pub(crate) fn command_bytes_max(&self) -> usize {
+        self.command_bytes_max
+    }
+
+    /// Tells of every change of the view.
+    pub(crate) fn watch(&self) -> watch::Receiver<View> {
+        self.view.clone()
+    }
+
+    async fn ask(&self, wish: Wish, bytes: usize, lost: Declined) -> Ended {
+        let cost = u32::try_from(bytes.saturating_add(OVERHEAD)).unwrap_or(u32::MAX);
+        let Ok(_permit) = self.bytes.try_acquire_many(cost) else {
+            return Err(Declined::Replica(Refused::Overloaded));
+        };
+        let (answer, ended) = oneshot::channel();
+        match self.requests.try_send(ClientRequest { wish, answer }) {
+            Ok(()) => ended.await.unwrap_or(Err(lost)),
+            Err(TrySendError::Full(_)) => Err(Declined::Replica(Refused::Overloaded)),
+            Err(TrySendError::Closed(_)) => Err(Declined::Stopping),
+        }
+    }
+
+    fn check_size(&self, bytes: usize) -> Result<(), Declined> {
+        let max = self.command_bytes_max;
+        if max < bytes { Err(Declined::TooLarge { bytes, max }) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,157 @@
+//! The gRPC services: what a client sends is turned into requests to the driver, and what comes
+//! back into answers. Nothing is decided here.
+
+pub(crate) mod kv;
+pub(crate) mod management;
+pub(crate) mod peer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use raft_api::cluster::ClusterConfig;
+use raft_api::pb;
+use raft_core::{Incarnation, Index, NodeId, RoleName};
+use raft_replica::{Consistency, Refused, RequestKind, SessionHeader};
+use tokio::time::Instant;
+
+use crate::handle::{Declined, Handle};
+use crate::writer;
+
+/// What all services share. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Front {
+    pub(crate) handle: Handle,
+    pub(crate) node: Arc<NodeFacts>,
+}
+
+/// What does not change about this node while it runs.
+#[derive(Debug)]
+pub(crate) struct NodeFacts {
+    pub(crate) id: NodeId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) config: ClusterConfig,
+    pub(crate) started: Instant,
+    pub(crate) stats: Arc<writer::Stats>,
+}
+
+/// A refusal as the wire has it.
+pub(crate) struct RefusalParts {
+    pub(crate) refusal: pb::Refusal,
+    pub(crate) message: String,
+    pub(crate) leader: Option<NodeId>,
+}
+
+impl Front {
+    /// Where a node serves clients, as host:port; empty if nobody knows.
+    pub(crate) fn client_address(&self, id: Option<NodeId>) -> String {
+        let node = id.and_then(|id| self.node.config.node(id));
+        node.map(|node| node.client.clone()).unwrap_or_default()
+    }
+
+    /// The header of an answer about the state at `index`.
+    pub(crate) fn header(&self, index: Index) -> pb::Header {
+        let view = self.handle.view();
+        pb::Header {
+            success: true,
+            refusal: pb::Refusal::None.into(),
+            message: String::new(),
+            leader_id: wire_id(view.leader),
+            leader_addr: self.client_address(view.leader),
+            term: view.term.0,
+            index: index.0,
+            node_id: self.node.id.0,
+        }
+    }
+
+    /// The header of a request that was not served.
+    pub(crate) fn refused(&self, declined: Declined) -> pb::Header {
+        let RefusalParts { refusal, message, leader } = self.refusal(declined);
+        pb::Header {
+            success: false,
+            refusal: refusal.into(),
+            message,
+            leader_id: wire_id(leader),
+            leader_addr: self.client_address(leader),
+            term: self.handle.view().term.0,
+            index: 0,
+            node_id: self.node.id.0,
+        }
+    }
+
+    /// Why a request was not served, in the words of the wire, and where to go instead.
+    pub(crate) fn refusal(&self, declined: Declined) -> RefusalParts {
+        let me = self.node.id;
+        let view = self.handle.view();
+        // A leader that hints at itself would send its client round in a circle.
+        let elsewhere = view.leader.filter(|&leader| leader != me || view.role == RoleName::Leader);
+        let (refusal, message, leader) = match declined {
+            Declined::Replica(Refused::NotLeader { leader }) => {
+                let message = match leader {
+                    Some(leader) => format!("{me} does not lead, {leader} does"),
+                    None => format!("{me} does not lead, and knows no leader"),
+                };
+                (pb::Refusal::NotLeader, message, leader)
+            }
+            Declined::Replica(Refused::Overloaded) => {
+                (pb::Refusal::Overloaded, "too much is waiting".to_owned(), elsewhere)
+            }
+            Declined::Replica(Refused::OutcomeUnknown) => {
+                let message = "leadership or the process ended before the outcome was known";
+                (pb::Refusal::OutcomeUnknown, message.to_owned(), elsewhere)
+            }
+            Declined::Replica(Refused::SessionUnknown) => {
+                let message = "the session was never opened, or has expired";
+                (pb::Refusal::SessionUnknown, message.to_owned(), elsewhere)
+            }
+            Declined::Replica(Refused::SessionStale) => {
+                let message = "the answer to this sequence number is forgotten";
+                (pb::Refusal::SessionStale, message.to_owned(), elsewhere)
+            }
+            Declined::Replica(Refused::Invalid(why)) => (pb::Refusal::Invalid, why, elsewhere),
+            Declined::TooLarge { bytes, max } => {
+                let message = format!("{bytes} bytes, more than the {max} allowed");
+                (pb::Refusal::TooLarge, message, elsewhere)
+            }
+            Declined::Stopping => {
+                let other = view.leader.filter(|&leader| leader != me);
+                (pb::Refusal::Stopping, format!("{me} is ending"), other)
+            }
+        };
+        RefusalParts { refusal, message, leader }
+    }
+}
+
+/// A member on the wire, where 0 is nobody.
+pub(crate) fn wire_id(id: Option<NodeId>) -> u64 {
+    id.map_or(0, |id| id.0)
+}
+
+/// How fresh an answer must be. A value of a later version is taken for the strictest.
+pub(crate) fn consistency(wire: i32) -> Consistency {
+    match pb::Consistency::try_from(wire) {
+        Ok(pb::Consistency::Stale) => Consistency::Stale,
+        Ok(pb::Consistency::Linearizable) | Err(_) => Consistency::Linearizable,
+    }
+}
+
+/// A command for the log, if its session makes sense.
+pub(crate) fn command(
+    command: bytes::Bytes,
+    session: Option<pb::Session>,
+) -> Result<RequestKind, Declined> {
+    let invalid = |why: &str| Err(Declined::Replica(Refused::Invalid(why.to_owned())));
+    let session = match session {
+        None => None,
+        Some(pb::Session { sequence: 0, .. }) => {
+            return invalid("a session's sequence numbers begin at 1");
+        }
+        Some(pb::Session { sequence, first_outstanding, .. }) if sequence < first_outstanding => {
+            return invalid("the sequence number is smaller than first_outstanding");
+        }
+        Some(pb::Session { id, sequence, first_outstanding }) => {
+            Some(SessionHeader { id, sequence, first_outstanding })
+        }
+    };
+    Ok(RequestKind::Command { session, command })
+}

@@ -1,0 +1,201 @@
+//! The cluster, whatever its state machine.
+
+use raft_api::pb;
+use raft_api::pb::management_rpc_server::ManagementRpc;
+use raft_core::{Membership, NodeId, RoleName};
+use raft_replica::{Outcome, RequestKind};
+use tonic::{Request, Response, Status};
+
+use super::{Front, RefusalParts, command, consistency, wire_id};
+use crate::handle::{Declined, Ended};
+
+/// `raft.v1.ManagementRpc`.
+#[derive(Debug)]
+pub(crate) struct Management(pub(crate) Front);
+
+type Reply<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl ManagementRpc for Management {
+    async fn get_leader(
+        &self,
+        _request: Request<pb::GetLeaderRequest>,
+    ) -> Reply<pb::GetLeaderResponse> {
+        let view = self.0.handle.view();
+        Ok(Response::new(pb::GetLeaderResponse {
+            leader_id: wire_id(view.leader),
+            leader_addr: self.0.client_address(view.leader),
+            term: view.term.0,
+            node_id: self.0.node.id.0,
+        }))
+    }
+
+    async fn get_configuration(
+        &self,
+        _request: Request<pb::GetConfigurationRequest>,
+    ) -> Reply<pb::GetConfigurationResponse> {
+        let status = self.status_of_replica().await?;
+        Ok(Response::new(pb::GetConfigurationResponse {
+            cluster: self.0.node.config.name.clone(),
+            members: self.members(&status.membership),
+            joint: !status.membership.outgoing.is_empty(),
+            leader_id: wire_id(status.leader),
+            term: status.term.0,
+            node_id: self.0.node.id.0,
+        }))
+    }
+
+    async fn open_session(
+        &self,
+        _request: Request<pb::OpenSessionRequest>,
+    ) -> Reply<pb::OpenSessionResponse> {
+        let (header, session_id) = match self.0.handle.propose(RequestKind::OpenSession).await {
+            Ok(Outcome::SessionOpened { id, session }) => (self.0.header(id.index), session),
+            Ok(other) => return Err(mismatch(&other)),
+            Err(declined) => (self.0.refused(declined), 0),
+        };
+        Ok(Response::new(pb::OpenSessionResponse { header: Some(header), session_id }))
+    }
+
+    async fn propose(&self, request: Request<pb::ProposeRequest>) -> Reply<pb::ProposeResponse> {
+        let pb::ProposeRequest { data, session } = request.into_inner();
+        let ended = match command(data, session) {
+            Ok(kind) => self.0.handle.propose(kind).await,
+            Err(declined) => Err(declined),
+        };
+        self.proposed(ended).map(Response::new)
+    }
+
+    async fn query(&self, request: Request<pb::QueryRequest>) -> Reply<pb::QueryResponse> {
+        let pb::QueryRequest { data, consistency: wire } = request.into_inner();
+        let (header, result) = match self.0.handle.query(data, consistency(wire)).await {
+            Ok(Outcome::Read { applied, result }) => (self.0.header(applied), result),
+            Ok(other) => return Err(mismatch(&other)),
+            Err(declined) => (self.0.refused(declined), bytes::Bytes::new()),
+        };
+        Ok(Response::new(pb::QueryResponse { header: Some(header), result }))
+    }
+
+    async fn status(&self, _request: Request<pb::StatusRequest>) -> Reply<pb::StatusResponse> {
+        let status = self.status_of_replica().await?;
+        Ok(Response::new(self.status_response(&status)))
+    }
+}
+
+impl Management {
+    async fn status_of_replica(&self) -> Result<raft_replica::Status, Status> {
+        let status = self.0.handle.status().await;
+        status.ok_or_else(|| Status::unavailable(format!("{} is ending", self.0.node.id)))
+    }
+
+    fn proposed(&self, ended: Ended) -> Result<pb::ProposeResponse, Status> {
+        let node_id = self.0.node.id.0;
+        let view = self.0.handle.view();
+        match ended {
+            Ok(Outcome::Applied { id, result, duplicate }) => Ok(pb::ProposeResponse {
+                success: true,
+                leader_id: wire_id(view.leader),
+                leader_addr: self.0.client_address(view.leader),
+                term: view.term.0,
+                index: id.index.0,
+                result,
+                refusal: pb::Refusal::None.into(),
+                message: String::new(),
+                duplicate,
+                node_id,
+            }),
+            Ok(other) => Err(mismatch(&other)),
+            Err(declined) => {
+                let RefusalParts { refusal, message, leader } = self.0.refusal(declined);
+                Ok(pb::ProposeResponse {
+                    leader_id: wire_id(leader),
+                    leader_addr: self.0.client_address(leader),
+                    term: view.term.0,
+                    refusal: refusal.into(),
+                    message,
+                    node_id,
+                    ..pb::ProposeResponse::default()
+                })
+            }
+        }
+    }
+
+    fn members(&self, membership: &Membership) -> Vec<pb::Member> {
+        let member = |id: NodeId| {
+            let role = if membership.voters.contains(&id) {
+                pb::MemberRole::Voter
+            } else if membership.outgoing.contains(&id) {
+                pb::MemberRole::Outgoing
+            } else {
+                pb::MemberRole::Learner
+            };
+            let node = self.0.node.config.node(id);
+            pb::Member {
+                id: id.0,
+                peer_addr: node.map(|node| node.peer.clone()).unwrap_or_default(),
+                client_addr: self.0.client_address(Some(id)),
+                role: role.into(),
+            }
+        };
+        membership.members().into_iter().map(member).collect()
+    }
+
+    fn status_response(&self, status: &raft_replica::Status) -> pb::StatusResponse {
+        let node = &self.0.node;
+        let peer = |peer: &raft_replica::PeerStatus| pb::PeerStatus {
+            id: peer.id.0,
+            match_index: peer.matched.0,
+            next_index: peer.next.0,
+            state: peer.state.to_owned(),
+            heard_ms: peer.heard_ms,
+        };
+        pb::StatusResponse {
+            node_id: node.id.0,
+            cluster: node.config.name.clone(),
+            role: role(status).into(),
+            term: status.term.0,
+            leader_id: wire_id(status.leader),
+            leader_addr: self.0.client_address(status.leader),
+            first_index: status.first.0,
+            last_index: status.last.0,
+            durable_index: status.durable.0,
+            commit_index: status.commit.0,
+            applied_index: status.applied.0,
+            snapshot_index: status.snapshot.0,
+            state_hash: status.state_hash,
+            peers: status.peers.iter().map(peer).collect(),
+            sessions: status.sessions,
+            duplicates: status.duplicates,
+            pid: u64::from(std::process::id()),
+            uptime_ms: u64::try_from(node.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            debug_build: cfg!(debug_assertions),
+            incarnation: node.incarnation.0,
+            data_dir: node.data_dir.display().to_string(),
+            entries_persisted: node.stats.entries(),
+            syncs: node.stats.syncs(),
+            keys: status.items,
+        }
+    }
+}
+
+fn role(status: &raft_replica::Status) -> pb::Role {
+    match status.role {
+        RoleName::Follower if status.is_learner => pb::Role::Learner,
+        RoleName::Follower => pb::Role::Follower,
+        RoleName::PreCandidate => pb::Role::PreCandidate,
+        RoleName::Candidate => pb::Role::Candidate,
+        RoleName::Leader => pb::Role::Leader,
+    }
+}
+
+/// An outcome of another kind of request than was made.
+pub(super) fn mismatch(outcome: &Outcome) -> Status {
+    tracing::error!(?outcome, "an answer that does not fit its request");
+    Status::internal("an answer that does not fit its request")
+}
+
+/// A read or write whose state machine would not have it.
+pub(super) fn invalid(why: impl std::fmt::Display) -> Declined {
+    Declined::Replica(raft_replica::Refused::Invalid(why.to_string()))
+}

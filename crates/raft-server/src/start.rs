@@ -1,0 +1,357 @@
+//! From a configuration to a node that serves, and back to nothing.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use raft_api::cluster::{ClusterConfig, NodeConfig};
+use raft_core::{Incarnation, NodeId};
+use raft_replica::disk::DirLock;
+use raft_replica::{Disk, OpenError, OpenReport, Opened, RealDisk, SnapshotStore, Wal};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::driver::{Completion, Driver, Inbox, Outlets};
+use crate::handle::{Handle, View};
+use crate::machine::Machine;
+use crate::queue::Queue;
+use crate::service::{Front, NodeFacts};
+use crate::transport::inbound::Inbound;
+use crate::transport::outbound::Dialer;
+use crate::transport::{Identity, Peers, frame_bytes_max};
+use crate::writer::{self, Writer};
+use crate::{listeners, snapshots};
+
+/// Why a node did not start. Each is one line for the operator, with a hint beside it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The node is not in the file.
+    #[error("node {id} is not in {file}, which has {known}")]
+    UnknownNode {
+        /// The node.
+        id: u64,
+        /// The file.
+        file: String,
+        /// The nodes in it.
+        known: String,
+    },
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Nobody can be served.
+    #[error("cannot listen for {whom} on {address}: {error}")]
+    Listen {
+        /// Who would have connected.
+        whom: &'static str,
+        /// Where.
+        address: String,
+        /// What was wrong.
+        error: io::Error,
+    },
+    /// The operating system gives no more threads.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// What a node runs on.
+#[derive(Debug)]
+pub struct Options {
+    /// The cluster.
+    pub config: ClusterConfig,
+    /// Which of its nodes this is.
+    pub id: NodeId,
+}
+
+/// How long to wait for a port: the predecessor may just have been killed.
+const PORT_PATIENCE: Duration = Duration::from_secs(2);
+const PORT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Messages from peers, in batches, between the streams and the driver. Full: streams wait.
+const PEER_BATCHES_MAX: usize = 1024;
+
+/// Finished jobs between the disk's threads and the driver. Full: the thread waits.
+const COMPLETIONS_MAX: usize = 1024;
+
+/// How long connections may take to close after the driver has ended, and the log to be written.
+const CLOSE_MAX: Duration = Duration::from_millis(500);
+const FLUSH_MAX: Duration = Duration::from_secs(3);
+
+/// Runs a node until `stop` is cancelled: then it takes nothing new, answers what is pending, makes
+/// what was queued durable, and returns.
+pub async fn run(options: Options, stop: CancellationToken) -> Result<(), StartError> {
+    let Options { config, id } = options;
+    let node = config.node(id).ok_or_else(|| unknown_node(&config, id))?.clone();
+    for warning in config.warnings() {
+        tracing::warn!(node = %id, "{warning}");
+    }
+    let clock = Clock::start();
+    let opened = open(&config, &node, clock)?;
+    let peer_listener = listen("peers", &node.peer).await?;
+    let client_listener = listen("clients", &node.client).await?;
+    ready(&config, &node, &opened.report);
+    let running = Running::start(config, node, opened, (clock, stop.clone()))?;
+    running.until_stopped(peer_listener, client_listener, stop).await;
+    tracing::info!(node = %id, "stopped");
+    Ok(())
+}
+
+fn open(
+    config: &ClusterConfig,
+    node: &NodeConfig,
+    clock: Clock,
+) -> Result<Opened<Machine>, StartError> {
+    let (cluster, bootstrap) = (config.cluster_id(), config.membership());
+    let fresh_incarnation = Incarnation(rand::random());
+    let raft = &config.raft;
+    let core = raft_core::Config {
+        // A restart draws other timeouts than the run before it.
+        seed: rand::random(),
+        heartbeat: raft.heartbeat,
+        election_timeout: raft.election_timeout.min(),
+        election_jitter: raft.election_timeout.width(),
+        trailing_entries: raft.trailing_entries,
+        ..raft_core::Config::new(cluster, node.id, fresh_incarnation)
+    };
+    let options = raft_replica::Options {
+        cluster,
+        cluster_name: config.name.clone(),
+        id: node.id,
+        bootstrap,
+        fresh_incarnation,
+        core,
+        segment_bytes: config.storage.segment_bytes,
+        snapshot_entries: raft.snapshot_entries,
+        snapshot_bytes: raft.snapshot_bytes,
+        session_ttl_ms: SESSION_TTL_MS,
+    };
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    Ok(raft_replica::open(&disk, &node.data_dir, options, Machine::default, clock.now())?)
+}
+
+/// A session that has not been used for so long, by the leaders' clocks, is forgotten.
+const SESSION_TTL_MS: u64 = 60 * 60 * 1000;
+
+/// The one line that tells people and programs that the node serves.
+fn ready(config: &ClusterConfig, node: &NodeConfig, report: &OpenReport) {
+    let build = if cfg!(debug_assertions) { "debug build" } else { "release build" };
+    tracing::info!(
+        node = %node.id,
+        cluster = %config.name,
+        peers = %node.peer,
+        clients = %node.client,
+        data_dir = %node.data_dir.display(),
+        incarnation = %report.incarnation,
+        last_index = %report.last,
+        pid = std::process::id(),
+        build,
+        "ready"
+    );
+}
+
+/// Listens, and is patient with a port that is still taken.
+async fn listen(whom: &'static str, address: &str) -> Result<TcpListener, StartError> {
+    let give_up = Instant::now() + PORT_PATIENCE;
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < give_up => {
+                sleep(PORT_PAUSE).await;
+            }
+            Err(error) => {
+                return Err(StartError::Listen { whom, address: address.to_owned(), error });
+            }
+        }
+    }
+}
+
+/// A node at work.
+struct Running {
+    front: Front,
+    inbound: Inbound,
+    peers: Peers,
+    driver: Driver,
+    dialers: Vec<Dialer>,
+    jobs: Arc<Queue<writer::Job>>,
+    /// Resolves once the log's writer has ended.
+    written: oneshot::Receiver<()>,
+    /// Keeps other processes out of the data directory until the end.
+    lock: Box<dyn DirLock>,
+}
+
+impl Running {
+    fn start(
+        config: ClusterConfig,
+        node: NodeConfig,
+        opened: Opened<Machine>,
+        (clock, stop): (Clock, CancellationToken),
+    ) -> Result<Self, StartError> {
+        let Opened { replica, wal, snapshots, report, lock } = opened;
+        let others: Vec<_> = config.nodes.iter().filter(|other| other.id != node.id).collect();
+        let peers = Peers::new(others.iter().map(|other| other.id));
+        let command_bytes_max =
+            usize::try_from(config.raft.command_bytes_max).unwrap_or(usize::MAX);
+        let me =
+            Identity { cluster: config.cluster_id(), id: node.id, incarnation: report.incarnation };
+        let dialer = |other: &&NodeConfig| Dialer {
+            me,
+            peer: other.id,
+            address: other.peer.clone(),
+            peers: peers.clone(),
+            frame_bytes_max: frame_bytes_max(command_bytes_max),
+        };
+        let dialers = others.iter().map(dialer).collect();
+
+        let (batches_end, batches) = mpsc::channel(PEER_BATCHES_MAX);
+        let members = others.iter().map(|other| other.id).collect();
+        let inbound = Inbound::new(me, members, batches_end);
+        let disk = DiskThreads::start(wal, snapshots, &peers)?;
+        let status = replica.status(clock.now());
+        let view = View { role: status.role, term: status.term, leader: status.leader };
+        let (handle, ends) = Handle::new(view, command_bytes_max);
+        let inbox = Inbox { ends, peers: batches, completions: disk.completions };
+        let outlets = Outlets {
+            peers: peers.clone(),
+            writer: Arc::clone(&disk.jobs),
+            snapshots: disk.snapshots,
+        };
+        let facts = NodeFacts {
+            id: node.id,
+            incarnation: report.incarnation,
+            data_dir: node.data_dir,
+            config,
+            started: Instant::now(),
+            stats: disk.stats,
+        };
+        Ok(Self {
+            front: Front { handle, node: Arc::new(facts) },
+            inbound,
+            peers,
+            driver: Driver::new((replica, node.id), inbox, outlets, clock, stop),
+            dialers,
+            jobs: disk.jobs,
+            written: disk.written,
+            lock,
+        })
+    }
+
+    /// Serves, and ends in this order: clients, driver, log, peers. What a write still waits for
+    /// when the process is told to end comes from the peers.
+    async fn until_stopped(
+        self,
+        peer_listener: TcpListener,
+        client_listener: TcpListener,
+        stop: CancellationToken,
+    ) {
+        let node = self.front.node.id;
+        let command_bytes_max = self.front.handle.command_bytes_max();
+        let counters = self.inbound.counters();
+        let mut clients = JoinSet::new();
+        clients.spawn(listeners::serve_clients(self.front, client_listener, stop));
+        let mut network = JoinSet::new();
+        let frame_bytes_max = frame_bytes_max(command_bytes_max);
+        network.spawn(listeners::serve_peers(self.inbound, peer_listener, frame_bytes_max));
+        for dialer in self.dialers {
+            network.spawn(dialer.run());
+        }
+        let mut driver = JoinSet::new();
+        driver.spawn(self.driver.run());
+
+        driver.join_next().await;
+        self.jobs.close();
+        if timeout(FLUSH_MAX, self.written).await.is_err() {
+            tracing::warn!(%node, "the disk is too slow to wait for: what it has not finished was not acknowledged");
+        }
+        // The answers of the last moment are on their way out.
+        drop(timeout(CLOSE_MAX, clients.join_next()).await);
+        network.shutdown().await;
+        drop(self.lock);
+        tracing::debug!(
+            %node,
+            dropped = self.peers.dropped(),
+            refused = counters.refused(),
+            unreadable = counters.unreadable(),
+            "messages that were not delivered"
+        );
+    }
+}
+
+/// The threads that work on the disk, as the others see them.
+struct DiskThreads {
+    jobs: Arc<Queue<writer::Job>>,
+    snapshots: Arc<Queue<raft_replica::SnapshotJob<Machine>>>,
+    completions: mpsc::Receiver<Completion>,
+    stats: Arc<writer::Stats>,
+    written: oneshot::Receiver<()>,
+}
+
+impl DiskThreads {
+    fn start(wal: Wal, store: SnapshotStore, peers: &Peers) -> Result<Self, StartError> {
+        let jobs = Arc::new(Queue::new(writer::JOBS_MAX));
+        let preparations = Arc::new(Queue::new(1));
+        let snapshots = Arc::new(Queue::new(snapshots::JOBS_MAX));
+        let stats = Arc::new(writer::Stats::default());
+        let (completions_end, completions) = mpsc::channel(COMPLETIONS_MAX);
+        let (written_end, written) = oneshot::channel();
+        let writer = Writer {
+            wal,
+            jobs: Arc::clone(&jobs),
+            peers: peers.clone(),
+            completions: completions_end.clone(),
+            preparations: Arc::clone(&preparations),
+            stats: Arc::clone(&stats),
+        };
+        let (to_prepare, prepared) = (Arc::clone(&preparations), Arc::clone(&jobs));
+        thread("segments", move || writer::prepare_segments(&to_prepare, &prepared))?;
+        thread("log", move || {
+            writer.run();
+            preparations.close();
+            drop(written_end);
+        })?;
+        let snapshot_jobs = Arc::clone(&snapshots);
+        thread("snapshots", move || snapshots::run(store, &snapshot_jobs, &completions_end))?;
+        Ok(Self { jobs, snapshots, completions, stats, written })
+    }
+}
+
+/// Starts a thread that lives until its queue is closed, or as long as the process.
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
+    let thread = thread::Builder::new().name(name.to_owned());
+    thread.spawn(work).map(drop).map_err(StartError::Thread)
+}
+
+fn unknown_node(config: &ClusterConfig, id: NodeId) -> StartError {
+    let known: Vec<_> = config.nodes.iter().map(|node| node.id.0.to_string()).collect();
+    let file = config.path.display().to_string();
+    let known = match known.as_slice() {
+        [one] => format!("node {one} only"),
+        several => format!("nodes {}", several.join(", ")),
+    };
+    StartError::UnknownNode { id: id.0, file, known }
+}
+
+impl StartError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnknownNode { .. } => {
+                Some("start one of these, or add the node to the file".to_owned())
+            }
+            Self::Open(error) => {
+                let hint = error.hint().unwrap_or("check that the directory can be written");
+                Some(hint.to_owned())
+            }
+            Self::Listen { error, .. } if error.kind() == io::ErrorKind::AddrInUse => {
+                Some("another process listens there: is this node running already?".to_owned())
+            }
+            Self::Listen { .. } => {
+                Some("the address is this node's `addr` in the cluster file".to_owned())
+            }
+            Self::Thread(_) => Some("see `ulimit -u`".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! How members talk to each other.
+//!
+//! Every node dials every other member and keeps one stream open, on which its own messages go out;
+//! what the others say comes in on the streams they dialled. A stream that breaks loses what was on
+//! it, which the protocol is made for; nothing is ever sent twice.
+
+pub(crate) mod inbound;
+pub(crate) mod outbound;
+mod outbox;
+pub(crate) mod socket;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft_core::{ClusterId, Incarnation, Message, NodeId};
+
+use self::outbox::Outbox;
+
+/// The ways to all peers. Cheap to clone, and usable from any thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Peers {
+    outboxes: Arc<BTreeMap<NodeId, Arc<Outbox>>>,
+}
+
+/// Who this node is to the others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    pub(crate) cluster: ClusterId,
+    pub(crate) id: NodeId,
+    pub(crate) incarnation: Incarnation,
+}
+
+/// What may be under way on one stream, and on one connection, before the reader has read it.
+pub(crate) const STREAM_WINDOW: u32 = 4 << 20;
+pub(crate) const CONNECTION_WINDOW: u32 = 8 << 20;
+
+/// A peer that is suspended accepts connections and says nothing: only asking tells.
+pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Bytes in a frame, at most, however small the commands are.
+const FRAME_BYTES_MIN: usize = 16 << 20;
+
+/// A frame holds one message of any size, or several up to a bound: with a command of the greatest
+/// size in it, it has this many bytes at most.
+pub(crate) fn frame_bytes_max(command_bytes_max: usize) -> usize {
+    FRAME_BYTES_MIN.max(command_bytes_max.saturating_add(4 << 20))
+}
+
+impl Peers {
+    /// Ways to these peers, none of which is open yet.
+    pub(crate) fn new(peers: impl IntoIterator<Item = NodeId>) -> Self {
+        let outboxes = peers.into_iter().map(|peer| (peer, Arc::new(Outbox::default())));
+        Self { outboxes: Arc::new(outboxes.collect()) }
+    }
+
+    /// Sends messages, or drops those that cannot be sent. Never waits.
+    pub(crate) fn send(&self, messages: Vec<Message>) {
+        for message in messages {
+            // No outbox: a member that cluster.yaml does not know, and so nobody could reach.
+            if let Some(outbox) = self.outboxes.get(&message.to) {
+                outbox.push(message);
+            }
+        }
+    }
+
+    /// Messages dropped since the start, for all peers together.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.outboxes.values().map(|outbox| outbox.dropped()).sum()
+    }
+
+    fn outbox(&self, peer: NodeId) -> Arc<Outbox> {
+        Arc::clone(self.outboxes.get(&peer).expect("every peer has an outbox"))
+    }
+}

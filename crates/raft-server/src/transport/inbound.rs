@@ -1,0 +1,127 @@
+//! The streams peers have dialled: check who speaks, and pass on what they say.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use raft_api::convert::from_frame;
+use raft_api::pb;
+use raft_core::{Message, NodeId};
+use tokio::sync::mpsc;
+use tonic::{Status, Streaming};
+
+use super::Identity;
+
+/// Receives from peers. Nothing that arrives is trusted: a frame that is not from a member of this
+/// cluster to this node ends its stream, one that cannot be read is dropped, and both are counted.
+#[derive(Clone, Debug)]
+pub(crate) struct Inbound {
+    me: Identity,
+    members: Arc<BTreeSet<NodeId>>,
+    driver: mpsc::Sender<Vec<Message>>,
+    counters: Arc<Counters>,
+}
+
+/// What was not believed, since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    refused: AtomicU64,
+    unreadable: AtomicU64,
+}
+
+impl Inbound {
+    /// Passes messages of these members on to the driver.
+    pub(crate) fn new(
+        me: Identity,
+        members: BTreeSet<NodeId>,
+        driver: mpsc::Sender<Vec<Message>>,
+    ) -> Self {
+        Self { me, members: Arc::new(members), driver, counters: Arc::default() }
+    }
+
+    /// What was not believed, since the start.
+    pub(crate) fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// The first thing a caller hears: whom it has reached.
+    pub(crate) fn greeting(&self) -> pb::PeerNotice {
+        self.notice(String::new())
+    }
+
+    /// Receives until the stream ends or has to be ended; then gives the last word to the caller.
+    pub(crate) async fn receive(
+        &self,
+        mut frames: Streaming<pb::PeerFrame>,
+    ) -> Option<pb::PeerNotice> {
+        loop {
+            let frame = match frames.message().await {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return None,
+                Err(status) => {
+                    self.on_broken(&status);
+                    return None;
+                }
+            };
+            if let Err(why) = self.check(&frame) {
+                self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(node = %self.me.id, from = frame.from, why, "refused a peer's stream");
+                return Some(self.notice(why));
+            }
+            let from = NodeId(frame.from);
+            match from_frame(frame) {
+                // Closed: the process is ending.
+                Ok(messages) => self.driver.send(messages).await.ok()?,
+                Err(error) => {
+                    let before = self.counters.unreadable.fetch_add(1, Ordering::Relaxed);
+                    if before == 0 {
+                        tracing::warn!(node = %self.me.id, %from, %error, "dropped a frame");
+                    }
+                }
+            }
+        }
+    }
+
+    /// A stream that ends badly either broke on the way or carried what is not a frame.
+    fn on_broken(&self, status: &Status) {
+        if status.code() == tonic::Code::Internal || status.code() == tonic::Code::OutOfRange {
+            self.counters.unreadable.fetch_add(1, Ordering::Relaxed);
+        }
+        tracing::debug!(node = %self.me.id, why = status.message(), "a peer's stream broke");
+    }
+
+    fn check(&self, frame: &pb::PeerFrame) -> Result<(), String> {
+        let me = self.me;
+        if frame.cluster != me.cluster.0 {
+            return Err(format!("{} belongs to another cluster", me.id));
+        }
+        if frame.to != me.id.0 {
+            return Err(format!("this is {}, not {}", me.id, NodeId(frame.to)));
+        }
+        if frame.from == me.id.0 || !self.members.contains(&NodeId(frame.from)) {
+            return Err(format!("{} knows no peer {}", me.id, NodeId(frame.from)));
+        }
+        Ok(())
+    }
+
+    fn notice(&self, refusal: String) -> pb::PeerNotice {
+        pb::PeerNotice {
+            cluster: self.me.cluster.0,
+            node_id: self.me.id.0,
+            incarnation: self.me.incarnation.0,
+            refusal,
+        }
+    }
+}
+
+impl Counters {
+    /// Streams that were ended because of who spoke.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Frames that could not be read.
+    pub(crate) fn unreadable(&self) -> u64 {
+        self.unreadable.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,186 @@
+//! The stream to one peer: dial, make sure who answers, send, and dial again when it breaks.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use hyper_util::rt::TokioIo;
+use raft_api::convert::to_frame;
+use raft_api::pb;
+use raft_api::pb::peer_rpc_client::PeerRpcClient;
+use raft_core::NodeId;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tonic::transport::{Endpoint, Uri};
+use tonic::{Status, Streaming};
+
+use super::socket::Socket;
+use super::{
+    CONNECTION_WINDOW, Identity, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Peers, STREAM_WINDOW,
+};
+
+/// Keeps a stream to one peer open.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    pub(crate) me: Identity,
+    pub(crate) peer: NodeId,
+    /// Where the peer listens, as host:port.
+    pub(crate) address: String,
+    pub(crate) peers: Peers,
+    pub(crate) frame_bytes_max: usize,
+}
+
+/// How a stream ended, or why there was none.
+#[derive(Debug, PartialEq, Eq)]
+enum Broken {
+    /// Nobody answers there.
+    Unreachable(String),
+    /// Somebody answers who is not the peer, or does not want this node. That takes an operator.
+    Refused(String),
+    /// It worked for a while.
+    Lost(String),
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The pause before the next attempt: doubled each time, from the first to the second.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// The pause after a refusal.
+const PAUSE_REFUSED: Duration = Duration::from_secs(5);
+
+impl Dialer {
+    /// Dials for ever.
+    pub(crate) async fn run(self) {
+        let mut pause = PAUSE_MIN;
+        let mut said = None;
+        loop {
+            let broken = self.stream(&mut said).await;
+            self.peers.outbox(self.peer).close();
+            self.say(&mut said, &broken);
+            let next = match broken {
+                Broken::Lost(_) => {
+                    pause = PAUSE_MIN;
+                    pause
+                }
+                Broken::Unreachable(_) => {
+                    pause = (pause * 2).min(PAUSE_MAX);
+                    pause
+                }
+                Broken::Refused(_) => PAUSE_REFUSED,
+            };
+            sleep(next.mul_f64(rand::random_range(0.5..1.0))).await;
+        }
+    }
+
+    /// Says what is wrong, once for each thing.
+    fn say(&self, said: &mut Option<String>, broken: &Broken) {
+        let (Broken::Unreachable(why) | Broken::Refused(why) | Broken::Lost(why)) = broken;
+        if said.as_ref() == Some(why) {
+            return;
+        }
+        let (node, peer, address) = (self.me.id, self.peer, self.address.as_str());
+        match broken {
+            Broken::Unreachable(_) => tracing::info!(%node, %peer, address, why, "no connection"),
+            Broken::Refused(_) => tracing::warn!(%node, %peer, address, why, "refused"),
+            Broken::Lost(_) => tracing::info!(%node, %peer, address, why, "connection lost"),
+        }
+        *said = Some(why.clone());
+    }
+
+    /// One stream, from dialling to its end.
+    async fn stream(&self, said: &mut Option<String>) -> Broken {
+        let mut client = match self.connect().await {
+            Ok(client) => client,
+            Err(error) => return Broken::Unreachable(innermost(&error)),
+        };
+        let outbox = self.peers.outbox(self.peer);
+        let frames = outbox.begin().map(to_frame);
+        let notices = async { client.stream(frames).await.map(tonic::Response::into_inner) };
+        let mut notices = match timeout(GREETING_TIMEOUT, notices).await {
+            Ok(Ok(notices)) => notices,
+            Ok(Err(status)) => return Broken::Unreachable(in_words(&status)),
+            Err(_) => return Broken::Unreachable("no greeting".to_owned()),
+        };
+        match timeout(GREETING_TIMEOUT, notices.message()).await {
+            Ok(Ok(Some(greeting))) => {
+                if let Err(why) = self.check(&greeting) {
+                    return Broken::Refused(why);
+                }
+            }
+            Ok(Ok(None)) => return Broken::Unreachable("closed before a greeting".to_owned()),
+            Ok(Err(status)) => return Broken::Unreachable(in_words(&status)),
+            Err(_) => return Broken::Unreachable("no greeting".to_owned()),
+        }
+        outbox.open();
+        *said = None;
+        tracing::info!(node = %self.me.id, peer = %self.peer, "connected");
+        last_word(notices).await
+    }
+
+    async fn connect(
+        &self,
+    ) -> Result<PeerRpcClient<tonic::transport::Channel>, tonic::transport::Error> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            // A counter of the whole connection's life that no healthy stream should die of.
+            .http2_max_local_error_reset_streams(None);
+        let address = self.address.clone();
+        let connector = tower::service_fn(move |_: Uri| {
+            let address = address.clone();
+            async move { TcpStream::connect(address).await.and_then(Socket::new).map(TokioIo::new) }
+        });
+        let channel = endpoint.connect_with_connector(connector).await?;
+        Ok(PeerRpcClient::new(channel)
+            .max_decoding_message_size(self.frame_bytes_max)
+            .max_encoding_message_size(self.frame_bytes_max))
+    }
+
+    /// Whether the one who greets is the one who was called.
+    fn check(&self, greeting: &pb::PeerNotice) -> Result<(), String> {
+        if !greeting.refusal.is_empty() {
+            return Err(greeting.refusal.clone());
+        }
+        if greeting.cluster != self.me.cluster.0 {
+            return Err("a node of another cluster answers there".to_owned());
+        }
+        if greeting.node_id != self.peer.0 {
+            return Err(format!("{} answers there", NodeId(greeting.node_id)));
+        }
+        Ok(())
+    }
+}
+
+/// Waits until the stream ends: after the greeting the peer speaks only to say why.
+async fn last_word(mut notices: Streaming<pb::PeerNotice>) -> Broken {
+    loop {
+        match notices.message().await {
+            Ok(Some(notice)) if notice.refusal.is_empty() => (),
+            Ok(Some(notice)) => return Broken::Refused(notice.refusal),
+            Ok(None) => return Broken::Lost("closed by the peer".to_owned()),
+            Err(status) => return Broken::Lost(in_words(&status)),
+        }
+    }
+}
+
+fn in_words(status: &Status) -> String {
+    match std::error::Error::source(status) {
+        Some(source) => innermost(source),
+        None => status.message().to_owned(),
+    }
+}
+
+/// What is at the bottom of an error: `connection refused` says more than `transport error`.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

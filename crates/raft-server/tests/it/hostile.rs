@@ -1,0 +1,130 @@
+//! Strangers on the peers' listener.
+
+use std::time::Duration;
+
+use raft_api::cluster::ClusterConfig;
+use raft_api::pb;
+use raft_api::pb::peer_rpc_client::PeerRpcClient;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::support::{Cluster, PATIENCE, connect};
+
+/// Sends frames to node 1, and returns the greeting and what it says last.
+async fn speak(
+    cluster: &Cluster,
+    frames: Vec<pb::PeerFrame>,
+) -> (pb::PeerNotice, Option<pb::PeerNotice>) {
+    let channel = connect(&cluster.peer_address(1)).await;
+    let mut client = PeerRpcClient::new(channel);
+    let frames = tokio_stream::iter(frames);
+    let mut notices = client.stream(frames).await.unwrap().into_inner();
+    let greeting = notices.message().await.unwrap().unwrap();
+    let last = timeout(PATIENCE, notices.message()).await.unwrap().unwrap();
+    (greeting, last)
+}
+
+fn frame(cluster: &Cluster) -> pb::PeerFrame {
+    let config = ClusterConfig::load(&cluster.config()).unwrap();
+    pb::PeerFrame {
+        cluster: config.cluster_id().0,
+        from: 2,
+        to: 1,
+        incarnation: 7,
+        messages: Vec::new(),
+    }
+}
+
+/// Whoever speaks for another cluster, to another node, or as nobody known, is told so and cut off.
+#[tokio::test]
+async fn strangers_are_refused() {
+    let mut cluster = Cluster::new(3);
+    cluster.start(1);
+    let good = frame(&cluster);
+    let cases = [
+        (pb::PeerFrame { cluster: 1, ..good.clone() }, "n1 belongs to another cluster"),
+        (pb::PeerFrame { to: 3, ..good.clone() }, "this is n1, not n3"),
+        (pb::PeerFrame { from: 4, ..good.clone() }, "n1 knows no peer n4"),
+        (pb::PeerFrame { from: 1, ..good.clone() }, "n1 knows no peer n1"),
+    ];
+    for (frame, refusal) in cases {
+        let (greeting, last) = speak(&cluster, vec![frame]).await;
+        assert_eq!((greeting.cluster, greeting.node_id), (good.cluster, 1));
+        assert_eq!(greeting.refusal, "");
+        assert_eq!(last.unwrap().refusal, refusal);
+    }
+    assert_eq!(cluster.status(1).await.node_id, 1, "it still serves");
+}
+
+/// Frames without sense are dropped, and the stream lives on; bytes without sense end a connection.
+/// Neither ends the node, nor its leadership over those who make sense.
+#[tokio::test]
+async fn garbage_is_dropped() {
+    let mut cluster = Cluster::new(1);
+    std::fs::write(cluster.config(), {
+        // A second member that never runs would take the quorum away: it is known, but the log
+        // was begun without it.
+        cluster.yaml("test", "")
+    })
+    .unwrap();
+    cluster.start(1);
+    assert_eq!(cluster.leader().await, 1);
+    let good = frame(&cluster);
+    let empty = pb::PeerMessage { term: u64::MAX, body: None };
+    let garbled = pb::PeerMessage {
+        term: u64::MAX,
+        body: Some(pb::peer_message::Body::Append(pb::Append {
+            prev: None,
+            entries: vec![0xff; 1000].into(),
+            commit: u64::MAX,
+        })),
+    };
+    let frames = vec![
+        pb::PeerFrame { messages: vec![empty], ..good.clone() },
+        pb::PeerFrame { messages: vec![garbled], ..good.clone() },
+    ];
+    let (_, last) = speak(&cluster, frames).await;
+    assert!(last.is_some(), "nobody but node 1 is a member");
+
+    for address in [cluster.peer_address(1), cluster.client_address(1)] {
+        let mut socket = TcpStream::connect(&address).await.unwrap();
+        socket.write_all(&[0xa5; 4096]).await.unwrap();
+        let mut answer = Vec::new();
+        drop(timeout(Duration::from_secs(5), socket.read_to_end(&mut answer)).await);
+    }
+    cluster.put("key", b"value").await;
+    assert_eq!(cluster.status(1).await.term, 1);
+}
+
+/// A known peer that talks nonsense in a cluster that works does not stop it from working.
+#[tokio::test]
+async fn a_mad_peer_does_not_stop_the_cluster() {
+    let mut cluster = Cluster::new(3);
+    cluster.start_all();
+    cluster.put("key", b"value").await;
+    let good = frame(&cluster);
+    let message = |body| pb::PeerMessage { term: 1, body: Some(body) };
+    let garbled = message(pb::peer_message::Body::Append(pb::Append {
+        prev: Some(pb::LogId { term: 9, index: u64::MAX }),
+        entries: vec![1; 100].into(),
+        commit: u64::MAX,
+    }));
+    let ahead =
+        message(pb::peer_message::Body::AppendMatched(pb::AppendMatched { index: u64::MAX }));
+    let chunk = message(pb::peer_message::Body::SnapshotChunk(pb::SnapshotChunk {
+        meta: Some(pb::SnapshotMeta { size: u64::MAX, ..pb::SnapshotMeta::default() }),
+        offset: u64::MAX,
+        data: vec![0; 10].into(),
+    }));
+    let mut frames = Vec::new();
+    for message in [garbled, ahead, chunk] {
+        frames.push(pb::PeerFrame { messages: vec![message], ..good.clone() });
+    }
+    let (_, last) = speak(&cluster, frames).await;
+    assert_eq!(last, None, "the stream ended because its sender ended it");
+    cluster.put("key", b"other").await;
+    for id in cluster.ids() {
+        assert_eq!(cluster.status(id).await.node_id, id, "{}", cluster.log(id));
+    }
+}
