@@ -46,16 +46,15 @@ need_tools() {
         'Debian, Ubuntu: apt-get install gcc libc6-dev; Fedora: dnf install gcc'
 }
 
-# Quiet when there is nothing to do. When there is, cargo shows its progress on a terminal.
+# On a terminal cargo shows its progress; elsewhere it is quiet, as it may take minutes only once.
 build() {
     need_tools
-    local quiet=--quiet
     if [[ ! -x "$bin/raft-server" || ! -x "$bin/raft-client" || ! -x "$bin/chaos-ctl" ]]; then
-        printf 'building the servers and tools, once: one to five minutes\n' >&2
-        if [[ -t 2 ]]; then quiet=; fi
+        printf 'building the server and the tools, once: this takes a few minutes\n' >&2
     fi
-    # shellcheck disable=SC2086  # An empty word would be an argument.
-    (cd "$here" && cargo build --release --locked $quiet -p raft-server -p raft-client -p chaos-ctl)
+    local options=(--release --locked -p raft-server -p raft-client -p chaos-ctl)
+    if [[ ! -t 2 ]]; then options+=(--quiet); fi
+    (cd "$here" && cargo build "${options[@]}")
 }
 
 # What was never built cannot be running.
@@ -115,10 +114,11 @@ while [[ $# -gt 0 ]]; do
     shift
 done
 
-case ${command:-start} in
+command=${command:-start}
+case $command in
     start | stop | status)
-        [[ ${#rest[@]} -eq 0 ]] || fail "\`${command}\` takes no \`${rest[0]}\`"
-        "${command:-start}"
+        [[ ${#rest[@]} -eq 0 ]] || fail "\`$command\` takes no \`${rest[0]}\`"
+        "$command"
         ;;
     logs | demo) "$command" ${rest[@]+"${rest[@]}"} ;;
     *) usage >&2; printf '\n' >&2; fail "there is no command \`$command\`" ;;

@@ -6,7 +6,6 @@ use std::fs;
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs as _};
 use std::path::{Component, Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use futures_util::future::select_all;
@@ -17,7 +16,7 @@ use tokio::runtime::Handle;
 use crate::NodeId;
 use crate::exit::Failure;
 use crate::home::{Home, Lock, NodeState, State};
-use crate::process::{Exit, Process, Recipe};
+use crate::process::{Exit, Process, Recipe, end_groups};
 use crate::procfs::{self, Birth};
 use crate::spawner::Spawner;
 
@@ -47,11 +46,11 @@ pub struct Setup {
 
 impl Cluster {
     /// Takes the cluster for this process, and makes sure that its nodes can start.
-    pub fn prepare(config: ClusterConfig, setup: &Setup) -> Result<Self, Failure> {
+    pub async fn prepare(config: ClusterConfig, setup: &Setup) -> Result<Self, Failure> {
         let program = server_program(setup.bin.as_deref(), &config)?;
         let home = Home::of(&config);
         let lock = home.lock()?;
-        end_leftovers(&home);
+        end_previous(&home).await?;
         check_ports(&config)?;
         if setup.fresh {
             for node in &config.nodes {
@@ -165,24 +164,10 @@ impl Cluster {
         self.write_state()
     }
 
-    /// The living processes of all nodes' groups.
-    pub fn leftovers(&self) -> Vec<i32> {
-        self.latest.values().flat_map(Birth::group_members).collect()
-    }
-
-    /// Kills what is left, and says how much of it could not be ended.
-    pub async fn end_leftovers(&mut self) -> usize {
-        let deadline = Instant::now() + Duration::from_secs(2);
-        loop {
-            let left = self.leftovers();
-            if left.is_empty() || deadline < Instant::now() {
-                break left.len();
-            }
-            for birth in self.latest.values().filter(|birth| !birth.group_members().is_empty()) {
-                crate::process::signal_group(birth.pid, Signal::SIGKILL);
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+    /// Kills what is left, and returns what could not be ended.
+    pub async fn end_leftovers(&mut self) -> Vec<i32> {
+        let latest: Vec<Birth> = self.latest.values().cloned().collect();
+        end_groups(&latest).await
     }
 
     /// Writes down what runs, for those who ask from outside.
@@ -212,12 +197,15 @@ fn recipe(program: &Path, config: &ClusterConfig, node: &NodeConfig) -> Recipe {
 }
 
 /// Ends what a runner left behind that could not do so itself. The kernel kills the nodes of a
-/// runner that dies, so there should be nothing.
-fn end_leftovers(home: &Home) {
-    let Some(state) = home.state() else { return };
-    for node in state.nodes.iter().filter(|node| !node.process.group_members().is_empty()) {
-        tracing::warn!(node = node.id, pid = node.process.pid, "ending what an earlier run left");
-        crate::process::signal_group(node.process.pid, Signal::SIGKILL);
+/// runner that dies, so there should be nothing, or nothing for long.
+async fn end_previous(home: &Home) -> Result<(), Failure> {
+    let nodes = home.state().map(|state| state.nodes).unwrap_or_default();
+    let births: Vec<Birth> = nodes.into_iter().map(|node| node.process).collect();
+    match end_groups(&births).await.first() {
+        None => Ok(()),
+        Some(pid) => {
+            Err(Failure::usage(format!("process {pid} of an earlier run cannot be ended")))
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use crate::cluster::{Setup, find_program};
 use crate::events::{Format, Shown, micros};
 use crate::exit::{Code, Failure};
-use crate::runner::{Ending, Recovery, Runner};
+use crate::runner::{COMPARE_MAX, Ending, Recovery, Runner};
 use crate::schedule::{Plan, Schedule, Target};
 use load::Load;
 use report::Act;
@@ -61,7 +61,7 @@ impl Demo {
         let client = find_program(Path::new("raft-client"), &config)?;
         let load = Load { client, config: config.path.clone(), concurrency: self.concurrency };
         let setup = Setup { bin: self.bin.clone(), fresh: true };
-        let mut runner = Runner::prepare(config, &setup, Format::Text)?;
+        let mut runner = Runner::prepare(config, &setup, Format::Text).await?;
         let took = runner.start(Some(self.seed)).await?;
         let (leader, term) = runner.leader().expect("a cluster that is ready has a leader");
         let took = Shown(micros(took));
@@ -153,7 +153,7 @@ impl Demo {
 
     async fn end(self, mut runner: Runner, calm: &Act, chaos: &Act) -> Result<Code, Failure> {
         let recovery = runner.recover().await?;
-        let hashes = runner.compare().await;
+        let hashes = runner.compare(COMPARE_MAX).await;
         let leftovers = runner.stop("the show is over").await?;
         let safety = runner.verdict(recovery, leftovers);
         let summary = runner.journal().summary().to_string();

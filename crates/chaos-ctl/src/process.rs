@@ -192,8 +192,25 @@ impl Process {
     }
 }
 
+/// Kills what is left of the groups that these processes opened, and waits until it is gone.
+/// Returns the processes that do not go.
+pub async fn end_groups(leaders: &[Birth]) -> Vec<i32> {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        let alive = leaders.iter().map(|leader| (leader.pid, leader.group_members()));
+        let alive: Vec<_> = alive.filter(|(_, members)| !members.is_empty()).collect();
+        if alive.is_empty() || deadline < Instant::now() {
+            return alive.into_iter().flat_map(|(_, members)| members).collect();
+        }
+        for (group, _) in alive {
+            signal_group(group, Signal::SIGKILL);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// An empty group is as good as a signalled one.
-pub(crate) fn signal_group(group: i32, signal: Signal) {
+fn signal_group(group: i32, signal: Signal) {
     if let Err(error) = killpg(Pid::from_raw(group), signal)
         && error != nix::errno::Errno::ESRCH
     {

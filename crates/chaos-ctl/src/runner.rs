@@ -27,7 +27,7 @@ use crate::schedule::{Draw, Schedule};
 use crate::signals::Signals;
 use crate::watch::{Hashes, View, Watch, role_name};
 
-pub use finish::Recovery;
+pub use finish::{COMPARE_MAX, Recovery};
 
 /// How long a node may think about an answer while others are waited for as well.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -93,10 +93,14 @@ pub enum Ending {
 
 impl Runner {
     /// Prepares a cluster. Nothing runs yet.
-    pub fn prepare(config: ClusterConfig, setup: &Setup, format: Format) -> Result<Self, Failure> {
+    pub async fn prepare(
+        config: ClusterConfig,
+        setup: &Setup,
+        format: Format,
+    ) -> Result<Self, Failure> {
         let signals = Signals::listen().context("could not listen for signals")?;
         let watch = Watch::new(&config)?;
-        let cluster = Cluster::prepare(config, setup)?;
+        let cluster = Cluster::prepare(config, setup).await?;
         let events = cluster.home().events();
         let journal = Journal::open(&events, format, Output::stdout()).map_err(|error| {
             Failure::usage(format!("could not open {}: {error}", events.display()))

@@ -10,9 +10,10 @@ use super::Which;
 use super::up::runner_of;
 use crate::events::{Shown, micros};
 use crate::exit::{Code, Failure};
-use crate::home::{Home, State};
+use crate::home::Home;
 use crate::output::Output;
-use crate::process::signal_group;
+use crate::process::end_groups;
+use crate::procfs::Birth;
 
 /// Stop the cluster, wherever it was started
 #[derive(Debug, Args)]
@@ -44,7 +45,9 @@ impl Down {
                 send(runner.pid, Signal::SIGKILL)?;
             }
         }
-        let left = end(&last).await.max(end(&state).await);
+        let nodes = state.nodes.into_iter().chain(last.nodes);
+        let births: Vec<Birth> = nodes.map(|node| node.process).collect();
+        let left = end_groups(&births).await.len();
         home.clear_state().map_err(anyhow::Error::from)?;
         let took = Shown(micros(begun.elapsed()));
         output.line(&format!("stopped cluster {} in {took}   leftovers {left}", config.name));
@@ -58,21 +61,5 @@ fn send(pid: i32, signal: Signal) -> Result<(), Failure> {
         Err(error) => {
             Err(Failure::new(Code::Internal, format!("could not signal process {pid}: {error}")))
         }
-    }
-}
-
-/// Ends what is left of the recorded processes. Returns how much could not be ended.
-async fn end(state: &State) -> usize {
-    let deadline = Instant::now() + Duration::from_secs(2);
-    loop {
-        let groups = state.nodes.iter().map(|node| &node.process);
-        let left: Vec<_> = groups.filter(|group| !group.group_members().is_empty()).collect();
-        if left.is_empty() || deadline < Instant::now() {
-            return left.len();
-        }
-        for group in left {
-            signal_group(group.pid, Signal::SIGKILL);
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -17,7 +17,7 @@ use crate::exit::{Code, Failure};
 use crate::home::Home;
 use crate::output::Output;
 use crate::procfs::Birth;
-use crate::runner::{Ending, Recovery, Runner};
+use crate::runner::{COMPARE_MAX, Ending, Recovery, Runner};
 use crate::schedule::{Plan, Schedule, Target, down_max};
 use crate::spawner::leave_session;
 
@@ -80,7 +80,7 @@ impl Up {
         let schedule = self.schedule(&config)?;
         let setup = Setup { bin: self.bin.clone(), fresh: self.fresh };
         let warnings = config.warnings();
-        let mut runner = Runner::prepare(config, &setup, self.log_format)?;
+        let mut runner = Runner::prepare(config, &setup, self.log_format).await?;
         for warning in warnings {
             runner.journal().say(&format!("warning  {warning}"));
         }
@@ -188,15 +188,17 @@ impl Up {
 /// Ends a run: heal and compare if it ran its time, compare if it was asked to stop.
 pub(super) async fn finish(runner: &mut Runner, ending: Ending) -> Result<Code, Failure> {
     let lasted = runner.journal().elapsed();
-    let (reason, recovery) = match ending {
-        Ending::Done => ("its time is over", runner.recover().await?),
-        Ending::Stopped(signal) => (signal, Recovery::Unknown),
-        Ending::GaveUp => ("a node ends again and again", Recovery::Unknown),
+    // Who asks to stop does not want to wait.
+    let brief = Duration::from_secs(1);
+    let (reason, recovery, patience) = match ending {
+        Ending::Done => ("its time is over", runner.recover().await?, COMPARE_MAX),
+        Ending::Stopped(signal) => (signal, Recovery::Unknown, brief),
+        Ending::GaveUp => ("a node ends again and again", Recovery::Unknown, brief),
     };
     if recovery == Recovery::Late {
         runner.journal().say("the cluster did not become whole again");
     }
-    let hashes = runner.compare().await;
+    let hashes = runner.compare(patience).await;
     let leftovers = runner.stop(reason).await?;
     let lasted = Shown(micros(lasted));
     let journal = runner.journal();

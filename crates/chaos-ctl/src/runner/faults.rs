@@ -26,12 +26,14 @@ impl Runner {
         let ids = self.cluster.ids();
         let running = self.cluster.running();
         let may_fall = ids.len() - running < down_max(ids.len());
+        // A node that has a process and is silent may be as good as down.
+        let whole = self.is_whole() && view.answers().count() == ids.len();
         let (Some((_, draw)), Some(schedule)) = (self.next.take(), &self.schedule) else {
             return Ok(());
         };
         let leader = view.leader().map(|(id, _)| id);
         let target = choose(schedule.plan().target, draw.lot, &ids, leader);
-        let (true, true, Some(target)) = (self.is_whole(), may_fall, target) else {
+        let (true, true, Some(_), Some(target)) = (whole, may_fall, leader, target) else {
             // Something else has happened meanwhile. The fault is not lost, it comes a little later.
             self.next = Some((Instant::now() + Duration::from_millis(200), draw));
             return Ok(());

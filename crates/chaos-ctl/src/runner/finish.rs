@@ -12,8 +12,8 @@ use crate::process::Exit;
 
 /// How long nodes may take to become whole when the faults are over.
 const RECOVERY_MAX: Duration = Duration::from_secs(30);
-/// How long to look for an index at which all nodes can be compared.
-const COMPARE_MAX: Duration = Duration::from_secs(5);
+/// How long to look for an index at which all nodes can be compared, when nothing presses.
+pub const COMPARE_MAX: Duration = Duration::from_secs(5);
 
 /// What the end of a run brought to light.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +51,9 @@ impl Runner {
 
     /// Looks for an index that all nodes have applied and were seen at, and says in words what came
     /// of it. A difference is an event of its own.
-    pub async fn compare(&mut self) -> String {
+    pub async fn compare(&mut self, patience: Duration) -> String {
         let nodes = self.cluster.ids();
-        let deadline = Instant::now() + COMPARE_MAX;
+        let deadline = Instant::now() + patience;
         while self.cluster.running() == nodes.len() && Instant::now() < deadline {
             let view = self.watch.look(PATIENCE).await;
             self.compare_hashes(&view);
@@ -111,7 +111,7 @@ impl Runner {
                 self.cluster.signal_all(Signal::SIGKILL);
             }
         }
-        let leftovers = self.cluster.end_leftovers().await;
+        let leftovers = self.cluster.end_leftovers().await.len();
         self.cluster.home().clear_state().map_err(anyhow::Error::from)?;
         let took_us = micros(begun.elapsed());
         self.journal.record(&Event::Stopped { took_us, leftovers });

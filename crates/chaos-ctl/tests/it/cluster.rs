@@ -1,0 +1,114 @@
+//! Real servers, for a few seconds each: killed on purpose, killed by somebody else, and in the
+//! background.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::stage::{Stage, events, finish, of_kind, signal, text, wait_for, wait_until_gone};
+
+/// The server that was built beside chaos-ctl, or is built now.
+static SERVER: LazyLock<PathBuf> = LazyLock::new(|| {
+    let server = assert_cmd::cargo::cargo_bin!("chaos-ctl").with_file_name("raft-server");
+    if !server.is_file() {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--locked", "-p", "raft-server"]);
+        let folder = server.parent().and_then(|folder| folder.file_name());
+        if folder.is_some_and(|folder| folder == "release") {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().unwrap().success(), "raft-server can be built");
+        assert!(server.is_file(), "{} is where cargo puts it", server.display());
+    }
+    server
+});
+
+fn with_server<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    let server = SERVER.to_str().unwrap();
+    args.iter().copied().chain(["--bin", server]).collect()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or_else(|| panic!("{output:?}"))
+}
+
+fn pids_of(events: &[Value]) -> Vec<i32> {
+    let pids = events.iter().filter(|event| event["kind"] != "begin");
+    pids.filter_map(|event| i32::try_from(event["pid"].as_i64()?).ok()).collect()
+}
+
+#[test]
+fn nodes_are_killed_and_come_back_and_nothing_is_left() {
+    let stage = Stage::new();
+    let args = ["up", "--kill-interval", "1-2s", "--downtime", "500ms", "--first", "500ms"];
+    let rest = ["--target", "leader", "--duration", "8s", "--seed", "7", "--fresh"];
+    let output = stage.run(&with_server(&[&args[..], &rest[..]].concat()));
+    let said = text(&output.stdout);
+    assert_eq!(code(&output), 0, "{said}{}", text(&output.stderr));
+    for part in ["seed 7", "KILL", "LEADER", "START", "HEALTHY", "next fault in", "leftovers 0"] {
+        assert!(said.contains(part), "{part} is in:\n{said}");
+    }
+
+    let seen = events(&stage.path(".raft/test/events.jsonl"));
+    let kills = of_kind(&seen, "kill");
+    assert!(!kills.is_empty(), "{said}");
+    assert!(kills.iter().all(|kill| kill["role"] == "leader"), "{kills:?}");
+    let after = |kind: &str| of_kind(&seen, kind).len();
+    assert_eq!((after("start"), after("healthy")), (kills.len(), kills.len()), "{said}");
+    let elected = of_kind(&seen, "leader");
+    let elected = elected.iter().filter(|event| event["after_us"].is_u64());
+    assert_eq!(elected.count(), kills.len(), "{said}");
+    assert!(said.contains("hash n1=n2=n3 @ index"), "{said}");
+    wait_until_gone(&pids_of(&seen));
+}
+
+#[test]
+fn a_node_that_dies_by_itself_is_started_again_and_makes_the_run_fail() {
+    let stage = Stage::new();
+    let child = stage.command(&with_server(&["up"])).spawn().unwrap();
+    let file = stage.path(".raft/test/events.jsonl");
+    let seen = |kind: &'static str| {
+        let file = file.clone();
+        move || (file.exists() && !of_kind(&events(&file), kind).is_empty()).then_some(())
+    };
+    wait_for("a cluster that is ready", seen("ready"));
+    let record = std::fs::read_to_string(stage.path(".raft/test/state.json")).unwrap();
+    let record: Value = serde_json::from_str(&record).unwrap();
+    let victim = i32::try_from(record["nodes"][1]["process"]["pid"].as_i64().unwrap()).unwrap();
+    kill(Pid::from_raw(victim), Signal::SIGABRT).unwrap();
+    wait_for("its return", seen("healthy"));
+    signal(&child, Signal::SIGINT);
+    let output = finish(child);
+    assert_eq!(code(&output), 9, "{output:?}");
+    let said = text(&output.stdout);
+    assert!(said.contains("n2") && said.contains("ended by itself: SIGABRT"), "{said}");
+    assert!(said.contains("unexpected exits 1"), "{said}");
+    wait_until_gone(&pids_of(&events(&file)));
+}
+
+#[test]
+fn a_cluster_in_the_background_is_seen_and_stopped() {
+    let stage = Stage::new();
+    let output = stage.run(&with_server(&["up", "--detach", "--wait"]));
+    assert_eq!(code(&output), 0, "{output:?}");
+    assert!(text(&output.stdout).contains("ready in"), "{output:?}");
+
+    let status = stage.run(&["status", "-o", "json"]);
+    assert_eq!(code(&status), 0, "{status:?}");
+    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    let pid = |node: &Value| i32::try_from(node["pid"].as_i64().unwrap()).unwrap();
+    let pids: Vec<i32> = status["nodes"].as_array().unwrap().iter().map(pid).collect();
+    assert_eq!(pids.len(), 3);
+    let logs = stage.run(&["logs", "n2", "-n", "5"]);
+    assert_eq!(code(&logs), 0, "{logs:?}");
+    assert!(!logs.stdout.is_empty() && text(&logs.stdout).lines().count() <= 5, "{logs:?}");
+
+    let down = stage.run(&["down"]);
+    assert_eq!(code(&down), 0, "{down:?}");
+    wait_until_gone(&pids);
+    assert_eq!(code(&stage.run(&["status"])), 3);
+}
