@@ -218,7 +218,7 @@ mod tests {
             }
             let mut input = Bytes::from(out);
             for entry in &entries {
-                prop_assert_eq!(take_entry(&mut input).as_ref(), Some(entry));
+                prop_assert_eq!(take_entry(&mut input), Some(entry.clone()));
             }
             prop_assert!(input.is_empty());
         }

@@ -38,7 +38,7 @@ pub(crate) fn get_bytes(source: &mut dyn Read) -> io::Result<Bytes> {
     while 0 < left {
         let piece = left.min(PIECE);
         let before = bytes.len() as u64;
-        source.by_ref().take(piece).read_to_end(&mut bytes)?;
+        (&mut *source).take(piece).read_to_end(&mut bytes)?;
         if bytes.len() as u64 != before + piece {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

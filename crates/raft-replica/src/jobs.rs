@@ -1,6 +1,8 @@
 //! Work on snapshot files: done beside the log's writer, in the order it was asked for.
 
-use raft_core::{Input, LogId, Membership, SnapshotCommand, SnapshotMeta};
+use std::io;
+
+use raft_core::{Input, Membership, SnapshotCommand, SnapshotMeta};
 
 use crate::error::StorageError;
 use crate::snapshot::SnapshotStore;
@@ -21,7 +23,7 @@ pub(crate) enum Job<S: StateMachine> {
     /// Read or stage a piece.
     Core(SnapshotCommand),
     /// Remove the snapshots before this one.
-    Forget { before: LogId },
+    Forget { before: SnapshotMeta },
 }
 
 pub(crate) enum Done<S: StateMachine> {
@@ -39,8 +41,8 @@ impl SnapshotStore {
     ) -> Result<SnapshotDone<S>, StorageError> {
         let done = match job.0 {
             Job::Build { membership, image } => {
-                let meta =
-                    self.write(image.applied(), membership, &mut |sink| image.write_to(sink))?;
+                let last = image.applied();
+                let meta = self.write(last, &membership, |sink| image.write_to(sink))?;
                 Done::Built(meta)
             }
             Job::Load(meta) => {
@@ -49,7 +51,7 @@ impl SnapshotStore {
             }
             Job::Core(command) => Done::Input(self.run_command(command)?),
             Job::Forget { before } => {
-                self.remove_before(before)?;
+                self.keep_only(&before)?;
                 Done::Forgot
             }
         };
@@ -62,11 +64,12 @@ impl SnapshotStore {
         meta: &SnapshotMeta,
     ) -> Result<State<S>, StorageError> {
         let mut reader = self.reader(meta)?;
-        let state = State::restore(&mut reader)
-            .map_err(|error| StorageError::damaged(&self.path_of(meta), None, error.to_string()))?;
+        let state = State::restore(&mut reader).map_err(|error| {
+            StorageError::damaged(&self.path(meta.last), None, error.to_string())
+        })?;
         if state.applied != meta.last {
             let what = format!("it holds the state at {}, not at {}", state.applied, meta.last);
-            return Err(StorageError::damaged(&self.path_of(meta), None, what));
+            return Err(StorageError::damaged(&self.path(meta.last), None, what));
         }
         Ok(state)
     }
@@ -74,16 +77,24 @@ impl SnapshotStore {
     fn run_command(&mut self, command: SnapshotCommand) -> Result<Input, StorageError> {
         match command {
             SnapshotCommand::Read { to, meta, offset, len } => {
-                // It may have been removed since: the transfer then starts again with the newest.
-                if !self.holds(&meta) {
-                    return Ok(Input::SnapshotFailed { last: meta.last });
+                match self.read(&meta, offset, len) {
+                    Ok(data) => Ok(Input::SnapshotRead { to, meta, offset, data }),
+                    // Removed since: the transfer starts again with the newest.
+                    Err(StorageError::Disk(error))
+                        if error.source.kind() == io::ErrorKind::NotFound =>
+                    {
+                        Ok(Input::SnapshotFailed { last: meta.last })
+                    }
+                    Err(error) => Err(error),
                 }
-                let data = self.read(&meta, offset, len)?;
-                Ok(Input::SnapshotRead { to, meta, offset, data })
             }
             SnapshotCommand::Stage { meta, offset, data } => {
-                let staged = self.stage(&meta, offset, &data)?;
-                let (next_offset, complete) = (staged.next_offset, staged.complete);
+                let (next_offset, complete) = match self.stage(&meta, offset, &data) {
+                    Ok(staged) => (staged.next_offset, staged.complete),
+                    // All is there, and it is not what was sent: from the beginning.
+                    Err(StorageError::Damaged(_)) => (0, false),
+                    Err(error) => return Err(error),
+                };
                 Ok(Input::SnapshotStaged { meta, next_offset, complete })
             }
         }
@@ -96,7 +107,7 @@ impl<S: StateMachine> std::fmt::Debug for SnapshotJob<S> {
             Job::Build { image, .. } => f.debug_tuple("Build").field(image).finish(),
             Job::Load(meta) => f.debug_tuple("Load").field(&meta.last).finish(),
             Job::Core(command) => command.fmt(f),
-            Job::Forget { before } => f.debug_tuple("Forget").field(before).finish(),
+            Job::Forget { before } => f.debug_tuple("Forget").field(&before.last).finish(),
         }
     }
 }

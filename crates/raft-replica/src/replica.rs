@@ -140,7 +140,7 @@ impl<S: StateMachine> Replica<S> {
             // Files of snapshots before the previous one can go. That one stays: it may be on its
             // way to a peer.
             let oldest = self.previous.replace(marked.clone()).unwrap_or(marked);
-            self.turn.snapshots.push(SnapshotJob(Job::Forget { before: oldest.last }));
+            self.turn.snapshots.push(SnapshotJob(Job::Forget { before: oldest }));
         }
         self.node.step(now, Input::Persisted { seq });
     }

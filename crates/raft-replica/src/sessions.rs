@@ -29,7 +29,7 @@ pub(crate) struct Sessions {
     clock_ms: u64,
     /// When expiry was last looked at.
     swept_ms: u64,
-    sessions: BTreeMap<u64, Session>,
+    open: BTreeMap<u64, Session>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,27 +60,27 @@ impl Sessions {
         if self.swept_ms.saturating_add(SWEEP_MS) <= self.clock_ms {
             self.swept_ms = self.clock_ms;
             let now = self.clock_ms;
-            self.sessions.retain(|_, session| now <= session.used_ms.saturating_add(session.ttl_ms));
+            self.open.retain(|_, session| now <= session.used_ms.saturating_add(session.ttl_ms));
         }
     }
 
     /// Opens a session named after the entry that asks for it.
     pub(crate) fn open(&mut self, id: u64, ttl_ms: u64) {
-        if SESSIONS_MAX <= self.sessions.len() {
-            let idle = self.sessions.iter().min_by_key(|(_, session)| session.used_ms);
+        if SESSIONS_MAX <= self.open.len() {
+            let idle = self.open.iter().min_by_key(|(_, session)| session.used_ms);
             if let Some(id) = idle.map(|(&id, _)| id) {
-                self.sessions.remove(&id);
+                self.open.remove(&id);
             }
         }
         let session = Session { ttl_ms, used_ms: self.clock_ms, ..Session::default() };
-        self.sessions.insert(id, session);
+        self.open.insert(id, session);
     }
 
     /// Looks a write up, and takes note of what the client has got by now.
     pub(crate) fn look_up(&mut self, header: &SessionHeader) -> Verdict {
         // A session that ended is an error, never silently a new one: the write may have been
         // applied under the old one.
-        let Some(session) = self.sessions.get_mut(&header.id) else {
+        let Some(session) = self.open.get_mut(&header.id) else {
             return Verdict::Refused(Refused::SessionUnknown);
         };
         session.used_ms = self.clock_ms;
@@ -102,20 +102,20 @@ impl Sessions {
 
     /// Keeps a result until the client says that it has it.
     pub(crate) fn remember(&mut self, header: &SessionHeader, id: LogId, result: Bytes) {
-        if let Some(session) = self.sessions.get_mut(&header.id) {
+        if let Some(session) = self.open.get_mut(&header.id) {
             session.answers.insert(header.sequence, (id, result));
         }
     }
 
     pub(crate) fn len(&self) -> u64 {
-        self.sessions.len() as u64
+        self.open.len() as u64
     }
 
     pub(crate) fn write_to(&self, sink: &mut dyn Write) -> io::Result<()> {
         put_u64(sink, self.clock_ms)?;
         put_u64(sink, self.swept_ms)?;
         put_u64(sink, self.len())?;
-        for (&id, session) in &self.sessions {
+        for (&id, session) in &self.open {
             put_u64(sink, id)?;
             put_u64(sink, session.ttl_ms)?;
             put_u64(sink, session.used_ms)?;
@@ -133,7 +133,7 @@ impl Sessions {
     pub(crate) fn read_from(source: &mut dyn Read) -> io::Result<Self> {
         let clock_ms = get_u64(source)?;
         let swept_ms = get_u64(source)?;
-        let mut sessions = BTreeMap::new();
+        let mut open = BTreeMap::new();
         for _ in 0..get_u64(source)? {
             let id = get_u64(source)?;
             let mut session = Session {
@@ -147,9 +147,9 @@ impl Sessions {
                 let at = get_log_id(source)?;
                 session.answers.insert(sequence, (at, get_bytes(source)?));
             }
-            sessions.insert(id, session);
+            open.insert(id, session);
         }
-        Ok(Self { clock_ms, swept_ms, sessions })
+        Ok(Self { clock_ms, swept_ms, open })
     }
 }
 

@@ -268,7 +268,7 @@ impl SnapshotStore {
         Ok(found)
     }
 
-    fn path(&self, last: LogId) -> PathBuf {
+    pub(crate) fn path(&self, last: LogId) -> PathBuf {
         self.dir.join(header::name(last))
     }
 }

@@ -51,7 +51,8 @@ impl<S: StateMachine> State<S> {
         self.applied = entry.id;
         let (command, outcome) = match &entry.payload {
             Payload::Noop | Payload::Config(_) => {
-                let done = Outcome::Applied { id: entry.id, result: Bytes::new(), duplicate: false };
+                let done =
+                    Outcome::Applied { id: entry.id, result: Bytes::new(), duplicate: false };
                 (Bytes::new(), done)
             }
             Payload::Data(data) => {

@@ -1,0 +1,352 @@
+//! A cluster cranked by hand: nothing moves unless a script says so. Each node has a clock and a
+//! disk of its own; messages wait until they are delivered.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use raft_core::{
+    Apply, ClusterId, Config, Entry, Incarnation, Index, Input, Instant, LogId, Membership,
+    Message, Node, NodeId, Persist, Restored, RoleName, SnapshotCommand, SnapshotMeta, Term, Token,
+};
+
+use crate::show;
+
+/// What one node would find on its disk after a crash, and what its disk has still to do.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TestDisk {
+    pub(crate) durable: Restored,
+    queue: VecDeque<Persist>,
+    /// Writes stay queued until the script says `persist`.
+    pub(crate) slow: bool,
+    incarnation: u64,
+    /// Bytes of the staging file, and of which snapshot.
+    staged: Option<(SnapshotMeta, u64)>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Cluster {
+    pub(crate) nodes: BTreeMap<NodeId, Node>,
+    pub(crate) disks: BTreeMap<NodeId, TestDisk>,
+    clocks: BTreeMap<NodeId, Instant>,
+    pub(crate) wires: VecDeque<Message>,
+    pub(crate) cuts: BTreeSet<(NodeId, NodeId)>,
+    /// What each node applied, by index: two nodes must never differ.
+    applied: BTreeMap<NodeId, Vec<Entry>>,
+    pub(crate) settings: Settings,
+    out: String,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) voters: u64,
+    pub(crate) learners: u64,
+    pub(crate) trailing: u64,
+    pub(crate) append_entries: usize,
+    pub(crate) inflight: usize,
+    pub(crate) uncommitted_bytes: usize,
+    pub(crate) chunk: usize,
+    pub(crate) snapshot_size: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            voters: 3,
+            learners: 0,
+            trailing: 0,
+            append_entries: 4096,
+            inflight: 8,
+            uncommitted_bytes: 1 << 20,
+            chunk: 10,
+            snapshot_size: 25,
+        }
+    }
+}
+
+impl Cluster {
+    pub(crate) fn membership(&self) -> Membership {
+        let all = 1..=self.settings.voters + self.settings.learners;
+        let (voters, learners): (BTreeSet<_>, BTreeSet<_>) =
+            all.map(NodeId).partition(|id| id.0 <= self.settings.voters);
+        Membership { voters, learners, outgoing: BTreeSet::new() }
+    }
+
+    /// Starts a node from its disk. A node without one gets an empty disk of incarnation 1.
+    pub(crate) fn start(&mut self, id: NodeId) {
+        let settings = self.settings.clone();
+        let bootstrap = self.membership();
+        let disk = self.disks.entry(id).or_default();
+        if disk.incarnation == 0 {
+            disk.incarnation = 1;
+        }
+        disk.durable.bootstrap = bootstrap;
+        let incarnation = Incarnation(disk.incarnation);
+        let config = Config {
+            seed: id.0,
+            trailing_entries: settings.trailing,
+            append_entries_max: settings.append_entries,
+            inflight_messages_max: settings.inflight,
+            uncommitted_bytes_max: settings.uncommitted_bytes,
+            snapshot_chunk_bytes: settings.chunk,
+            ..Config::new(ClusterId(7), id, incarnation)
+        };
+        let now = *self.clocks.entry(id).or_default();
+        let node = Node::restore(config, disk.durable.clone(), now).expect("a disk of our own");
+        let since = node.commit_index();
+        self.applied.entry(id).or_default().retain(|entry| entry.id.index <= since);
+        self.nodes.insert(id, node);
+    }
+
+    /// The process dies: what was not durable is gone, and so is what it had not read.
+    pub(crate) fn crash(&mut self, id: NodeId) {
+        self.nodes.remove(&id);
+        if let Some(disk) = self.disks.get_mut(&id) {
+            disk.queue.clear();
+            disk.staged = None;
+        }
+        self.wires.retain(|message| message.to != id);
+    }
+
+    /// The disk is replaced by an empty one.
+    pub(crate) fn wipe(&mut self, id: NodeId) {
+        self.crash(id);
+        let incarnation = self.disks.get(&id).map_or(1, |disk| disk.incarnation) + 1;
+        self.disks.insert(id, TestDisk { incarnation, ..TestDisk::default() });
+    }
+
+    pub(crate) fn advance(&mut self, id: NodeId, micros: u64) {
+        self.clocks.entry(id).or_default().0 += micros;
+    }
+
+    /// The node's clock moves to its next deadline.
+    pub(crate) fn to_deadline(&mut self, id: NodeId) {
+        let deadline = self.nodes[&id].next_deadline();
+        let clock = self.clocks.entry(id).or_default();
+        assert_ne!(deadline, Instant(u64::MAX), "{id} has no deadline");
+        *clock = deadline.max(*clock);
+    }
+
+    pub(crate) fn step(&mut self, id: NodeId, input: Input) {
+        let now = self.clocks[&id];
+        self.nodes.get_mut(&id).expect("the node runs").step(now, input);
+        self.settle(id);
+    }
+
+    /// Several inputs in one turn.
+    pub(crate) fn step_all(&mut self, id: NodeId, inputs: Vec<Input>) {
+        let now = self.clocks[&id];
+        for input in inputs {
+            self.nodes.get_mut(&id).expect("the node runs").step(now, input);
+        }
+        self.settle(id);
+    }
+
+    /// Does what the node wants done, in the order of the fields.
+    fn settle(&mut self, id: NodeId) {
+        let effects = self.nodes.get_mut(&id).expect("the node runs").take_effects();
+        for event in &effects.events {
+            self.say(&format!("{id} {}", show::event(event)));
+        }
+        for message in effects.send {
+            self.say(&show::message(&message));
+            self.wires.push_back(message);
+        }
+        if let Some(persist) = effects.persist {
+            self.say(&format!("{id} persist #{} {}", persist.seq, show::persist(&persist)));
+            self.disks.entry(id).or_default().queue.push_back(persist);
+        }
+        for apply in effects.apply {
+            self.say(&format!("{id} {}", show::apply(&apply)));
+            self.apply(id, apply);
+        }
+        for read in effects.reads {
+            self.say(&format!("{id} read #{} at {}", read.token.0, read.index));
+        }
+        for (token, refusal) in effects.refused {
+            self.say(&format!("{id} refuses #{}: {}", token.0, show::refusal(refusal)));
+        }
+        if !self.disks[&id].slow {
+            self.persist(id);
+        }
+        for command in effects.snapshots {
+            self.serve_snapshot(id, command);
+        }
+    }
+
+    /// The disk finishes what is queued: then, and only then, the promises leave.
+    pub(crate) fn persist(&mut self, id: NodeId) {
+        let disk = self.disks.get_mut(&id).expect("the node has a disk");
+        let jobs: Vec<Persist> = disk.queue.drain(..).collect();
+        let Some(seq) = jobs.last().map(|job| job.seq) else { return };
+        for job in jobs {
+            write(&mut disk_of(&mut self.disks, id).durable, &job);
+            for message in job.then_send {
+                self.say(&show::message(&message));
+                self.wires.push_back(message);
+            }
+        }
+        self.step(id, Input::Persisted { seq });
+    }
+
+    /// Delivers the messages that wait now and match, in order; what they cause waits.
+    pub(crate) fn deliver(&mut self, wanted: impl Fn(&Message) -> bool) -> usize {
+        let waiting: Vec<Message> = self.wires.drain(..).collect();
+        let (now, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(&wanted);
+        self.wires.extend(later);
+        let count = now.len();
+        for message in now {
+            if self.cuts.contains(&(message.from, message.to)) {
+                self.say(&format!("lost: {}", show::message(&message)));
+            } else if self.nodes.contains_key(&message.to) {
+                self.step(message.to, Input::Message(message));
+            } else {
+                self.say(&format!("nobody home: {}", show::message(&message)));
+            }
+        }
+        count
+    }
+
+    pub(crate) fn say(&mut self, line: &str) {
+        writeln!(self.out, "{line}").expect("a string takes everything");
+    }
+
+    pub(crate) fn take_output(&mut self) -> String {
+        std::mem::take(&mut self.out)
+    }
+
+    /// A snapshot of what the node applied.
+    pub(crate) fn snapshot(&mut self, id: NodeId) {
+        let node = &self.nodes[&id];
+        let last = node.id_at(node.commit_index()).expect("held");
+        let membership = node.membership_at(last.index).clone();
+        let size = self.settings.snapshot_size;
+        let meta = SnapshotMeta { last, membership, size, checksum: 0 };
+        self.step(id, Input::SnapshotBuilt(meta));
+    }
+
+    fn serve_snapshot(&mut self, id: NodeId, command: SnapshotCommand) {
+        let input = match command {
+            SnapshotCommand::Read { to, meta, offset, len } => {
+                let end = meta.size.min(offset + len as u64);
+                let data = Bytes::from(vec![b'x'; usize::try_from(end - offset).expect("small")]);
+                Input::SnapshotRead { to, meta, offset, data }
+            }
+            SnapshotCommand::Stage { meta, offset, data } => {
+                let staged = &mut disk_of(&mut self.disks, id).staged;
+                let end = match staged {
+                    Some((held, end)) if *held == meta => end,
+                    _ => &mut staged.insert((meta.clone(), 0)).1,
+                };
+                if *end == offset {
+                    *end += data.len() as u64;
+                }
+                let next_offset = *end;
+                Input::SnapshotStaged { complete: next_offset == meta.size, meta, next_offset }
+            }
+        };
+        self.step(id, input);
+    }
+
+    /// State-machine safety (§5.4.3): no two nodes apply different entries at one index.
+    fn apply(&mut self, id: NodeId, apply: Apply) {
+        match apply {
+            Apply::Entry { entry, .. } => {
+                for (other, applied) in &self.applied {
+                    if let Some(theirs) = applied.iter().find(|it| it.id.index == entry.id.index) {
+                        assert_eq!(*theirs, entry, "{id} and {other} applied different entries");
+                    }
+                }
+                self.applied.entry(id).or_default().push(entry);
+            }
+            Apply::Install(_) => (),
+        }
+    }
+
+    /// Election safety (§5.2) and log matching (§5.3), over everything that runs.
+    pub(crate) fn check(&self) {
+        for (id, node) in &self.nodes {
+            for (other, peer) in self.nodes.range(NodeId(id.0 + 1)..) {
+                let both_lead = node.role() == RoleName::Leader && peer.role() == RoleName::Leader;
+                assert!(!both_lead || node.term() != peer.term(), "{id} and {other} lead one term");
+                let mut agree = false;
+                for index in (1..=node.last().index.0.min(peer.last().index.0)).rev() {
+                    let (Some(ours), Some(theirs)) =
+                        (node.entry(Index(index)), peer.entry(Index(index)))
+                    else {
+                        break;
+                    };
+                    agree |= ours.id == theirs.id;
+                    assert!(!agree || ours == theirs, "{id} and {other} differ at {index}");
+                }
+            }
+        }
+    }
+
+    pub(crate) fn status(&self, id: NodeId) -> String {
+        let Some(node) = self.nodes.get(&id) else { return format!("{id} is down") };
+        let mut line = format!(
+            "{id} {:?} term={} last={} durable={} commit={}",
+            node.role(),
+            node.term(),
+            node.last(),
+            node.durable_index(),
+            node.commit_index()
+        );
+        if let Some(leader) = node.leader() {
+            write!(line, " leader={leader}").expect("a string takes everything");
+        }
+        for peer in node.peers() {
+            write!(line, " {}:{}:{}→{}", peer.id, peer.state, peer.matched, peer.next)
+                .expect("a string takes everything");
+        }
+        line
+    }
+
+    /// Writes a log onto the disk of a node that has not started yet.
+    pub(crate) fn prepare(&mut self, id: NodeId, term: Term, vote: Option<NodeId>, log: &[LogId]) {
+        let disk = self.disks.entry(id).or_default();
+        disk.durable.hard_state.term = term;
+        disk.durable.hard_state.vote = vote;
+        let payload = |id: &LogId| Bytes::from(format!("t{}", id.term));
+        disk.durable.entries = log
+            .iter()
+            .map(|id| Entry { id: *id, payload: raft_core::Payload::Data(payload(id)) })
+            .collect();
+    }
+}
+
+fn disk_of(disks: &mut BTreeMap<NodeId, TestDisk>, id: NodeId) -> &mut TestDisk {
+    disks.get_mut(&id).expect("the node has a disk")
+}
+
+/// What a log file holds after this write.
+fn write(durable: &mut Restored, job: &Persist) {
+    if let Some(meta) = &job.install {
+        if durable.entries.iter().any(|entry| entry.id == meta.last) {
+            durable.entries.retain(|entry| meta.last.index < entry.id.index);
+        } else {
+            durable.entries.clear();
+        }
+        durable.base = meta.last;
+        durable.snapshot = Some(meta.clone());
+    }
+    if let Some(compact) = &job.compact {
+        let gone = durable.entries.iter().rfind(|entry| entry.id.index < compact.first_kept);
+        durable.base = gone.map_or(durable.base, |entry| entry.id);
+        durable.entries.retain(|entry| compact.first_kept <= entry.id.index);
+        durable.snapshot = Some(compact.snapshot.clone());
+    }
+    if let Some(from) = job.truncate_from {
+        durable.entries.retain(|entry| entry.id.index < from);
+    }
+    if let Some(hard_state) = &job.hard_state {
+        durable.hard_state = hard_state.clone();
+    }
+    durable.entries.extend(job.entries.iter().cloned());
+}
+
+/// A token for each request of a script.
+pub(crate) fn token(number: u64) -> Token {
+    Token(number)
+}

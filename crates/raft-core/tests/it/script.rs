@@ -1,0 +1,406 @@
+//! The vocabulary of the scripts.
+
+use std::error::Error;
+
+use bytes::Bytes;
+use raft_core::{
+    Append, AppendReply, Body, ClusterId, Entry, Heartbeat, HeartbeatReply, Incarnation, Index,
+    Input, LogId, Message, NodeId, Payload, Proposal, RoleName, SnapshotChunk, SnapshotMeta, Term,
+    VoteReply, VoteRequest,
+};
+
+use crate::cluster::{Cluster, Settings, token};
+
+#[derive(Default)]
+pub(crate) struct Script {
+    cluster: Cluster,
+    requests: u64,
+}
+
+/// One variant per verb.
+#[derive(goldenscript::Command)]
+pub(crate) enum Verb {
+    /// Makes a cluster of so many voters, n1 first, and starts it.
+    Cluster {
+        voters: u64,
+        #[arg(key, optional)]
+        learners: Option<u64>,
+        /// Entries kept behind a snapshot.
+        #[arg(key, optional)]
+        trailing: Option<u64>,
+        /// Entries in one append, at most.
+        #[arg(key, optional)]
+        batch: Option<usize>,
+        /// Appends under way to one peer, at most.
+        #[arg(key, optional)]
+        inflight: Option<usize>,
+        /// Uncommitted bytes, at most.
+        #[arg(key, optional)]
+        quota: Option<usize>,
+        /// Starts no node yet.
+        #[arg(key, optional)]
+        stopped: Option<bool>,
+    },
+    /// Writes the disk of a node before it starts, and starts it: `log=1,1,2` are the entries' terms.
+    Node {
+        id: u64,
+        #[arg(key)]
+        term: u64,
+        #[arg(key, optional)]
+        vote: Option<u64>,
+        #[arg(key, optional)]
+        log: Option<String>,
+    },
+    /// The node's clock moves to its next deadline: an election timeout, or a heartbeat.
+    Timeout { id: u64 },
+    /// The node's clock moves on, but the node does not notice before its next input.
+    Pause { id: u64, ms: u64 },
+    /// The node looks at its clock.
+    Tick { id: u64 },
+    /// Commands arrive at a node, all in one turn.
+    Propose {
+        id: u64,
+        #[arg(many)]
+        commands: Vec<String>,
+    },
+    /// Reads arrive at a node, all in one turn.
+    Read {
+        id: u64,
+        #[arg(optional)]
+        count: Option<u64>,
+    },
+    /// Delivers what waits now; what that causes waits in its turn.
+    Deliver {
+        #[arg(key, optional)]
+        from: Option<u64>,
+        #[arg(key, optional)]
+        to: Option<u64>,
+    },
+    /// Delivers until nothing waits any more.
+    Stabilize,
+    /// Loses what waits.
+    Drop {
+        #[arg(key, optional)]
+        from: Option<u64>,
+        #[arg(key, optional)]
+        to: Option<u64>,
+    },
+    /// Delivers what waits twice over.
+    Duplicate,
+    /// Reverses the order of what waits.
+    Reverse,
+    /// Loses everything from the first node to the second, from now on.
+    Cut { from: u64, to: u64 },
+    /// Loses everything from and to a node, from now on.
+    Isolate { id: u64 },
+    /// Ends all cuts.
+    Heal,
+    /// The node's disk works only when told to.
+    SlowDisk { id: u64 },
+    /// The node's disk works at once again, and finishes what waits.
+    FastDisk { id: u64 },
+    /// The node's disk finishes what waits.
+    Persist { id: u64 },
+    /// The node's disk fails.
+    FailDisk { id: u64 },
+    /// The process dies, and what was not durable with it.
+    Crash { id: u64 },
+    /// The node starts from its disk.
+    Start { id: u64 },
+    /// The process dies and the disk is replaced by an empty one.
+    Wipe { id: u64 },
+    /// The node makes a snapshot of what is committed.
+    Snapshot { id: u64 },
+    /// Elects the node: its timeout runs out and everything is delivered. Says who leads.
+    Elect { id: u64 },
+    /// Shows all nodes.
+    Status,
+    /// Shows what the node has on its disk.
+    Disk { id: u64 },
+    /// Shows the node's log.
+    Log { id: u64 },
+    /// Shows what waits.
+    Wires,
+    /// A message that nobody of the cluster sent: see `message` for the kinds.
+    Inject {
+        from: u64,
+        to: u64,
+        kind: String,
+        #[arg(key)]
+        term: u64,
+        /// The place it speaks of, as index@term.
+        #[arg(key, optional)]
+        at: Option<String>,
+        /// Terms of the entries it carries.
+        #[arg(key, optional)]
+        log: Option<String>,
+        #[arg(key, optional)]
+        number: Option<u64>,
+        #[arg(key, optional)]
+        cluster: Option<u64>,
+        #[arg(key, optional)]
+        incarnation: Option<u64>,
+        /// The recipient it names, if it is not the one it is delivered to.
+        #[arg(key, optional)]
+        named: Option<u64>,
+    },
+}
+
+impl goldenscript::Runner for Script {
+    type Command = Verb;
+
+    fn run(&mut self, verb: &Verb, _: &goldenscript::Context) -> Result<String, Box<dyn Error>> {
+        match verb {
+            Verb::Cluster { .. } | Verb::Node { .. } => self.set_up(verb)?,
+            Verb::Inject { .. } => self.inject(verb)?,
+            Verb::Status | Verb::Disk { .. } | Verb::Log { .. } | Verb::Wires => self.look(verb),
+            _ => self.act(verb),
+        }
+        self.cluster.check();
+        Ok(self.cluster.take_output())
+    }
+}
+
+impl Script {
+    fn set_up(&mut self, verb: &Verb) -> Result<(), Box<dyn Error>> {
+        match verb {
+            Verb::Cluster { voters, learners, trailing, batch, inflight, quota, stopped } => {
+                let usual = Settings::default();
+                self.cluster.settings = Settings {
+                    voters: *voters,
+                    learners: learners.unwrap_or(0),
+                    trailing: trailing.unwrap_or(0),
+                    append_entries: batch.unwrap_or(usual.append_entries),
+                    inflight: inflight.unwrap_or(usual.inflight),
+                    uncommitted_bytes: quota.unwrap_or(usual.uncommitted_bytes),
+                    ..usual
+                };
+                if !stopped.unwrap_or(false) {
+                    for id in self.cluster.membership().members() {
+                        self.cluster.start(id);
+                    }
+                }
+            }
+            Verb::Node { id, term, vote, log } => {
+                let log = parse_log(LogId::ZERO, log.as_deref())?;
+                self.cluster.prepare(NodeId(*id), Term(*term), vote.map(NodeId), &log);
+                self.cluster.start(NodeId(*id));
+            }
+            _ => unreachable!("dispatched above"),
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, verb: &Verb) {
+        let cluster = &mut self.cluster;
+        match verb {
+            Verb::Timeout { id } => {
+                cluster.to_deadline(NodeId(*id));
+                cluster.step(NodeId(*id), Input::Tick);
+            }
+            Verb::Pause { id, ms } => cluster.advance(NodeId(*id), ms * 1000),
+            Verb::Tick { id } => cluster.step(NodeId(*id), Input::Tick),
+            Verb::Propose { id, commands } => {
+                let mut proposals = Vec::new();
+                for command in commands {
+                    self.requests += 1;
+                    let data = Bytes::from(command.clone());
+                    proposals.push(Proposal { token: token(self.requests), data });
+                }
+                cluster.step(NodeId(*id), Input::Propose(proposals));
+            }
+            Verb::Read { id, count } => {
+                let mut inputs = Vec::new();
+                for _ in 0..count.unwrap_or(1) {
+                    self.requests += 1;
+                    inputs.push(Input::Read(token(self.requests)));
+                }
+                cluster.step_all(NodeId(*id), inputs);
+            }
+            Verb::Elect { id } => self.elect(NodeId(*id)),
+            Verb::SlowDisk { id } => self.slow(*id, true),
+            Verb::FastDisk { id } => {
+                self.slow(*id, false);
+                self.cluster.persist(NodeId(*id));
+            }
+            Verb::Persist { id } => cluster.persist(NodeId(*id)),
+            Verb::FailDisk { id } => cluster.step(NodeId(*id), Input::PersistFailed),
+            Verb::Crash { id } => cluster.crash(NodeId(*id)),
+            Verb::Start { id } => cluster.start(NodeId(*id)),
+            Verb::Wipe { id } => cluster.wipe(NodeId(*id)),
+            Verb::Snapshot { id } => cluster.snapshot(NodeId(*id)),
+            _ => self.move_messages(verb),
+        }
+    }
+
+    fn move_messages(&mut self, verb: &Verb) {
+        let cluster = &mut self.cluster;
+        let matches = |from: &Option<u64>, to: &Option<u64>| {
+            let (from, to) = (from.map(NodeId), to.map(NodeId));
+            move |message: &Message| {
+                from.is_none_or(|from| message.from == from) && to.is_none_or(|to| message.to == to)
+            }
+        };
+        match verb {
+            Verb::Deliver { from, to } => {
+                cluster.deliver(matches(from, to));
+            }
+            Verb::Stabilize => while 0 < cluster.deliver(|_| true) {},
+            Verb::Drop { from, to } => {
+                let matches = matches(from, to);
+                cluster.wires.retain(|message| !matches(message));
+            }
+            Verb::Duplicate => {
+                let again: Vec<_> = cluster.wires.iter().cloned().collect();
+                cluster.wires.extend(again);
+            }
+            Verb::Reverse => cluster.wires.make_contiguous().reverse(),
+            Verb::Cut { from, to } => {
+                cluster.cuts.insert((NodeId(*from), NodeId(*to)));
+            }
+            Verb::Isolate { id } => {
+                let id = NodeId(*id);
+                for other in cluster.membership().members() {
+                    cluster.cuts.extend([(id, other), (other, id)]);
+                }
+            }
+            Verb::Heal => cluster.cuts.clear(),
+            _ => unreachable!("every verb is dispatched"),
+        }
+    }
+
+    fn slow(&mut self, id: u64, slow: bool) {
+        self.cluster.disks.get_mut(&NodeId(id)).expect("the node has a disk").slow = slow;
+    }
+
+    fn elect(&mut self, id: NodeId) {
+        self.cluster.to_deadline(id);
+        // The others' leader is silent for as long.
+        for other in self.cluster.membership().members() {
+            if other != id {
+                self.cluster.advance(other, 300_000);
+            }
+        }
+        self.cluster.step(id, Input::Tick);
+        while 0 < self.cluster.deliver(|_| true) {}
+        let log = self.cluster.take_output();
+        let leads = self.cluster.nodes[&id].role() == RoleName::Leader;
+        let term = self.cluster.nodes[&id].term();
+        if leads {
+            self.cluster.say(&format!("{id} leads term {term}"));
+        } else {
+            self.cluster.say(&log);
+            self.cluster.say(&format!("{id} was not elected"));
+        }
+    }
+
+    fn look(&mut self, verb: &Verb) {
+        let cluster = &mut self.cluster;
+        match verb {
+            Verb::Status => {
+                for id in cluster.membership().members() {
+                    let line = cluster.status(id);
+                    cluster.say(&line);
+                }
+            }
+            Verb::Disk { id } => {
+                let durable = cluster.disks[&NodeId(*id)].durable.clone();
+                let vote = durable.hard_state.vote.map_or("nobody".to_owned(), |id| id.to_string());
+                let log = crate::show::entries(&durable.entries);
+                let term = durable.hard_state.term;
+                cluster.say(&format!("n{id} has term={term} vote={vote} [{log}]"));
+            }
+            Verb::Log { id } => {
+                let node = &cluster.nodes[&NodeId(*id)];
+                let held = node.first_index().0..=node.last().index.0;
+                let log: Vec<Entry> =
+                    held.filter_map(|index| node.entry(Index(index))).cloned().collect();
+                let line = format!("n{id} [{}]", crate::show::entries(&log));
+                cluster.say(&line);
+            }
+            Verb::Wires => {
+                let lines: Vec<String> = cluster.wires.iter().map(crate::show::message).collect();
+                for line in lines {
+                    cluster.say(&line);
+                }
+            }
+            _ => unreachable!("dispatched above"),
+        }
+    }
+
+    fn inject(&mut self, verb: &Verb) -> Result<(), Box<dyn Error>> {
+        let Verb::Inject { from, to, kind, term, at, log, number, cluster, incarnation, named } =
+            verb
+        else {
+            unreachable!("dispatched above")
+        };
+        let at = at.as_deref().map_or(Ok(LogId::ZERO), parse_log_id)?;
+        let body = message(kind, at, parse_log(at, log.as_deref())?, number.unwrap_or(0))?;
+        let message = Message {
+            cluster: ClusterId(cluster.unwrap_or(7)),
+            from: NodeId(*from),
+            incarnation: Incarnation(incarnation.unwrap_or(1)),
+            to: NodeId(named.unwrap_or(*to)),
+            term: Term(*term),
+            body,
+        };
+        self.cluster.step(NodeId(*to), Input::Message(message));
+        Ok(())
+    }
+}
+
+fn message(
+    kind: &str,
+    at: LogId,
+    entries: Vec<LogId>,
+    number: u64,
+) -> Result<Body, Box<dyn Error>> {
+    let entries: Vec<Entry> = entries
+        .into_iter()
+        .map(|id| Entry { id, payload: Payload::Data(format!("t{}", id.term).into()) })
+        .collect();
+    let (commit, round) = (Index(number), number);
+    Ok(match kind {
+        "prevote" => Body::PreVote(VoteRequest { last: at }),
+        "prevote-granted" => Body::PreVoteReply(VoteReply { granted: true, asked: Term(number) }),
+        "vote" => Body::Vote(VoteRequest { last: at }),
+        "vote-granted" => Body::VoteReply(VoteReply { granted: true, asked: Term(number) }),
+        "append" => Body::Append(Append { prev: at, entries, commit }),
+        "matched" => Body::AppendReply(AppendReply::Matched { index: Index(number) }),
+        "conflict" => Body::AppendReply(AppendReply::Conflict {
+            rejected: at,
+            hint: LogId { index: Index(number), ..at },
+        }),
+        "heartbeat" => Body::Heartbeat(Heartbeat { round: 1, commit }),
+        "heartbeat-reply" => {
+            Body::HeartbeatReply(HeartbeatReply { round, received: at.index, matched: at.index })
+        }
+        "chunk" => {
+            let membership = raft_core::Membership::of_voters([1, 2, 3].map(NodeId));
+            let meta = SnapshotMeta { last: at, membership, size: 25, checksum: 0 };
+            Body::SnapshotChunk(SnapshotChunk {
+                meta,
+                offset: number,
+                data: Bytes::from_static(b"xxxxx"),
+            })
+        }
+        "stranger" => Body::Stranger { known: Incarnation(number) },
+        other => return Err(format!("no such message: {other}").into()),
+    })
+}
+
+fn parse_log_id(text: &str) -> Result<LogId, Box<dyn Error>> {
+    let (index, term) = text.split_once('@').ok_or("want index@term")?;
+    Ok(LogId { term: Term(term.parse()?), index: Index(index.parse()?) })
+}
+
+/// Terms, as `1,1,2`, of the entries after `prev`.
+fn parse_log(prev: LogId, text: Option<&str>) -> Result<Vec<LogId>, Box<dyn Error>> {
+    let mut log = Vec::new();
+    let mut index = prev.index;
+    for term in text.unwrap_or_default().split(',').filter(|term| !term.is_empty()) {
+        index = index.next();
+        log.push(LogId { term: Term(term.parse()?), index });
+    }
+    Ok(log)
+}
