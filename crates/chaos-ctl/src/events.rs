@@ -251,7 +251,8 @@ fn describe(event: &Event) -> Option<(&'static str, AnsiColor, String, String)> 
         }
         Event::Healthy { node, entries, took_us, next_us } => {
             let took = Shown(*took_us);
-            let what = format!("n{node} caught up ({} entries, {took})", grouped(*entries));
+            let noun = if *entries == 1 { "entry" } else { "entries" };
+            let what = format!("n{node} caught up ({} {noun}, {took})", grouped(*entries));
             let next = next_us.map(|next| format!("next fault in {}", Shown(next)));
             ("HEALTHY", Green, what, next.unwrap_or_default())
         }

@@ -35,11 +35,11 @@ impl Summary {
         self.kills.get("leader").copied().unwrap_or(0)
     }
 
-    /// The median and the longest of the elections.
+    /// The median (of two in the middle the lower) and the longest of the elections.
     fn election_times(&self) -> Option<(u64, u64)> {
         let mut sorted = self.elections_us.clone();
         sorted.sort_unstable();
-        Some((*sorted.get(sorted.len() / 2)?, *sorted.last()?))
+        Some((*sorted.get(sorted.len().checked_sub(1)? / 2)?, *sorted.last()?))
     }
 }
 

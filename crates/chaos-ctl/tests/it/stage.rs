@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,19 @@ use nix::unistd::Pid;
 /// Longer than anything here takes on the slowest machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Nine ports that are free, one after the other. They lie below those that the system gives to
+/// connections, which may take a node's port while the node is down.
+fn free_ports() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let own = u16::try_from(std::process::id() % 1000).unwrap();
+    wait_for("nine free ports", || {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let first = 12_000 + (own * 18 + step * 9) % 18_000;
+        let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        (first..first + 9).all(free).then_some(first)
+    })
+}
+
 /// A folder of its own, with a three-node cluster on ports that were free a moment ago.
 pub(crate) struct Stage {
     dir: tempfile::TempDir,
@@ -25,12 +39,11 @@ impl Stage {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let stage = Self { dir };
-        // All are held at once, so that no port is given twice.
-        let held: Vec<_> = (0..9).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let address = |n: usize| held[n].local_addr().unwrap();
+        let first = free_ports();
         let mut yaml = "version: 1\ncluster: {name: test}\nnodes:\n".to_owned();
         for id in 1..=3 {
-            let [peer, client, http] = [0, 1, 2].map(|place| address(3 * (id - 1) + place));
+            let address = |place| format!("127.0.0.1:{}", first + 3 * (id - 1) + place);
+            let (peer, client, http) = (address(0), address(1), address(2));
             let line = format!("  - {{id: {id}, peer: {peer}, client: {client}, http: {http}}}\n");
             yaml.push_str(&line);
         }
