@@ -2,10 +2,12 @@
 
 use std::error::Error as _;
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use raft_api::pb;
-use tonic::{Code, Status};
+use tokio::time::timeout;
+use tonic::{Code, Response, Status};
 
 use crate::connect::{Api, Link};
 use crate::session::Ticket;
@@ -136,8 +138,25 @@ fn judge(header: pb::Header) -> Result<Receipt, Setback> {
     Err(Setback { fault, hint, term: header.term })
 }
 
+/// Asks one node something about itself.
+pub(crate) async fn ask_node<T>(
+    link: &Link,
+    within: Duration,
+    call: impl AsyncFnOnce(Api) -> Result<Response<T>, Status>,
+) -> Result<T, Fault> {
+    let asking = async {
+        let connection = link.connection().await?;
+        call(connection.api.clone()).await.map(Response::into_inner).map_err(|status| {
+            link.discard(&connection);
+            fault_of(&status)
+        })
+    };
+    let silent = |_elapsed| Err(Fault::new(FaultKind::TimedOut, ""));
+    timeout(within, asking).await.unwrap_or_else(silent)
+}
+
 /// What a gRPC status says about the request.
-pub(crate) fn fault_of(status: &Status) -> Fault {
+fn fault_of(status: &Status) -> Fault {
     let kind = match status.code() {
         // The server looked at it and will not have it.
         Code::InvalidArgument

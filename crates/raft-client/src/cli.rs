@@ -39,23 +39,18 @@ Exit codes:
   7 not found, or not the expected value   8 degraded   10 inconclusive
   124 deadline passed: a write may or may not be done   130 interrupted";
 
-/// Talks to a cluster of raft-server nodes.
+/// Talks to a cluster of `raft-server` nodes.
 #[derive(Debug, Parser)]
 #[command(name = "raft-client", version, after_help = EXIT_CODES, max_term_width = 100)]
 struct Arguments {
-    /// cluster.yaml, for the addresses of the nodes [default: $RAFT_CONFIG, ./cluster.yaml,
-    /// ./configs/cluster.yaml].
+    /// The cluster's YAML file, for the addresses of its nodes [default: `$RAFT_CONFIG`,
+    /// ./cluster.yaml, ./configs/cluster.yaml].
     #[arg(short = 'f', long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Client addresses of some nodes; the others are learnt. Go before the configuration.
-    #[arg(
-        long,
-        global = true,
-        env = "RAFT_ENDPOINTS",
-        value_delimiter = ',',
-        value_name = "HOST:PORT,..."
-    )]
+    /// Client addresses of some nodes; the others are learnt. Goes before the file [default:
+    /// `$RAFT_ENDPOINTS`, unless a file is named].
+    #[arg(long, global = true, value_delimiter = ',', value_name = "HOST:PORT,...")]
     endpoints: Vec<String>,
 
     /// How long a command may take, with all its attempts.

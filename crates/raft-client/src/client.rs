@@ -8,9 +8,9 @@ use futures_util::future::join_all;
 use raft_api::pb;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use crate::attempt::{Ask, Reply, Setback, fault_of};
+use crate::attempt::{Ask, Reply, Setback, ask_node};
 use crate::backoff::Backoff;
-use crate::connect::Link;
+use crate::connect::{Api, Link};
 use crate::counters::{Counters, Tally};
 use crate::discover::{Directory, Leader};
 use crate::session::{Session, Ticket};
@@ -211,23 +211,10 @@ impl Client {
     pub async fn get_configuration(&self) -> Result<pb::GetConfigurationResponse, ClientError> {
         let mut tries = Tries::new(&self.0.options, self.0.options.operation_timeout);
         loop {
-            for link in self.0.directory.links() {
-                let asking = async {
-                    let mut connection = link.connection().await?;
-                    let answer = connection.api.get_configuration(pb::GetConfigurationRequest {});
-                    answer.await.map_err(|status| {
-                        link.discard(&connection);
-                        fault_of(&status)
-                    })
-                };
-                let within = self.attempt_ends(&tries);
-                match timeout_at(within, asking).await {
-                    Ok(Ok(answer)) => return Ok(answer.into_inner()),
-                    Ok(Err(fault)) => tries.reasons.add(link.addr(), fault),
-                    Err(_elapsed) => {
-                        tries.reasons.add(link.addr(), Fault::new(FaultKind::TimedOut, ""));
-                    }
-                }
+            let within = self.attempt_ends(&tries).saturating_duration_since(Instant::now());
+            match self.0.directory.configuration(within).await {
+                Ok(answer) => return Ok(answer),
+                Err(reasons) => tries.reasons = reasons,
             }
             tries.pause(FailedKind::NoCluster).await?;
         }
@@ -471,11 +458,8 @@ impl Tries {
     /// Waits before the next attempt; an error if there is no time for one.
     async fn pause(&mut self, kind: FailedKind) -> Result<(), ClientError> {
         let until = Instant::now() + self.backoff.pause();
-        if self.deadline <= until {
-            return Err(self.end(kind));
-        }
-        sleep_until(until).await;
-        Ok(())
+        sleep_until(until.min(self.deadline)).await;
+        if until < self.deadline { Ok(()) } else { Err(self.end(kind)) }
     }
 
     /// The error if this kind of fault ends the operation.
@@ -518,15 +502,7 @@ impl Tries {
 
 async fn status_of(link: &Link, within: Duration) -> NodeStatus {
     let started = Instant::now();
-    let asking = async {
-        let mut connection = link.connection().await?;
-        let answer = connection.api.status(pb::StatusRequest {}).await;
-        answer.map(tonic::Response::into_inner).map_err(|status| {
-            link.discard(&connection);
-            fault_of(&status)
-        })
-    };
-    let silent = |_elapsed| Err(Fault::new(FaultKind::TimedOut, ""));
-    let status = timeout(within, asking).await.unwrap_or_else(silent);
+    let call = async |mut api: Api| api.status(pb::StatusRequest {}).await;
+    let status = ask_node(link, within, call).await;
     NodeStatus { addr: link.addr().to_string(), status, round_trip: started.elapsed() }
 }

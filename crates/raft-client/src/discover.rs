@@ -10,10 +10,10 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use raft_api::pb;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use crate::attempt::fault_of;
-use crate::connect::Link;
+use crate::attempt::ask_node;
+use crate::connect::{Api, Link};
 use crate::{Fault, FaultKind, Options, Reasons};
 
 /// Once somebody has answered, the others get this much longer.
@@ -160,7 +160,7 @@ impl Directory {
         };
         let within = self.options.attempt_timeout;
         let mut asked: FuturesUnordered<_> =
-            self.links().into_iter().map(|link| ask(link, within)).collect();
+            self.links().into_iter().map(|link| who_leads(link, within)).collect();
         let mut reasons = Reasons::default();
         let mut outdated: Option<Leader> = None;
         let mut until = Instant::now() + within;
@@ -200,23 +200,36 @@ impl Directory {
 
     /// Learns where the members are, from the first node that tells.
     async fn learn(&self) {
-        let mut asked: FuturesUnordered<_> = self.links().into_iter().map(members).collect();
-        let first = async {
-            while let Some(members) = asked.next().await {
-                if let Some(members) = members {
-                    return members;
-                }
-            }
-            Vec::new()
-        };
-        let members = timeout(LEARNING, first).await.unwrap_or_default();
-        for member in members.iter().filter(|member| !member.client_addr.is_empty()) {
-            self.link(&member.client_addr);
+        let members = self.configuration(LEARNING).await.map(|answer| answer.members);
+        let addrs = members.into_iter().flatten().map(|member| member.client_addr);
+        for addr in addrs.filter(|addr| !addr.is_empty()) {
+            self.link(&addr);
             self.known.send_if_modified(|known| {
                 known.learnt = true;
                 false
             });
         }
+    }
+
+    /// The members, from the first node that answers.
+    pub(crate) async fn configuration(
+        &self,
+        within: Duration,
+    ) -> Result<pb::GetConfigurationResponse, Reasons> {
+        let asked = self.links().into_iter().map(async |link| {
+            let request = pb::GetConfigurationRequest {};
+            let call = async |mut api: Api| api.get_configuration(request).await;
+            (Arc::clone(link.addr()), ask_node(&link, within, call).await)
+        });
+        let mut asked: FuturesUnordered<_> = asked.collect();
+        let mut reasons = Reasons::default();
+        while let Some((addr, answer)) = asked.next().await {
+            match answer {
+                Ok(answer) => return Ok(answer),
+                Err(fault) => reasons.add(&addr, fault),
+            }
+        }
+        Err(reasons)
     }
 }
 
@@ -227,25 +240,11 @@ impl Known {
     }
 }
 
-async fn ask(
+async fn who_leads(
     link: Arc<Link>,
     within: Duration,
 ) -> (Arc<Link>, Result<pb::GetLeaderResponse, Fault>) {
-    let asking = async {
-        let mut connection = link.connection().await?;
-        let answer = connection.api.get_leader(pb::GetLeaderRequest {}).await;
-        answer.map(tonic::Response::into_inner).map_err(|status| {
-            link.discard(&connection);
-            fault_of(&status)
-        })
-    };
-    let silent = |_elapsed| Err(Fault::new(FaultKind::TimedOut, ""));
-    let answer = timeout(within, asking).await.unwrap_or_else(silent);
+    let call = async |mut api: Api| api.get_leader(pb::GetLeaderRequest {}).await;
+    let answer = ask_node(&link, within, call).await;
     (link, answer)
-}
-
-async fn members(link: Arc<Link>) -> Option<Vec<pb::Member>> {
-    let mut connection = link.connection().await.ok()?;
-    let answer = connection.api.get_configuration(pb::GetConfigurationRequest {}).await;
-    Some(answer.ok()?.into_inner().members)
 }

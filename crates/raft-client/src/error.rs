@@ -219,15 +219,14 @@ impl FaultKind {
         match refusal {
             Refusal::NotLeader => Self::NotLeader,
             Refusal::Overloaded => Self::Overloaded,
-            Refusal::OutcomeUnknown => Self::OutcomeUnknown,
+            // No success and no reason: a newer server, which may have done anything.
+            Refusal::OutcomeUnknown | Refusal::None => Self::OutcomeUnknown,
             Refusal::SessionUnknown => Self::SessionUnknown,
             Refusal::SessionStale => Self::SessionStale,
             Refusal::TooLarge => Self::TooLarge,
             Refusal::Invalid => Self::Invalid,
             Refusal::Stopping => Self::Stopping,
             Refusal::DiskFull => Self::DiskFull,
-            // No success and no reason: a newer server, which may have done anything.
-            Refusal::None => Self::OutcomeUnknown,
         }
     }
 }

@@ -124,7 +124,7 @@ mod tests {
     fn no_write_runs_ahead_of_the_oldest_by_more_than_the_window() {
         let mut window = Window { first: 1, done: VecDeque::new() };
         let size = u64::try_from(WINDOW).unwrap();
-        assert_eq!((1..=size).map(|_| window.begin()).filter(Option::is_some).count(), WINDOW);
+        assert_eq!((1..=size).filter_map(|_| window.begin()).count(), WINDOW);
         assert_eq!(window.begin(), None);
         assert!(!window.finish(2), "the oldest holds the window");
         assert_eq!(window.begin(), None);

@@ -28,6 +28,7 @@ const CONNECTIONS: usize = 4;
 const VALUE_BYTES_MAX: u64 = (8 << 20) - 64;
 
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct BenchArguments {
     /// Workers, each with one write under way.
     #[arg(short, long, default_value_t = 10, value_name = "N")]

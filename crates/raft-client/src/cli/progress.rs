@@ -36,7 +36,7 @@ pub(crate) async fn show(watch: impl Fn() -> Progress, requests: Option<u64>) ->
 }
 
 fn describe(now: &Progress, before: &Progress, requests: Option<u64>) -> String {
-    let millis = (now.elapsed - before.elapsed).as_millis().max(1);
+    let millis = now.elapsed.saturating_sub(before.elapsed).as_millis().max(1);
     let rate = u128::from(now.ok - before.ok) * 1000 / millis;
     let leader =
         now.leader.map_or_else(String::new, |(node, term)| format!(" leader=n{node} term={term}"));

@@ -54,7 +54,7 @@ fn report(nodes: &[NodeStatus], ids: &BTreeMap<String, u64>) -> Done {
     });
     let mut data = table(COLUMNS, rows);
     let (line, code) = judgement(&reports, nodes.len());
-    data.push_str(&format!("\n{line}\n"));
+    data.extend(["\n", &line, "\n"]);
     Done { data: data.into(), note: None, code }
 }
 
@@ -90,17 +90,16 @@ fn judgement(reports: &[&StatusResponse], nodes: usize) -> (String, u8) {
     let Some(latest) = reports.iter().max_by_key(|report| (report.term, report.leader_id)) else {
         return (format!("0/{nodes} up"), NO_CLUSTER);
     };
-    let mut line = format!("cluster {}   {up}/{nodes} up", latest.cluster);
+    let mut words = vec![format!("cluster {}", latest.cluster), format!("{up}/{nodes} up")];
     let agreed = reports.iter().all(|report| {
         (report.leader_id, report.term) == (latest.leader_id, latest.term) && report.leader_id != 0
     });
-    match latest.leader_id {
-        0 => line.push_str("   no leader"),
-        leader => line.push_str(&format!("   leader n{leader} term {}", latest.term)),
-    }
-    if !agreed && latest.leader_id != 0 {
-        line.push_str(", not known to all");
-    }
+    let (leader, term) = (latest.leader_id, latest.term);
+    words.push(match (leader, agreed) {
+        (0, _) => "no leader".to_owned(),
+        (_, true) => format!("leader n{leader} term {term}"),
+        (_, false) => format!("leader n{leader} term {term}, not known to all"),
+    });
     let mut code = if agreed && up == nodes { 0 } else { DEGRADED };
     let mut hashes: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     for report in reports {
@@ -109,16 +108,16 @@ fn judgement(reports: &[&StatusResponse], nodes: usize) -> (String, u8) {
     for (index, hashes) in hashes.iter().filter(|(_, hashes)| 1 < hashes.len()) {
         let equal = hashes.windows(2).all(|pair| pair[0] == pair[1]);
         if equal {
-            line.push_str(&format!("   {} states equal at {index}", hashes.len()));
+            words.push(format!("{} states equal at {index}", hashes.len()));
         } else {
-            line.push_str(&format!("   STATES DIFFER at {index}"));
+            words.push(format!("STATES DIFFER at {index}"));
             code = UNSAFE;
         }
     }
     if reports.iter().any(|report| report.debug_build) {
-        line.push_str("   (debug build)");
+        words.push("(debug build)".to_owned());
     }
-    (line, code)
+    (words.join("   "), code)
 }
 
 /// A table without lines; numbers stand on the right.

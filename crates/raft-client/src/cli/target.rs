@@ -19,10 +19,15 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// The endpoints if there are any, else the configuration, else the default addresses.
+    /// What the command line says, else the environment, else the file that lies about, else the
+    /// default addresses.
     pub(crate) fn find(config: Option<&Path>, endpoints: Vec<String>) -> Result<Self, Failure> {
-        let endpoints: Vec<String> =
-            endpoints.into_iter().filter(|endpoint| !endpoint.is_empty()).collect();
+        let mut endpoints = endpoints;
+        if endpoints.is_empty() && config.is_none() {
+            let variable = std::env::var("RAFT_ENDPOINTS").unwrap_or_default();
+            endpoints = variable.split(',').map(str::to_owned).collect();
+        }
+        endpoints.retain(|endpoint| !endpoint.is_empty());
         if let Some(bad) = endpoints.iter().find(|endpoint| !is_host_and_port(endpoint)) {
             let message = format!("`{bad}` is not an address");
             return Err(Failure::usage(message, Some("write host:port, such as 127.0.0.1:7101")));

@@ -1,1 +1,10 @@
-//! Integration tests.
+//! The client against nodes that do as a script says.
+
+#[cfg(test)]
+mod command_line;
+#[cfg(test)]
+mod discovery;
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod retries;

@@ -1,0 +1,104 @@
+//! Finding the leader.
+
+use std::time::Duration;
+
+use raft_client::{Client, ClientError, Consistency, FailedKind, FaultKind, Options};
+
+use crate::fake::{Act, Fakes, mute, nobody};
+
+fn client(endpoints: impl IntoIterator<Item = String>) -> Client {
+    let attempt_timeout = Duration::from_millis(400);
+    Client::new(Options { attempt_timeout, ..Options::new(endpoints) })
+}
+
+/// One endpoint is enough, even if it does not lead and the others are dead or mute.
+#[tokio::test]
+async fn any_living_endpoint_leads_to_the_leader() {
+    let fakes = Fakes::start(3);
+    let (_mute, mute) = mute();
+    let (_nobody, nobody) = nobody();
+    let client = client([nobody, mute, fakes.addr(2)]);
+    let leader = client.get_leader().await.unwrap();
+    assert_eq!((leader.node, leader.addr, leader.term), (1, fakes.addr(1), 1));
+    let known: Vec<String> = client.status_all().await.into_iter().map(|node| node.addr).collect();
+    assert!(fakes.addrs().iter().all(|addr| known.contains(addr)), "the members are learnt");
+}
+
+/// The leader's death is noticed by its connection, and its successor found although the others
+/// go on naming the dead one for a while.
+#[tokio::test]
+async fn a_dead_leaders_successor_is_found() {
+    let mut fakes = Fakes::start(3);
+    let client = client(fakes.addrs());
+    client.put("k".into(), "1".into()).await.unwrap();
+    fakes.kill(1);
+    let (written, ()) = tokio::join!(client.put("k".into(), "2".into()), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        fakes.elect(3);
+    });
+    let receipt = written.unwrap().receipt;
+    assert_eq!((receipt.node, receipt.term), (3, 2));
+    let found = client.get("k".into(), Consistency::Linearizable).await.unwrap();
+    assert_eq!((found.value, found.receipt.node), (Some("2".into()), 3));
+}
+
+/// A stopped leader costs no more than the silence after which others are asked, not even the whole
+/// attempt.
+#[tokio::test]
+async fn a_mute_leader_is_left_as_soon_as_another_one_leads() {
+    let fakes = Fakes::start(3);
+    let patient = Duration::from_mins(1);
+    let client = Client::new(Options {
+        attempt_timeout: patient,
+        operation_timeout: patient,
+        ..Options::new(fakes.addrs())
+    });
+    client.put("k".into(), "1".into()).await.unwrap();
+    fakes.script(1, [Act::ApplyAndHang]);
+    let (written, ()) = tokio::join!(client.put("k".into(), "2".into()), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        fakes.elect(2);
+    });
+    let receipt = written.unwrap().receipt;
+    assert_eq!((receipt.node, receipt.attempts, receipt.duplicate), (2, 2, true));
+    assert_eq!(fakes.world().applied, 2);
+    assert_eq!(client.counters().faults, [(FaultKind::Superseded, 1)]);
+}
+
+#[tokio::test]
+async fn a_stale_read_asks_any_node() {
+    let fakes = Fakes::start(2);
+    let client = client([fakes.addr(2)]);
+    let found = client.get("k".into(), Consistency::Stale).await.unwrap();
+    assert_eq!((found.value, found.receipt.node), (None, 2));
+}
+
+/// Nobody there: not done, in time, with each node's reason.
+#[tokio::test]
+async fn without_a_cluster_every_node_has_its_reason() {
+    let ((_dead, dead), (_mute, mute)) = (nobody(), mute());
+    let operation_timeout = Duration::from_millis(600);
+    let attempt_timeout = Duration::from_millis(200);
+    let endpoints = [dead.clone(), mute.clone()];
+    let client =
+        Client::new(Options { operation_timeout, attempt_timeout, ..Options::new(endpoints) });
+    let error = client.put("k".into(), "v".into()).await.unwrap_err();
+    let ClientError::Failed(failed) = error else { panic!("{error}") };
+    assert_eq!(failed.kind, FailedKind::NoCluster);
+    let reasons: Vec<_> = failed.reasons.iter().map(|(addr, fault)| (addr, fault.kind)).collect();
+    let mut expected = [(&*dead, FaultKind::ConnectRefused), (&*mute, FaultKind::TimedOut)];
+    expected.sort_unstable();
+    assert_eq!(reasons, expected);
+}
+
+#[tokio::test]
+async fn without_a_leader_the_nodes_say_so() {
+    let fakes = Fakes::start(2);
+    fakes.elect(0);
+    let operation_timeout = Duration::from_millis(200);
+    let client = Client::new(Options { operation_timeout, ..Options::new(fakes.addrs()) });
+    let error = client.put("k".into(), "v".into()).await.unwrap_err();
+    let ClientError::Failed(failed) = error else { panic!("{error}") };
+    assert_eq!(failed.kind, FailedKind::NoLeader);
+    assert_eq!(failed.reasons.iter().count(), 2);
+}

@@ -1,0 +1,325 @@
+//! Nodes without Raft: several servers over one store, which lead, refuse, hang and lie as told.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use raft_api::pb;
+use raft_api::pb::management_rpc_server::{ManagementRpc, ManagementRpcServer};
+use raft_kv::{Command, Store};
+use tokio::net::TcpSocket;
+use tokio::runtime::Runtime;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status};
+
+/// What a node does with a write instead of applying it and saying so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// Says that another one leads: the node of this number.
+    NotLeader { hint: u64 },
+    /// Says no.
+    Refuse(pb::Refusal),
+    /// Applies it and says that the outcome is unknown.
+    ApplyInDoubt,
+    /// Applies it and never answers.
+    ApplyAndHang,
+    /// Never does anything.
+    Hang,
+    /// Claims to have applied it.
+    Lose,
+    /// Applies it twice.
+    ApplyTwice,
+}
+
+/// What all nodes share.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    pub(crate) leader: u64,
+    pub(crate) term: u64,
+    pub(crate) addrs: BTreeMap<u64, String>,
+    pub(crate) store: Store,
+    /// Commands applied so far, not counting repeats.
+    pub(crate) applied: u64,
+    /// Every write that reached a node: node and session.
+    pub(crate) writes: Vec<(u64, pb::Session)>,
+    /// What the nodes do with the next writes.
+    pub(crate) script: BTreeMap<u64, VecDeque<Act>>,
+    results: BTreeMap<(u64, u64), Bytes>,
+    /// Sessions opened so far, and the one below which they are forgotten.
+    sessions: u64,
+    forgotten: u64,
+}
+
+/// Running nodes. They end, with their connections, when this is dropped.
+pub(crate) struct Fakes {
+    world: Arc<Mutex<World>>,
+    runtimes: BTreeMap<u64, Runtime>,
+}
+
+struct Node {
+    id: u64,
+    world: Arc<Mutex<World>>,
+}
+
+impl Fakes {
+    /// Nodes 1 to `count`; node 1 leads in term 1.
+    pub(crate) fn start(count: u64) -> Self {
+        let world = World { leader: 1, term: 1, ..World::default() };
+        let world = Arc::new(Mutex::new(world));
+        let mut fakes = Self { world, runtimes: BTreeMap::new() };
+        for id in 1..=count {
+            fakes.start_node(id);
+        }
+        fakes
+    }
+
+    fn start_node(&mut self, id: u64) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        self.world().addrs.insert(id, listener.local_addr().unwrap().to_string());
+        let node = Node { id, world: Arc::clone(&self.world) };
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            tonic::transport::Server::builder()
+                .add_service(ManagementRpcServer::new(node))
+                .serve_with_incoming(TcpListenerStream::new(listener))
+                .await
+        });
+        self.runtimes.insert(id, runtime);
+    }
+
+    /// Ends a node as SIGKILL would: its connections break, its port refuses.
+    pub(crate) fn kill(&mut self, id: u64) {
+        self.runtimes.remove(&id).unwrap().shutdown_background();
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    pub(crate) fn addr(&self, id: u64) -> String {
+        self.world().addrs[&id].clone()
+    }
+
+    pub(crate) fn addrs(&self) -> Vec<String> {
+        self.world().addrs.values().cloned().collect()
+    }
+
+    /// Tells a node what to do with the next writes that reach it.
+    pub(crate) fn script(&self, id: u64, acts: impl IntoIterator<Item = Act>) {
+        self.world().script.entry(id).or_default().extend(acts);
+    }
+
+    pub(crate) fn elect(&self, leader: u64) {
+        let mut world = self.world();
+        world.leader = leader;
+        world.term += 1;
+    }
+
+    /// As if the cluster had let all sessions expire.
+    pub(crate) fn forget_sessions(&self) {
+        let mut world = self.world();
+        world.forgotten = world.sessions;
+    }
+}
+
+impl Drop for Fakes {
+    fn drop(&mut self) {
+        for (_, runtime) in std::mem::take(&mut self.runtimes) {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// An address where somebody listens and never says a word, like a stopped process.
+pub(crate) fn mute() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    (listener, addr)
+}
+
+/// An address where nobody listens, and nobody else can while the socket lives.
+pub(crate) fn nobody() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = socket.local_addr().unwrap().to_string();
+    (socket, addr)
+}
+
+impl World {
+    fn header(&self, node: u64, refusal: pb::Refusal) -> pb::Header {
+        pb::Header {
+            success: refusal == pb::Refusal::None,
+            refusal: refusal.into(),
+            message: String::new(),
+            leader_id: self.leader,
+            leader_addr: self.addrs.get(&self.leader).cloned().unwrap_or_default(),
+            term: self.term,
+            index: self.applied,
+            node_id: node,
+        }
+    }
+
+    /// Applies a command unless the session knows it. Tells whether it was a repeat.
+    fn apply(&mut self, session: pb::Session, command: &Bytes) -> (Bytes, bool) {
+        let key = (session.id, session.sequence);
+        if let Some(result) = self.results.get(&key) {
+            return (result.clone(), true);
+        }
+        let result = self.store.apply_bytes(command);
+        self.applied += 1;
+        self.results.insert(key, result.clone());
+        (result, false)
+    }
+}
+
+impl Node {
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    /// The answer to a write; `None`: there is none.
+    fn write(&self, session: pb::Session, command: &Bytes) -> Option<pb::ProposeResponse> {
+        let mut world = self.world();
+        world.writes.push((self.id, session));
+        let act = world.script.get_mut(&self.id).and_then(VecDeque::pop_front);
+        let mut refusal = pb::Refusal::None;
+        let (mut result, mut duplicate) = (Bytes::new(), false);
+        let mut leader = world.leader;
+        match act {
+            Some(Act::NotLeader { hint }) => {
+                leader = hint;
+                refusal = pb::Refusal::NotLeader;
+            }
+            Some(Act::Refuse(because)) => refusal = because,
+            Some(Act::Hang) => return None,
+            _ if world.leader != self.id => refusal = pb::Refusal::NotLeader,
+            _ if session.id <= world.forgotten => refusal = pb::Refusal::SessionUnknown,
+            Some(Act::ApplyInDoubt) => {
+                world.apply(session, command);
+                refusal = pb::Refusal::OutcomeUnknown;
+            }
+            Some(Act::ApplyAndHang) => {
+                world.apply(session, command);
+                return None;
+            }
+            Some(Act::Lose) => result = Store::new().apply_bytes(command),
+            Some(Act::ApplyTwice) => {
+                world.apply(session, command);
+                result = world.store.apply_bytes(command);
+            }
+            None => (result, duplicate) = world.apply(session, command),
+        }
+        let header = world.header(self.id, refusal);
+        Some(pb::ProposeResponse {
+            success: header.success,
+            leader_id: leader,
+            leader_addr: world.addrs.get(&leader).cloned().unwrap_or_default(),
+            term: header.term,
+            index: header.index,
+            result,
+            refusal: header.refusal,
+            message: header.message,
+            duplicate,
+            node_id: self.id,
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl ManagementRpc for Node {
+    async fn get_leader(
+        &self,
+        _: Request<pb::GetLeaderRequest>,
+    ) -> Result<Response<pb::GetLeaderResponse>, Status> {
+        let world = self.world();
+        let pb::Header { leader_id, leader_addr, term, node_id, .. } =
+            world.header(self.id, pb::Refusal::None);
+        Ok(Response::new(pb::GetLeaderResponse { leader_id, leader_addr, term, node_id }))
+    }
+
+    async fn get_configuration(
+        &self,
+        _: Request<pb::GetConfigurationRequest>,
+    ) -> Result<Response<pb::GetConfigurationResponse>, Status> {
+        let world = self.world();
+        let members = world.addrs.iter().map(|(id, addr)| pb::Member {
+            id: *id,
+            client_addr: addr.clone(),
+            ..pb::Member::default()
+        });
+        Ok(Response::new(pb::GetConfigurationResponse {
+            cluster: "fake".to_owned(),
+            members: members.collect(),
+            joint: false,
+            leader_id: world.leader,
+            term: world.term,
+            node_id: self.id,
+        }))
+    }
+
+    async fn open_session(
+        &self,
+        _: Request<pb::OpenSessionRequest>,
+    ) -> Result<Response<pb::OpenSessionResponse>, Status> {
+        let mut world = self.world();
+        let leads = world.leader == self.id;
+        let refusal = if leads { pb::Refusal::None } else { pb::Refusal::NotLeader };
+        world.sessions += u64::from(leads);
+        let header = Some(world.header(self.id, refusal));
+        Ok(Response::new(pb::OpenSessionResponse { header, session_id: world.sessions }))
+    }
+
+    async fn propose(
+        &self,
+        request: Request<pb::ProposeRequest>,
+    ) -> Result<Response<pb::ProposeResponse>, Status> {
+        let request = request.into_inner();
+        assert!(Command::decode(&request.data).is_ok(), "the client sends commands of the store");
+        let session = request.session.expect("writes come under a session");
+        match self.write(session, &request.data) {
+            Some(answer) => Ok(Response::new(answer)),
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn query(
+        &self,
+        request: Request<pb::QueryRequest>,
+    ) -> Result<Response<pb::QueryResponse>, Status> {
+        let request = request.into_inner();
+        let world = self.world();
+        let stale = request.consistency() == pb::Consistency::Stale;
+        let (refusal, result) = if world.leader == self.id || stale {
+            (pb::Refusal::None, world.store.query_bytes(&request.data).unwrap())
+        } else {
+            (pb::Refusal::NotLeader, Bytes::new())
+        };
+        let header = Some(world.header(self.id, refusal));
+        Ok(Response::new(pb::QueryResponse { header, result }))
+    }
+
+    async fn status(
+        &self,
+        _: Request<pb::StatusRequest>,
+    ) -> Result<Response<pb::StatusResponse>, Status> {
+        let world = self.world();
+        let leads = world.leader == self.id;
+        Ok(Response::new(pb::StatusResponse {
+            node_id: self.id,
+            cluster: "fake".to_owned(),
+            role: if leads { pb::Role::Leader } else { pb::Role::Follower }.into(),
+            term: world.term,
+            leader_id: world.leader,
+            commit_index: world.applied,
+            applied_index: world.applied,
+            ..pb::StatusResponse::default()
+        }))
+    }
+}
