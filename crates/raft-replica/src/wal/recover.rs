@@ -158,6 +158,7 @@ impl Segment {
         if ends != (next.previous_end, next.first_frame, next.previous_check) {
             return Err(self.damaged("it does not end where the next segment begins"));
         }
+        self.window = Window::default();
         Ok(())
     }
 
@@ -270,30 +271,34 @@ impl Segment {
 #[derive(Default)]
 struct Window {
     start: u64,
-    bytes: Vec<u8>,
+    /// Bytes of `buffer` that were read.
+    count: usize,
+    buffer: Vec<u8>,
 }
 
 impl Window {
     /// The bytes from `offset` on, fewer than `count` only at the end of the file.
     fn get(&mut self, file: &dyn DiskFile, offset: u64, count: usize) -> io::Result<&[u8]> {
-        const AHEAD: usize = 1 << 20;
-        let inside = |window: &Self| {
-            let at = usize::try_from(offset.checked_sub(window.start)?).ok()?;
-            let end = at.checked_add(count)?;
-            (end <= window.bytes.len()).then_some(at)
-        };
-        let at = match inside(self) {
+        const AHEAD: usize = 256 << 10;
+        let at = match self.position(offset, count) {
             Some(at) => at,
             None => {
-                self.bytes.resize(count.max(AHEAD), 0);
-                let read = file.read_at(offset, &mut self.bytes)?;
-                self.bytes.truncate(read);
+                if self.buffer.len() < count.max(AHEAD) {
+                    self.buffer = vec![0; count.max(AHEAD)];
+                }
+                self.count = file.read_at(offset, &mut self.buffer)?;
                 self.start = offset;
                 0
             }
         };
-        let end = (at + count).min(self.bytes.len());
-        Ok(&self.bytes[at..end])
+        let end = (at + count).min(self.count);
+        Ok(&self.buffer[at..end])
+    }
+
+    /// Where these bytes are in the buffer, if all of them are.
+    fn position(&self, offset: u64, count: usize) -> Option<usize> {
+        let at = usize::try_from(offset.checked_sub(self.start)?).ok()?;
+        (at.checked_add(count)? <= self.count).then_some(at)
     }
 }
 

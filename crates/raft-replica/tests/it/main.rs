@@ -1,1 +1,16 @@
 //! Integration tests.
+
+#[cfg(test)]
+mod identity;
+#[cfg(test)]
+mod mem_disk;
+#[cfg(test)]
+mod snapshot;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod wal;
+#[cfg(test)]
+mod wal_crash;
+#[cfg(test)]
+mod wal_damage;
