@@ -86,13 +86,13 @@ const FLUSH_MAX: Duration = Duration::from_secs(3);
 pub async fn run(options: Options, stop: CancellationToken) -> Result<(), StartError> {
     let Options { config, id } = options;
     let node = config.node(id).ok_or_else(|| unknown_node(&config, id))?.clone();
-    for warning in config.warnings() {
-        tracing::warn!(node = %id, "{warning}");
-    }
     let clock = Clock::start();
     let opened = open(&config, &node, clock)?;
     let peer_listener = listen("peers", &node.peer).await?;
     let client_listener = listen("clients", &node.client).await?;
+    for warning in config.warnings() {
+        tracing::warn!(node = %id, "{warning}");
+    }
     ready(&config, &node, &opened.report);
     let running = Running::start(config, node, opened, (clock, stop.clone()))?;
     running.until_stopped(peer_listener, client_listener, stop).await;

@@ -148,7 +148,7 @@ impl Cluster {
         client.status(pb::StatusRequest {}).await.unwrap().into_inner()
     }
 
-    /// Waits until somebody leads and the others that run agree.
+    /// Waits until a node that runs leads, and the others that run agree.
     pub(crate) async fn leader(&self) -> u64 {
         let give_up = Instant::now() + PATIENCE;
         loop {
@@ -158,7 +158,8 @@ impl Cluster {
                 let leader = client.get_leader(pb::GetLeaderRequest {}).await.unwrap();
                 known.push(leader.into_inner().leader_id);
             }
-            if known[0] != 0 && known.iter().all(|&id| id == known[0]) {
+            let runs = |id: u64| id != 0 && self.nodes[at(id)].is_some();
+            if runs(known[0]) && known.iter().all(|&id| id == known[0]) {
                 return known[0];
             }
             assert!(Instant::now() < give_up, "no leader:\n{}", self.log(1));
