@@ -246,8 +246,8 @@ mod tests {
         fn garbage_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let mut input = Bytes::from(bytes.clone());
             while take_entry(&mut input).is_some() {}
-            let _ = take_hard_state(&mut Bytes::from(bytes.clone()));
-            let _ = take_snapshot_meta(&mut Bytes::from(bytes));
+            drop(take_hard_state(&mut Bytes::from(bytes.clone())));
+            drop(take_snapshot_meta(&mut Bytes::from(bytes)));
         }
     }
 }

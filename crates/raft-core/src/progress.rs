@@ -90,9 +90,13 @@ impl Peer {
         self.matched = self.matched.max(index);
         let matched = self.matched;
         match &mut self.progress {
-            Progress::Probe { .. } => {
-                self.progress =
-                    Progress::Replicate { next: matched.next(), inflight: VecDeque::new() };
+            Progress::Probe { next, waiting } => {
+                // The logs agree where the probe began, so it will fit: no need to send it again.
+                let fits = |probe: &Inflight| next.prev() <= matched && matched < probe.last;
+                let inflight: VecDeque<Inflight> =
+                    waiting.take_if(|it| fits(it)).into_iter().collect();
+                let last = inflight.back().map_or(matched, |probe| probe.last);
+                self.progress = Progress::Replicate { next: last.next(), inflight };
             }
             Progress::Replicate { next, inflight } => {
                 *next = (*next).max(matched.next());

@@ -293,7 +293,11 @@ impl Node {
             return;
         }
         if self.log.last().index < heartbeat.commit {
-            // The leader knows that we hold this durably; we do not.
+            // The leader knows that we hold this durably; we do not. Answering, without confirming
+            // anything, lets it see whether we are still who we were.
+            let none = Index(0);
+            let reply = HeartbeatReply { round: 0, received: none, matched: none };
+            self.promise(from, Body::HeartbeatReply(reply));
             return self.drop_message(from, DropReason::Contradiction);
         }
         // It never exceeds what we acknowledged in this term, perhaps before a restart.

@@ -120,7 +120,7 @@ impl Cluster {
     }
 
     /// The node's clock moves to its next deadline.
-    pub(crate) fn to_deadline(&mut self, id: NodeId) {
+    pub(crate) fn advance_to_deadline(&mut self, id: NodeId) {
         let deadline = self.nodes[&id].next_deadline();
         let clock = self.clocks.entry(id).or_default();
         assert_ne!(deadline, Instant(u64::MAX), "{id} has no deadline");
@@ -269,16 +269,7 @@ impl Cluster {
             for (other, peer) in self.nodes.range(NodeId(id.0 + 1)..) {
                 let both_lead = node.role() == RoleName::Leader && peer.role() == RoleName::Leader;
                 assert!(!both_lead || node.term() != peer.term(), "{id} and {other} lead one term");
-                let mut agree = false;
-                for index in (1..=node.last().index.0.min(peer.last().index.0)).rev() {
-                    let (Some(ours), Some(theirs)) =
-                        (node.entry(Index(index)), peer.entry(Index(index)))
-                    else {
-                        break;
-                    };
-                    agree |= ours.id == theirs.id;
-                    assert!(!agree || ours == theirs, "{id} and {other} differ at {index}");
-                }
+                check_logs(node, peer);
             }
         }
     }
@@ -318,6 +309,16 @@ impl Cluster {
 
 fn disk_of(disks: &mut BTreeMap<NodeId, TestDisk>, id: NodeId) -> &mut TestDisk {
     disks.get_mut(&id).expect("the node has a disk")
+}
+
+/// Logs that agree at one place agree before it.
+fn check_logs(node: &Node, peer: &Node) {
+    let mut agree = false;
+    for index in (1..=node.last().index.0.min(peer.last().index.0)).rev().map(Index) {
+        let (Some(ours), Some(theirs)) = (node.entry(index), peer.entry(index)) else { return };
+        agree |= ours.id == theirs.id;
+        assert!(!agree || ours == theirs, "{} and {} differ at {index}", node.id(), peer.id());
+    }
 }
 
 /// What a log file holds after this write.

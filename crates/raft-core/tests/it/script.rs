@@ -195,7 +195,7 @@ impl Script {
         let cluster = &mut self.cluster;
         match verb {
             Verb::Timeout { id } => {
-                cluster.to_deadline(NodeId(*id));
+                cluster.advance_to_deadline(NodeId(*id));
                 cluster.step(NodeId(*id), Input::Tick);
             }
             Verb::Pause { id, ms } => cluster.advance(NodeId(*id), ms * 1000),
@@ -274,7 +274,7 @@ impl Script {
     }
 
     fn elect(&mut self, id: NodeId) {
-        self.cluster.to_deadline(id);
+        self.cluster.advance_to_deadline(id);
         // The others' leader is silent for as long.
         for other in self.cluster.membership().members() {
             if other != id {

@@ -56,9 +56,10 @@ pub(crate) fn persist(persist: &Persist) -> String {
     if let Some(from) = persist.truncate_from {
         parts.push(format!("cut from {from}"));
     }
-    if let Some(HardState { term, vote, .. }) = &persist.hard_state {
+    if let Some(HardState { term, vote, peers }) = &persist.hard_state {
         let vote = vote.map_or_else(|| "nobody".to_owned(), |id| id.to_string());
-        parts.push(format!("term={term} vote={vote}"));
+        let peers = peers.keys().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        parts.push(format!("term={term} vote={vote} met={peers}"));
     }
     if !persist.entries.is_empty() {
         parts.push(format!("[{}]", entries(&persist.entries)));
