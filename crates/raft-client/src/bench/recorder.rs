@@ -13,6 +13,9 @@ use crate::{ClientError, Receipt};
 /// A silence between two acknowledged writes that is worth a line.
 pub(super) const GAP_MIN: Duration = Duration::from_millis(100);
 
+/// Nanoseconds in an hour. No operation's deadline is later.
+const LATENCY_MAX: u64 = 3_600_000_000_000;
+
 /// Gaps that are kept; the longest and the count include the others.
 const GAPS_MAX: usize = 10_000;
 
@@ -63,7 +66,8 @@ impl Recorder {
     pub(super) fn new(started: Instant, reign: Reign) -> Self {
         Self {
             started,
-            latency: Histogram::new(3).expect("three digits are allowed"),
+            latency: Histogram::new_with_max(LATENCY_MAX, 3)
+                .expect("bounds and digits are allowed"),
             ok: 0,
             failed: 0,
             unknown: 0,
@@ -166,6 +170,8 @@ mod tests {
         ];
         assert_eq!(recorder.gaps, gaps);
         assert_eq!(recorder.longest_gap, ms(320));
+        let median = recorder.latency.value_at_quantile(0.5);
+        assert!((999_000..=1_001_000).contains(&median), "{median} ns");
         assert_eq!(recorder.leader_changes, 1);
         assert_eq!((recorder.ok, recorder.unknown, recorder.elapsed()), (3, 1, ms(500)));
     }

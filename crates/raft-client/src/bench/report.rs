@@ -56,9 +56,15 @@ fn counts(out: &mut String, summary: &Summary) -> fmt::Result {
         grouped(*unknown),
         grouped(*retries),
     );
-    let rate = format!("{}   {} op/s", seconds(*elapsed), grouped(rounded(*ops_per_s)));
-    let broken_off = if summary.interrupted { "   (interrupted)" } else { "" };
-    writeln!(out, "  {counts:<50}{rate:>24}{broken_off}")?;
+    let took = match elapsed.as_secs() {
+        0 => milliseconds(*elapsed),
+        _ => seconds(*elapsed),
+    };
+    let rate = format!("{took}   {} op/s", grouped(rounded(*ops_per_s)));
+    if summary.interrupted {
+        writeln!(out, "  interrupted before its end")?;
+    }
+    writeln!(out, "  {counts:<50}{rate:>24}")?;
     if 0 < *duplicates {
         writeln!(out, "  {} repeats recognised by the session, not applied", grouped(*duplicates))?;
     }
@@ -74,13 +80,13 @@ fn latencies(out: &mut String, summary: &Summary) -> fmt::Result {
     if summary.latency_us.count == 0 {
         return Ok(());
     }
-    write!(out, "\nlatency ms ")?;
+    write!(out, "\nlatency ms  ")?;
     for name in ["p50", "p90", "p99", "p99.9", "max", "mean"] {
         write!(out, "{name:>9}")?;
     }
     writeln!(out, "{:>11}", "n")?;
     latency_row(out, summary.workload, &summary.latency_us)?;
-    if summary.gaps.is_empty() {
+    if outages(summary).is_empty() {
         return Ok(());
     }
     latency_row(out, " corrected", &summary.latency_corrected_us)?;
@@ -92,7 +98,7 @@ fn latencies(out: &mut String, summary: &Summary) -> fmt::Result {
 }
 
 fn latency_row(out: &mut String, name: &str, latency: &Latency) -> fmt::Result {
-    write!(out, "  {name:<9}")?;
+    write!(out, "  {name:<10}")?;
     for (value, above) in latency.quantiles() {
         let carried = VALUES_ABOVE_MIN <= as_float(latency.count) * above;
         let mark = if carried { "" } else { "~" };
@@ -102,33 +108,43 @@ fn latency_row(out: &mut String, name: &str, latency: &Latency) -> fmt::Result {
     writeln!(out, "{max:>9}{mean:>9}{:>11}", grouped(latency.count))
 }
 
+/// The gaps that are more than slowness: longer than two writes usually take, or with a new leader.
+fn outages(summary: &Summary) -> Vec<&GapSummary> {
+    let usual = Duration::from_micros(summary.latency_us.p50);
+    let is_outage = |gap: &&GapSummary| {
+        usual * 2 < gap.length || gap.leader_after != gap.leader_before || gap.leader_after == 0
+    };
+    summary.gaps.iter().filter(is_outage).collect()
+}
+
 fn gaps(out: &mut String, summary: &Summary) -> fmt::Result {
-    if summary.gaps.is_empty() {
+    let mut gaps = outages(summary);
+    let all = gaps.len();
+    if gaps.is_empty() {
         return Ok(());
     }
     writeln!(out, "\ngaps        at       length     leader        term")?;
-    let mut gaps: Vec<&GapSummary> = summary.gaps.iter().collect();
     if GAP_LINES_MAX < gaps.len() {
         gaps.sort_by_key(|gap| std::cmp::Reverse(gap.length));
         gaps.truncate(GAP_LINES_MAX);
         gaps.sort_by_key(|gap| gap.at);
     }
     for gap in &gaps {
-        let GapSummary { leader_before, leader_after, term_before, term_after, .. } = *gap;
-        let change = if *leader_after == 0 {
-            format!("n{leader_before} > none")
-        } else {
-            format!("n{leader_before} > n{leader_after}")
+        let GapSummary { leader_before, leader_after, term_before, term_after, .. } = **gap;
+        let leaders = match leader_after {
+            0 => format!("n{leader_before} > none"),
+            same if same == leader_before => format!("n{same}"),
+            other => format!("n{leader_before} > n{other}"),
         };
-        let terms = if *leader_after == 0 {
-            format!("{term_before}, not ended")
-        } else {
-            format!("{term_before} > {term_after}")
+        let terms = match term_after {
+            0 => format!("{term_before}, not ended"),
+            same if same == term_before => same.to_string(),
+            other => format!("{term_before} > {other}"),
         };
         let (at, length) = (seconds(gap.at), milliseconds(gap.length));
-        writeln!(out, "  {at:>12}{length:>13}     {change:<12}  {terms}")?;
+        writeln!(out, "  {at:>12}{length:>13}     {leaders:<12}  {terms}")?;
     }
-    let left_out = summary.gaps.len() - gaps.len();
+    let left_out = all - gaps.len();
     if 0 < left_out {
         writeln!(out, "  the {GAP_LINES_MAX} longest; {left_out} shorter ones left out")?;
     }
@@ -169,10 +185,10 @@ fn verification(out: &mut String, verify: &Verification) -> fmt::Result {
     let (checked, lost, twice) = (grouped(*checked), grouped(*lost), grouped(*applied_twice));
     writeln!(out, "\nverify {checked} acked writes: {lost} lost, {twice} applied twice")?;
     if 0 < *unknown_applied {
-        writeln!(out, "  {} writes of unknown outcome are there", grouped(*unknown_applied))?;
+        writeln!(out, "  of unknown outcome, but there: {}", grouped(*unknown_applied))?;
     }
     if 0 < *unexpected {
-        writeln!(out, "  {} things that should not be there", grouped(*unexpected))?;
+        writeln!(out, "  there, but should not be: {}", grouped(*unexpected))?;
     }
     for finding in findings {
         writeln!(out, "  {finding}")?;
@@ -229,6 +245,112 @@ fn rounded(number: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn summary() -> Summary {
+        let latency = Latency {
+            count: 11_644,
+            p50: 8_470,
+            p90: 15_700,
+            p99: 34_400,
+            p99_9: 361_000,
+            max: 1_361_900,
+            mean: 10_300,
+        };
+        let gap = |at, length, leader_after, term_after| GapSummary {
+            at: Duration::from_millis(at),
+            length: Duration::from_millis(length),
+            leader_before: 2,
+            term_before: 1,
+            leader_after,
+            term_after,
+        };
+        Summary {
+            schema: "raft-bench/1",
+            workload: "append",
+            concurrency: 10,
+            connections: 4,
+            value_bytes: 128,
+            seed: 7,
+            cluster: Cluster {
+                name: "demo".into(),
+                nodes: 3,
+                up: 3,
+                leader: 2,
+                term: 1,
+                debug_build: false,
+            },
+            client_debug_build: false,
+            interrupted: true,
+            ok: 11_644,
+            failed: 0,
+            unknown: 1,
+            retries: 30,
+            duplicates: 3,
+            elapsed: Duration::from_millis(12_010),
+            ops_per_s: 969.5,
+            latency_us: latency,
+            latency_corrected_us: Latency { count: 14_021, ..latency },
+            longest_gap: Duration::from_millis(361),
+            gaps: vec![gap(3_020, 361, 3, 2), gap(7_090, 150, 2, 1), gap(11_900, 110, 0, 0)],
+            leader_changes: 1,
+            errors: [("connection_lost", 30), ("not_leader", 2)].into(),
+            messages: vec!["the write may or may not be done: no answer in time after 5s".into()],
+            verify: Some(Verification::Done(Verdict {
+                checked: 11_644,
+                lost: 1,
+                unknown_applied: 1,
+                findings: vec!["worker 3: acknowledged write 17 is lost".into()],
+                ..Verdict::default()
+            })),
+        }
+    }
+
+    #[test]
+    fn a_run_with_an_outage() {
+        let expected = "\
+raft-bench  append  c=10  128 B values  4 connections  seed 7
+cluster     demo 3/3 up  leader n2  term 1  closed loop
+----------------------------------------------------------------------------
+  interrupted before its end
+  ok 11 644   failed 0   unknown 1   retried 30            12.0 s   970 op/s
+  3 repeats recognised by the session, not applied
+  longest gap between two acknowledged writes 361 ms   leader changes 1
+
+latency ms        p50      p90      p99    p99.9      max     mean          n
+  append         8.47     15.7     34.4      361    1 362     10.3     11 644
+   corrected     8.47     15.7     34.4      361    1 362     10.3     14 021
+note  percentiles of a closed loop hide outages: each worker waits through one
+      with a single write. `corrected` estimates what a steady stream would see.
+
+gaps        at       length     leader        term
+        3.02 s       361 ms     n2 > n3       1 > 2
+        7.09 s       150 ms     n2            1
+        11.9 s       110 ms     n2 > none     1, not ended
+
+attempts that failed
+  connection_lost 30  not_leader 2
+
+the first writes that were not acknowledged
+  the write may or may not be done: no answer in time after 5s
+
+verify 11 644 acked writes: 1 lost, 0 applied twice
+  of unknown outcome, but there: 1
+  worker 3: acknowledged write 17 is lost
+";
+        assert_eq!(text(&summary()), expected);
+    }
+
+    /// A percentile that too few values stand behind is marked; with no outage nothing is estimated.
+    #[test]
+    fn a_short_run() {
+        let mut summary = summary();
+        summary.latency_us.count = 999;
+        summary.gaps.clear();
+        let text = text(&summary);
+        let row = text.lines().find(|line| line.starts_with("  append ")).unwrap();
+        assert!(row.contains("  15.7    ~34.4     ~361    1 362"), "{row}");
+        assert!(!text.contains("corrected"), "{text}");
+    }
 
     /// Numbers and how they are shown.
     #[test]

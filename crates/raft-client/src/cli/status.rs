@@ -48,7 +48,8 @@ fn report(nodes: &[NodeStatus], ids: &BTreeMap<String, u64>) -> Done {
         Err(fault) => {
             let id = ids.get(&node.addr).map_or_else(|| "-".to_owned(), |id| format!("n{id}"));
             let mut row = [const { String::new() }; COLUMNS.len()];
-            [row[0], row[1], row[2]] = [id, node.addr.clone(), fault.to_string()];
+            [row[0], row[1], row[2]] = [id, node.addr.clone(), "DOWN".to_owned()];
+            row[COLUMNS.len() - 1] = fault.to_string();
             row
         }
     });
@@ -58,8 +59,9 @@ fn report(nodes: &[NodeStatus], ids: &BTreeMap<String, u64>) -> Done {
     Done { data: data.into(), note: None, code }
 }
 
-const COLUMNS: [&str; 10] =
-    ["NODE", "ADDRESS", "ROLE", "TERM", "COMMIT", "APPLIED", "LAG", "SNAPSHOT", "RTT", "UP"];
+/// The last column says why a node did not answer.
+const COLUMNS: [&str; 11] =
+    ["NODE", "ADDRESS", "ROLE", "TERM", "COMMIT", "APPLIED", "LAG", "SNAPSHOT", "RTT", "UP", ""];
 
 fn row(node: &NodeStatus, report: &StatusResponse, commit: u64) -> [String; COLUMNS.len()] {
     let role = match report.role() {
@@ -81,6 +83,7 @@ fn row(node: &NodeStatus, report: &StatusResponse, commit: u64) -> [String; COLU
         report.snapshot_index.to_string(),
         format!("{:.1} ms", node.round_trip.as_secs_f64() * 1000.0),
         humantime::format_duration(up).to_string(),
+        String::new(),
     ]
 }
 
