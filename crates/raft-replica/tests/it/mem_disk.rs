@@ -340,11 +340,10 @@ impl DiskFile for MemFile {
         let mut state = self.disk.state();
         let outcome = state.call();
         state.writes += 1;
+        // A write that fails gets halfway; one during which the process dies, anywhere.
+        let data = if matches!(outcome, Ok(true)) { &data[..data.len() / 2] } else { data };
         let change = Change::Write(usize::try_from(offset).unwrap(), data.to_vec());
-        if matches!(outcome, Ok(false)) {
-            change.apply(&mut state.files[self.id].current);
-        }
-        // The write during which the process dies may or may not have got somewhere.
+        change.apply(&mut state.files[self.id].current);
         state.files[self.id].pending.push(change);
         match outcome {
             Ok(true) => Err(io::Error::other("injected")),
@@ -357,11 +356,14 @@ impl DiskFile for MemFile {
         let failed = state.call()?;
         state.syncs += 1;
         let file = &mut state.files[self.id];
-        file.pending.clear();
+        let pending = std::mem::take(&mut file.pending);
         if failed {
             return Err(io::Error::other("injected"));
         }
-        file.durable.clone_from(&file.current);
+        // Not simply `durable = current`: what a failed sync dropped is never written again.
+        for change in pending {
+            change.apply(&mut file.durable);
+        }
         Ok(())
     }
 

@@ -23,11 +23,18 @@ impl Expected {
     fn check(&self, found: &Recovered, context: &str) {
         assert!(
             *found == self.acknowledged || *found == self.under_way,
-            "{context}: found {found:#?}, acknowledged {:#?}, under way {:#?}",
-            self.acknowledged,
-            self.under_way
+            "{context}: found {}, acknowledged {}, under way {}",
+            summary(found),
+            summary(&self.acknowledged),
+            summary(&self.under_way)
         );
     }
+}
+
+fn summary(log: &Recovered) -> String {
+    let last = log.entries.last().map_or(log.base, |entry| entry.id);
+    let snapshot = log.snapshot.as_ref().map(|meta| meta.last);
+    format!("({}, {last}] of {snapshot:?} in term {}", log.base, log.hard_state.term)
 }
 
 /// Runs random batches and preparations until the steps or the disk's patience are over. True if
@@ -83,7 +90,8 @@ fn a_crash_at_any_call_loses_nothing_acknowledged() {
                 disk.crash(kind, &mut rng);
                 let (mut wal, found, _) = open(&disk).expect(&context);
                 expected.check(&found, &context);
-                let (expected, _) = drive(&mut wal, found, &mut rng, 4);
+                let (expected, failed) = drive(&mut wal, found, &mut rng, 8);
+                assert!(!failed, "{context}: nothing is in the way now");
                 let (_, found, _) = open(&disk).expect(&context);
                 expected.check(&found, &context);
                 if !died {
@@ -139,7 +147,7 @@ fn a_failed_write_or_sync_is_final() {
             expected.check(&found, &context);
             disk.crash(Crash::Nothing, &mut rng);
             let (_, again, _) = open(&disk).expect(&context);
-            assert_eq!(again, found, "{context}: what was shown is gone");
+            assert!(again == found, "{context}: {} became {}", summary(&found), summary(&again));
             if over {
                 assert!(!died);
                 break;

@@ -1,6 +1,6 @@
 //! A torn end is cut; damage anywhere else is refused, with words that help.
 
-use raft_core::{Index, Persist};
+use raft_core::{HardState, Index, Payload, Persist};
 use raft_replica::{Damage, Disk, StorageError};
 
 use crate::mem_disk::MemDisk;
@@ -130,6 +130,42 @@ fn a_sealed_segment_is_never_cut() {
     let text = damage(&disk).to_string();
     assert!(text.starts_with("/data/wal/0000000000000001.log is damaged at byte"), "{text}");
     assert!(text.contains("the log is whole up to "), "{text}");
+}
+
+/// The same node's log with another history: every frame passes by itself.
+fn twin(count: u64) -> MemDisk {
+    let disk = MemDisk::new();
+    let mut wal = create(&disk);
+    for index in 1..=count {
+        let hard_state = (index == 1).then(|| HardState { vote: None, ..term(1) });
+        let mut entry = entry(index, 1, 600);
+        if index == 3 {
+            entry.payload = Payload::Data(vec![0xFF; 600].into());
+        }
+        let entries = vec![entry];
+        wal.run(vec![Persist { seq: index, hard_state, entries, ..Persist::default() }]).unwrap();
+    }
+    disk
+}
+
+/// A write that the disk lost, so that an older one shows, is noticed by the next frame.
+#[test]
+fn a_frame_of_another_history_is_refused() {
+    let (disk, twin) = (log(6), twin(6));
+    let (mut bytes, other) = (disk.bytes(&segment(1)), twin.bytes(&segment(1)));
+    assert_eq!(frames(&bytes), frames(&other), "they differ in content only");
+    let (from, to) = frames(&bytes)[3];
+    bytes[from..to].copy_from_slice(&other[from..to]);
+    disk.set_bytes(&segment(1), bytes);
+    assert_eq!(damage(&disk).offset, Some(from as u64));
+}
+
+/// A sealed segment is the one its successor knows, not one that merely looks whole.
+#[test]
+fn a_segment_of_another_history_is_refused() {
+    let (disk, twin) = (log(14), twin(14));
+    disk.set_bytes(&segment(1), twin.bytes(&segment(1)));
+    assert_eq!(damage(&disk).what, "it does not end where the next segment begins");
 }
 
 #[test]
