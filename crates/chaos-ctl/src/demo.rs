@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use raft_api::cluster::ClusterConfig;
-use raft_api::units::DurationRange;
+use raft_api::units::{DurationRange, HumanDuration};
 use tokio::time::sleep;
 
 use crate::cluster::{Setup, find_program};
@@ -67,7 +67,11 @@ impl Demo {
         let took = Shown(micros(took));
         let (dir, server) = (self.dir.display(), runner.cluster().program().display());
         let lines = [
-            format!("three nodes of {server} in {dir}"),
+            "A replicated key-value store, killed while it works. Every acknowledged write must be"
+                .to_owned(),
+            "there in the end, once.\n".to_owned(),
+            format!("Three nodes of {server},"),
+            format!("with their data in {dir}."),
             format!("ready in {took}   leader {leader}   term {term}"),
         ];
         runner.journal().say(&lines.join("\n"));
@@ -87,21 +91,23 @@ impl Demo {
 
     /// Both acts. `None` if a signal came.
     async fn acts(&self, runner: &mut Runner, load: &Load) -> Result<Option<(Act, Act)>, Failure> {
-        let writers = self.concurrency;
-        let calm = Shown(micros(self.calm));
-        runner.journal().say(&format!("\n1  {writers} writers for {calm}, in calm"));
+        let (writers, plan) = (self.concurrency, self.plan());
+        let time = HumanDuration(self.calm);
+        runner.journal().say(&format!("\n1  In calm: {writers} writers for {time}."));
         let Some(calm) = self.act(runner, load, "calm", None).await? else {
             return Ok(None);
         };
-        let chaos = Shown(micros(self.chaos));
-        let plan = self.plan();
+        runner.journal().say(&report::line(&calm));
+        let (time, interval, seed) = (HumanDuration(self.chaos), plan.interval, plan.seed);
         runner.journal().say(&format!(
-            "\n2  {writers} writers for {chaos}, and the leader is killed with SIGKILL every {} \
-             (seed {})",
-            plan.interval, plan.seed
+            "\n2  Under fire: {writers} writers for {time}. Whoever leads is killed with SIGKILL \
+             {interval} after\n   the cluster is whole, and started again.  seed {seed}\n"
         ));
-        let chaos = self.act(runner, load, "chaos", Some(Schedule::new(plan))).await?;
-        Ok(chaos.map(|chaos| (calm, chaos)))
+        let Some(chaos) = self.act(runner, load, "chaos", Some(Schedule::new(plan))).await? else {
+            return Ok(None);
+        };
+        runner.journal().say(&report::line(&chaos));
+        Ok(Some((calm, chaos)))
     }
 
     fn plan(&self) -> Plan {

@@ -43,6 +43,7 @@ impl Summary {
     }
 }
 
+/// Two lines, the second one indented as far as the word `summary` and its gap before the first.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total: u64 = self.kills.values().sum();
@@ -57,7 +58,7 @@ impl fmt::Display for Summary {
             write!(f, "  elect p50 {} max {}", Shown(median), Shown(longest))?;
             write!(f, "  leaderless {}", Shown(leaderless))?;
         }
-        write!(f, "  unexpected exits {}", self.crashes)
+        write!(f, "\n          unexpected exits {}", self.crashes)
     }
 }
 
@@ -68,14 +69,14 @@ mod tests {
     #[test]
     fn a_quiet_run_and_a_busy_one() {
         let mut summary = Summary::default();
-        assert_eq!(summary.to_string(), "0 kills  unexpected exits 0");
+        assert_eq!(summary.to_string(), "0 kills\n          unexpected exits 0");
         for (role, after) in [("leader", 900_000), ("leader", 60_000), ("leader", 80_000)] {
             let (pid, signal, running, nodes) = (1, "SIGKILL", 2, 3);
             summary.note(&Event::Kill { node: 1, role, pid, signal, running, nodes });
             summary.note(&Event::Leader { node: 2, term: 2, after_us: Some(after) });
         }
         assert_eq!(summary.leader_kills(), 3);
-        let text = "3 kills (3 leader)  3 failovers  elect p50 80ms max 900ms  leaderless 1.04s  \
+        let text = "3 kills (3 leader)  3 failovers  elect p50 80ms max 900ms  leaderless 1.04s\n          \
                     unexpected exits 0";
         assert_eq!(summary.to_string(), text);
     }

@@ -101,6 +101,18 @@ pub(super) fn judge(calm: &Act, chaos: &Act, cluster: Code) -> Verdict {
     ))
 }
 
+/// What came of one load, at once.
+pub(super) fn line(act: &Act) -> String {
+    let BenchResult { ok, ops_per_s, longest_gap_us, verify, .. } = &act.result;
+    let (ok, rate) = (grouped(*ok), grouped(whole(*ops_per_s)));
+    let gap = milliseconds(*longest_gap_us);
+    let checked = match verify {
+        Some(Verify::Done { .. }) => " and read back",
+        Some(Verify::Undone { .. }) | None => ", not read back",
+    };
+    format!("   {ok} writes acknowledged{checked}, {rate} a second, longest gap {gap}")
+}
+
 /// Both loads side by side.
 pub(super) fn table(calm: &Act, chaos: &Act) -> String {
     let row = |name: &str, show: &dyn Fn(&Act) -> String| {

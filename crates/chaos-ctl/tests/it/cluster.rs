@@ -69,7 +69,7 @@ fn nodes_are_killed_and_come_back_and_nothing_is_left() {
 #[test]
 fn a_node_that_dies_by_itself_is_started_again_and_makes_the_run_fail() {
     let stage = Stage::new();
-    let child = stage.command(&with_server(&["up"])).spawn().unwrap();
+    let child = stage.command(&with_server(&["up", "--log-format", "json"])).spawn().unwrap();
     let file = stage.path(".raft/test/events.jsonl");
     let seen = |kind: &'static str| {
         let file = file.clone();
@@ -85,8 +85,11 @@ fn a_node_that_dies_by_itself_is_started_again_and_makes_the_run_fail() {
     let output = finish(child);
     assert_eq!(code(&output), 9, "{output:?}");
     let said = text(&output.stdout);
-    assert!(said.contains("n2") && said.contains("ended by itself: SIGABRT"), "{said}");
-    assert!(said.contains("unexpected exits 1"), "{said}");
+    let shown: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(shown, events(&file));
+    let crash = of_kind(&shown, "crash")[0];
+    assert_eq!((&crash["node"], &crash["cause"]), (&Value::from(2), &Value::from("SIGABRT")));
+    assert_eq!(of_kind(&shown, "crash").len(), 1, "{said}");
     wait_until_gone(&pids_of(&events(&file)));
 }
 
