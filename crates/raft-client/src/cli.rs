@@ -53,7 +53,7 @@ struct Arguments {
     #[arg(long, global = true, value_delimiter = ',', value_name = "HOST:PORT,...")]
     endpoints: Vec<String>,
 
-    /// How long a command may take, with all its attempts.
+    /// How long a command may take, with all its attempts. `bench` has its own.
     #[arg(long, global = true, default_value = "5s", value_name = "DURATION")]
     timeout: HumanDuration,
 

@@ -240,7 +240,9 @@ impl Client {
             if let Some(leader) = directory.leader() {
                 return Ok(leader);
             }
-            match timeout_at(tries.deadline, directory.search()).await {
+            // Ends a little before the deadline, so that there is something to tell.
+            let within = self.0.options.attempt_timeout.min(tries.left().mul_f64(0.9));
+            match timeout_at(tries.deadline, directory.search(within)).await {
                 Ok(Ok(())) => continue,
                 Ok(Err(reasons)) => tries.reasons = reasons,
                 Err(_elapsed) => return Err(tries.end(FailedKind::NoLeader)),

@@ -119,8 +119,9 @@ impl Directory {
         });
     }
 
-    /// Looks for a leader and takes note of it. Else tells what each node had to say.
-    pub(crate) async fn search(&self) -> Result<(), Reasons> {
+    /// Looks for a leader and takes note of it. Else tells what each node had to say. Does not
+    /// take much longer than `within`, unless somebody else's search has to be waited for.
+    pub(crate) async fn search(&self, within: Duration) -> Result<(), Reasons> {
         let since = Instant::now();
         let mut last = self.searching.lock().await;
         if self.known.borrow().leader.is_some() {
@@ -129,8 +130,9 @@ impl Directory {
         if let Some((_, reasons)) = last.as_ref().filter(|(ended, _)| since <= *ended) {
             return Err(reasons.clone());
         }
-        let found = self.ask_everybody().await;
-        if !self.known.borrow().learnt {
+        let found = self.ask_everybody(within).await;
+        let answered = |reasons: &Reasons| reasons.iter().any(|(_, fault)| fault.kind.is_answer());
+        if found.as_ref().map_or_else(answered, |_| true) && !self.known.borrow().learnt {
             self.learn().await;
         }
         match found {
@@ -148,17 +150,16 @@ impl Directory {
     /// Looks whether another leader has come up while the known one keeps silent.
     pub(crate) async fn look_around(&self) {
         let Ok(_alone) = self.searching.try_lock() else { return };
-        if let Ok(leader) = self.ask_everybody().await {
+        if let Ok(leader) = self.ask_everybody(self.options.attempt_timeout).await {
             self.adopt(leader);
         }
     }
 
-    async fn ask_everybody(&self) -> Result<Leader, Reasons> {
+    async fn ask_everybody(&self, within: Duration) -> Result<Leader, Reasons> {
         let (floor, suspect) = {
             let known = self.known.borrow();
             (known.term, known.suspect.clone())
         };
-        let within = self.options.attempt_timeout;
         let mut asked: FuturesUnordered<_> =
             self.links().into_iter().map(|link| who_leads(link, within)).collect();
         let mut reasons = Reasons::default();

@@ -70,8 +70,8 @@ fn without_a_cluster_everything_exits_3() {
         let output = run(&all);
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(3), "{arguments:?}: {said}");
-        let reason =
-            format!("no node could be reached in 0.3s ({addr}: connection refused)\nhint: ");
+        assert!(said.contains("no node could be reached in "), "{arguments:?}: {said}");
+        let reason = format!("({addr}: connection refused)\nhint: ");
         assert!(said.starts_with("error: ") && said.contains(&reason), "{arguments:?}: {said}");
         assert_eq!(stdout(&output), "", "{arguments:?}");
     }

@@ -56,7 +56,7 @@ async fn a_mute_leader_is_left_as_soon_as_another_one_leads() {
     client.put("k".into(), "1".into()).await.unwrap();
     fakes.script(1, [Act::ApplyAndHang]);
     let (written, ()) = tokio::join!(client.put("k".into(), "2".into()), async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        fakes.writes_reach(2).await;
         fakes.elect(2);
     });
     let receipt = written.unwrap().receipt;

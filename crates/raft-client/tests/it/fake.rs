@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use raft_api::pb;
@@ -114,6 +115,14 @@ impl Fakes {
     /// Tells a node what to do with the next writes that reach it.
     pub(crate) fn script(&self, id: u64, acts: impl IntoIterator<Item = Act>) {
         self.world().script.entry(id).or_default().extend(acts);
+    }
+
+    /// Waits until so many writes have reached the nodes.
+    pub(crate) async fn writes_reach(&self, count: usize) {
+        let mut looks = tokio::time::interval(Duration::from_millis(2));
+        while self.world().writes.len() < count {
+            looks.tick().await;
+        }
     }
 
     pub(crate) fn elect(&self, leader: u64) {

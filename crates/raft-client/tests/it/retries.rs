@@ -61,6 +61,7 @@ async fn hints_in_a_circle_end_in_pauses() {
     fakes.script(1, [Act::NotLeader { hint: 2 }; 100]);
     fakes.script(2, [Act::NotLeader { hint: 1 }; 100]);
     let (written, ()) = tokio::join!(put(&client), async {
+        fakes.writes_reach(3).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
         fakes.world().script.clear();
         fakes.elect(2);
