@@ -32,6 +32,7 @@ use crate::writer;
 
 /// The owner of the replica.
 pub(crate) struct Driver {
+    me: NodeId,
     replica: Replica<Machine>,
     inbox: Inbox,
     outlets: Outlets,
@@ -84,6 +85,9 @@ const ARRIVALS_MAX: usize = 1024;
 /// they send is bounded by the protocol's flow control, and heartbeats must go on.
 const BACKLOG_MAX: usize = 1024;
 
+/// Turns take microseconds, or milliseconds under the greatest load.
+const TURN_LONG: Duration = Duration::from_millis(100);
+
 /// How long the end of the process waits for open requests.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
 
@@ -98,6 +102,7 @@ impl Driver {
     ) -> Self {
         let view = *inbox.ends.view.borrow();
         Self {
+            me,
             replica,
             inbox,
             outlets,
@@ -119,16 +124,27 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         while !self.is_done() {
             self.arrival().await;
+            let before = self.clock.now();
             self.gather();
             self.turn();
             if self.view.leader.is_some() && self.unpark() {
                 self.turn();
             }
+            self.note_length(before);
         }
         self.requests.stop_all();
         self.inbox.ends.requests.close();
         while let Ok(request) = self.inbox.ends.requests.try_recv() {
             tell(request.answer, Err(Declined::Stopping));
+        }
+    }
+
+    /// Nothing in a turn waits, so one that took long means that this node has more to do than its
+    /// processor can, and that its heartbeats suffer.
+    fn note_length(&self, before: Instant) {
+        let length = self.clock.now().since(before);
+        if TURN_LONG <= length {
+            tracing::warn!(node = %self.me, ms = length.as_millis(), "a turn took long");
         }
     }
 

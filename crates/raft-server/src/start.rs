@@ -208,7 +208,7 @@ impl Running {
 
         let (batches_end, batches) = mpsc::channel(PEER_BATCHES_MAX);
         let members = others.iter().map(|other| other.id).collect();
-        let inbound = Inbound::new(me, members, batches_end);
+        let inbound = Inbound::new(me, (members, peers.clone()), batches_end);
         let disk = DiskThreads::start(wal, snapshots, &peers)?;
         let status = replica.status(clock.now());
         let view = View { role: status.role, term: status.term, leader: status.leader };

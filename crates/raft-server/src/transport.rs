@@ -65,6 +65,11 @@ impl Peers {
         }
     }
 
+    /// This peer has spoken.
+    pub(crate) fn nudge(&self, peer: NodeId) {
+        self.outbox(peer).nudge();
+    }
+
     /// Messages dropped since the start, for all peers together.
     pub(crate) fn dropped(&self) -> u64 {
         self.outboxes.values().map(|outbox| outbox.dropped()).sum()

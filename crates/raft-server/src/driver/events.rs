@@ -37,14 +37,14 @@ impl Reporter {
             (false, true) => "became the leader",
             (true, false) => "is no longer the leader",
             (true, true) | (false, false) if before.leader == leader => {
-                tracing::debug!(node = %self.me, %term, role = role_text(role), "new role or term");
+                tracing::debug!(node = %self.me, %term, role = %role_text(role), "new role or term");
                 return;
             }
             (true, true) | (false, false) if leader.is_none() => "knows no leader",
             (true, true) | (false, false) => "follows a leader",
         };
         let leader = leader.map_or_else(|| "none".to_owned(), |leader| leader.to_string());
-        tracing::info!(node = %self.me, %term, role = role_text(role), %leader, "{what}");
+        tracing::info!(node = %self.me, %term, role = %role_text(role), %leader, "{what}");
     }
 
     fn on_event(&mut self, view: &mut View, event: Event) {

@@ -10,7 +10,7 @@ use raft_core::{Message, NodeId};
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
-use super::Identity;
+use super::{Identity, Peers};
 
 /// Receives from peers. Nothing that arrives is trusted: a frame that is not from a member of this
 /// cluster to this node ends its stream, one that cannot be read is dropped, and both are counted.
@@ -18,6 +18,7 @@ use super::Identity;
 pub(crate) struct Inbound {
     me: Identity,
     members: Arc<BTreeSet<NodeId>>,
+    peers: Peers,
     driver: mpsc::Sender<Vec<Message>>,
     counters: Arc<Counters>,
 }
@@ -33,10 +34,10 @@ impl Inbound {
     /// Passes messages of these members on to the driver.
     pub(crate) fn new(
         me: Identity,
-        members: BTreeSet<NodeId>,
+        (members, peers): (BTreeSet<NodeId>, Peers),
         driver: mpsc::Sender<Vec<Message>>,
     ) -> Self {
-        Self { me, members: Arc::new(members), driver, counters: Arc::default() }
+        Self { me, members: Arc::new(members), peers, driver, counters: Arc::default() }
     }
 
     /// What was not believed, since the start.
@@ -54,6 +55,7 @@ impl Inbound {
         &self,
         mut frames: Streaming<pb::PeerFrame>,
     ) -> Option<pb::PeerNotice> {
+        let mut met = false;
         loop {
             let frame = match frames.message().await {
                 Ok(Some(frame)) => frame,
@@ -69,6 +71,10 @@ impl Inbound {
                 return Some(self.notice(why));
             }
             let from = NodeId(frame.from);
+            if !met {
+                met = true;
+                self.peers.nudge(from);
+            }
             match from_frame(frame) {
                 // Closed: the process is ending.
                 Ok(messages) => self.driver.send(messages).await.ok()?,

@@ -70,7 +70,11 @@ impl Dialer {
                 }
                 Broken::Refused(_) => PAUSE_REFUSED,
             };
-            sleep(next.mul_f64(rand::random_range(0.5..1.0))).await;
+            let outbox = self.peers.outbox(self.peer);
+            tokio::select! {
+                () = sleep(next.mul_f64(rand::random_range(0.5..1.0))) => (),
+                () = outbox.nudged(), if next <= PAUSE_MAX => (),
+            }
         }
     }
 
@@ -82,9 +86,9 @@ impl Dialer {
         }
         let (node, peer, address) = (self.me.id, self.peer, self.address.as_str());
         match broken {
-            Broken::Unreachable(_) => tracing::info!(%node, %peer, address, why, "no connection"),
-            Broken::Refused(_) => tracing::warn!(%node, %peer, address, why, "refused"),
-            Broken::Lost(_) => tracing::info!(%node, %peer, address, why, "connection lost"),
+            Broken::Unreachable(_) => tracing::info!(%node, %peer, %address, why, "no connection"),
+            Broken::Refused(_) => tracing::warn!(%node, %peer, %address, why, "refused"),
+            Broken::Lost(_) => tracing::info!(%node, %peer, %address, why, "connection lost"),
         }
         *said = Some(why.clone());
     }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::Stream;
 use raft_core::{Body, Message};
+use tokio::sync::Notify;
 
 /// Messages for one peer. Senders are the driver and the log writer's thread, neither of which ever
 /// waits: a message that finds the queue full, or the peer not connected, is dropped and counted.
@@ -16,6 +17,8 @@ use raft_core::{Body, Message};
 pub(crate) struct Outbox {
     state: Mutex<State>,
     dropped: AtomicU64,
+    /// The peer gave a sign of life while nobody was connected to it.
+    nudge: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +87,18 @@ impl Outbox {
     /// The connection is gone, and the messages with it.
     pub(crate) fn close(&self) {
         self.shut();
+    }
+
+    /// The peer speaks, so it can be reached: there is no point in waiting to dial it.
+    pub(crate) fn nudge(&self) {
+        if !self.lock().open {
+            self.nudge.notify_one();
+        }
+    }
+
+    /// Waits for a sign of life.
+    pub(crate) async fn nudged(&self) {
+        self.nudge.notified().await;
     }
 
     /// Number of messages dropped since the start.

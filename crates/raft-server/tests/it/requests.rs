@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 use raft_api::pb;
 use raft_kv::{Command, Query, Reply};
 
-use crate::support::Cluster;
+use crate::support::{Cluster, until};
 
 fn put(key: &str, value: Vec<u8>) -> bytes::Bytes {
     Command::Put { key: key.to_owned().into(), value: value.into() }.encode()
@@ -130,6 +130,28 @@ async fn the_end_leaves_nobody_waiting() {
     let told = [pb::Refusal::OutcomeUnknown, pb::Refusal::Stopping, pb::Refusal::NotLeader];
     assert!(told.contains(&header.refusal()), "{header:?}");
     assert_eq!(cluster.ended(leader).await.code(), Some(0));
+}
+
+/// A second signal does not wait for those who wait.
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    // The leader is not to give up before the signals come.
+    let mut cluster = Cluster::with(3, "raft: {election_timeout: 2s}\n");
+    cluster.start_all();
+    let leader = cluster.leader().await;
+    let mut kv = cluster.kv(leader).await;
+    for id in cluster.ids().filter(|&id| id != leader) {
+        cluster.kill(id);
+    }
+    let last = cluster.status(leader).await.last_index;
+    let request = pb::PutRequest { key: "key".into(), value: "value".into(), session: None };
+    let writing = tokio::task::JoinSet::from_iter([async move { kv.put(request).await }]);
+    let node = &cluster;
+    until("the write to begin", async || last < node.status(leader).await.last_index).await;
+    cluster.signal(leader, Signal::SIGTERM);
+    cluster.signal(leader, Signal::SIGINT);
+    assert_eq!(cluster.ended(leader).await.code(), Some(130), "{}", cluster.log(leader));
+    drop(writing);
 }
 
 /// A client that goes away in the middle of its requests leaves the node well.
