@@ -244,6 +244,7 @@ impl Segment {
         let head = window.get(&**file, self.end, FRAME_HEADER).during("read", path)?;
         let torn = FrameHeader::decode(head).is_some_and(|head| head.number == self.next_frame);
         spare::zero(&mut **file, self.end, self.len).during("cut", path)?;
+        file.sync_data().during("sync", path)?;
         Ok(Some(Cut { path: path.clone(), offset: self.end, torn }))
     }
 

@@ -5,13 +5,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::QUICK_SEGMENT_BYTES;
 use super::format::padded;
 use crate::disk::{Disk, DiskFile, sync_parent};
 use crate::error::{DiskError, During as _};
 
 /// Zeros are written and synced in pieces of this size, so that the log's own syncs never wait for
 /// a whole segment. Filling 64 MiB takes about 50 ms this way.
-const PIECE: usize = 1 << 20;
+const PIECE: u64 = 1 << 20;
 
 /// A file that can become a segment.
 pub(super) struct Spare {
@@ -73,7 +74,15 @@ impl PrepareJob {
 /// Makes a zero-filled spare.
 pub(super) fn create(disk: &dyn Disk, path: &Path, len: u64) -> Result<Spare, DiskError> {
     let mut file = disk.create_new(path).during("create", path)?;
-    zero(&mut *file, 0, len).during("fill", path)?;
+    // What is small is waited for: one sync. What is large is made beside the log's writer.
+    let step = if len <= QUICK_SEGMENT_BYTES { len } else { PIECE };
+    let mut filled = 0;
+    while filled < len {
+        let end = len.min(filled + step);
+        zero(&mut *file, filled, end).during("fill", path)?;
+        file.sync_data().during("sync", path)?;
+        filled = end;
+    }
     sync_parent(disk, path)?;
     Ok(Spare { path: path.into(), file, len })
 }
@@ -87,14 +96,14 @@ fn recycle(disk: &dyn Disk, old: &Retired, path: &Path) -> Result<Spare, DiskErr
     Ok(Spare { path: path.into(), file, len: old.len })
 }
 
-/// Writes zeros from `from` to `to`, and syncs them.
+/// Writes zeros from `from` to `to`. They are not synced.
 pub(super) fn zero(file: &mut dyn DiskFile, from: u64, to: u64) -> std::io::Result<()> {
-    let zeros = vec![0; usize::try_from(to.saturating_sub(from)).map_or(PIECE, |n| n.min(PIECE))];
+    let len = to.saturating_sub(from).min(PIECE);
+    let zeros = vec![0; usize::try_from(len).expect("a piece fits into memory")];
     let mut at = from;
     while at < to {
         let count = usize::try_from(to - at).map_or(zeros.len(), |n| n.min(zeros.len()));
         file.write_at(at, &zeros[..count])?;
-        file.sync_data()?;
         at += count as u64;
     }
     Ok(())
