@@ -74,6 +74,28 @@ async fn survives_the_death_of_leaders() {
     }
 }
 
+/// Every node killed at the same moment: what was acknowledged is there when they are back.
+#[tokio::test]
+async fn survives_the_death_of_all() {
+    let mut cluster = Cluster::new(3);
+    cluster.start_all();
+    for round in 0..2 {
+        for number in 0..30 {
+            cluster.put(&format!("{round}/{number}"), b"value").await;
+        }
+        for id in cluster.ids() {
+            cluster.kill(id);
+        }
+        cluster.start_all();
+        let leader = cluster.leader().await;
+        for number in 0..30 {
+            let key = format!("{round}/{number}");
+            assert_eq!(cluster.get(&key).await.as_deref(), Some(&b"value"[..]), "{key}");
+        }
+        assert_eq!(cluster.status(leader).await.keys, 30 * (round + 1));
+    }
+}
+
 /// A leader that is suspended is replaced; when it wakes it follows, and serves no old state as new.
 #[tokio::test]
 async fn a_suspended_leader_steps_back_in_line() {
