@@ -1,4 +1,47 @@
 //! Raft as a pure state machine: inputs in, effects out, no I/O, no clock, no threads.
+//!
+//! # What it does
+//!
+//! A cluster keeps one log of commands in the same order on each of its members, as long as a
+//! majority of them works. Time is cut into *terms*; each has at most one *leader*, elected by a
+//! majority ([`Node`] asks first whether it would win, so that nobody is disturbed in vain). The
+//! leader appends commands to its log and sends them to the others; an entry that a majority has on
+//! disk is *committed*, will never change, and is applied. A leader can only be elected if it holds
+//! everything committed; what others hold beyond that is replaced by what the leader has.
+//!
+//! The rules are those of Ongaro and Ousterhout, "In Search of an Understandable Consensus
+//! Algorithm" (cited as §n), and of Ongaro's dissertation.
+//!
+//! # The driver's duties
+//!
+//! 1. Make a [`Node`] with [`Node::restore`] from what is on its disk, all of it durable.
+//! 2. Call [`Node::step`] for whatever happens, with the time on a monotonic clock.
+//! 3. After one step or many, call [`Node::take_effects`] and walk the fields in their order.
+//! 4. Send `send` at once. Losing, repeating and reordering messages is fine.
+//! 5. Give `persist` to one writer that works in order; it may merge several into one sync.
+//! 6. When a persist is durable, send its `then_send`, and step [`Input::Persisted`].
+//! 7. If a write or sync fails, step [`Input::PersistFailed`], and end: never retry.
+//! 8. Apply `apply` in order; answer each token with its entry's result.
+//! 9. Serve `reads` once their index is applied; answer `refused` as it says; do `snapshots`.
+//! 10. Step [`Input::Tick`] no later than [`Node::next_deadline`].
+//!
+//! # What is safe to rely on
+//!
+//! * Nothing that promises leaves before it is durable: votes, acknowledgements, refusals.
+//! * A node does not lead before its own vote is durable; it counts itself by its disk.
+//! * Every request ends in exactly one outcome: applied, refused, or unknown.
+//! * The same inputs give the same effects, bit for bit.
+//! * No message can make it panic; what does not fit is dropped with an [`Event::Dropped`].
+//!
+//! # Caveats
+//!
+//! * The membership is what the cluster began with: configuration entries take effect, are rolled
+//!   back and survive snapshots, but nothing proposes them yet.
+//! * Leadership cannot be handed over, and reads go through the leader.
+//! * A peer's incarnation is remembered from its first message on; a member that was never met
+//!   cannot be told from one whose disk was replaced before.
+//! * Snapshots travel one piece at a time.
+//! * A failed leader is noticed by its silence: an election timeout passes first.
 #![no_std]
 #![deny(clippy::wildcard_enum_match_arm, clippy::indexing_slicing, clippy::as_conversions)]
 #![cfg_attr(test, expect(clippy::as_conversions, reason = "tests may be brief"))]
