@@ -1,1 +1,27 @@
-//! Deterministic simulation: one thread, one seed, the real replicas.
+//! Deterministic simulation of whole clusters: the real consensus core, the real log, snapshots and
+//! sessions, over a simulated clock, network and disks. One thread, one seed; the same seed gives
+//! the same run, to the byte.
+//!
+//! A [`Scenario`] is drawn from the seed; [`run()`] lets a [`world`] of nodes and clients live
+//! through it: first with faults, then healed. Invariants are checked at every turn of every node;
+//! what the clients saw is judged at the end. What deliberately is not here: sockets, threads,
+//! gRPC. Those are tried on real processes.
+
+pub mod agenda;
+pub mod client;
+pub mod disk;
+pub mod host;
+pub mod invariants;
+pub mod machine;
+pub mod network;
+pub mod rng;
+pub mod run;
+pub mod scenario;
+pub mod sometimes;
+pub mod trace;
+pub mod world;
+
+pub use invariants::Violation;
+pub use run::{Report, run};
+pub use scenario::{Fault, Sabotage, Scenario};
+pub use sometimes::{Mark, Sometimes};

@@ -1,0 +1,138 @@
+//! A file: what readers see, what is durable, and the writes between the two.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use raft_replica::DiskFile;
+
+use super::{Keep, Loss, SimDisk};
+use crate::rng::Rng;
+
+/// What a power loss leaves whole.
+const SECTOR: usize = 512;
+
+pub(super) type Inode = Arc<Mutex<File>>;
+
+#[derive(Default)]
+pub(super) struct File {
+    live: Vec<u8>,
+    durable: Vec<u8>,
+    unsynced: Vec<Change>,
+}
+
+enum Change {
+    Write(usize, Vec<u8>),
+    SetLen(usize),
+}
+
+pub(super) struct OpenFile {
+    pub(super) disk: SimDisk,
+    pub(super) inode: Inode,
+}
+
+pub(super) fn guard(inode: &Inode) -> MutexGuard<'_, File> {
+    inode.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl File {
+    fn change(&mut self, change: Change) {
+        match &change {
+            Change::Write(offset, data) => write(&mut self.live, *offset, data),
+            Change::SetLen(len) => self.live.resize(*len, 0),
+        }
+        self.unsynced.push(change);
+    }
+
+    fn sync(&mut self) {
+        for change in self.unsynced.drain(..) {
+            match change {
+                Change::Write(offset, data) => write(&mut self.durable, offset, &data),
+                Change::SetLen(len) => self.durable.resize(len, 0),
+            }
+        }
+    }
+
+    pub(super) fn lose_power(&mut self, rng: &mut Rng, loss: &mut Loss) {
+        let changes = std::mem::take(&mut self.unsynced);
+        if changes.is_empty() {
+            return;
+        }
+        let keep = Keep::draw(rng).choose(rng, changes.len());
+        // The first change that is lost may be half there.
+        let mut tearable = rng.chance(500);
+        for (change, keep) in changes.iter().zip(keep) {
+            match change {
+                Change::Write(offset, data) if keep => write(&mut self.durable, *offset, data),
+                Change::SetLen(len) if keep => self.durable.resize(*len, 0),
+                Change::Write(offset, data) if std::mem::take(&mut tearable) => {
+                    loss.torn += 1;
+                    loss.lost += 1;
+                    self.tear(rng, *offset, data);
+                }
+                Change::Write(..) | Change::SetLen(_) => loss.lost += 1,
+            }
+        }
+        self.live.clone_from(&self.durable);
+    }
+
+    /// Keeps some sectors of a write: a beginning, or any.
+    fn tear(&mut self, rng: &mut Rng, offset: usize, data: &[u8]) {
+        let sectors = (offset % SECTOR + data.len()).div_ceil(SECTOR);
+        let keep = rng.pick(&[Keep::Beginning, Keep::Subset]).choose(rng, sectors);
+        let mut at = 0;
+        for keep in keep {
+            let end = (at + SECTOR - (offset + at) % SECTOR).min(data.len());
+            if keep {
+                write(&mut self.durable, offset + at, &data[at..end]);
+            }
+            at = end;
+        }
+    }
+}
+
+fn write(bytes: &mut Vec<u8>, offset: usize, data: &[u8]) {
+    let end = offset + data.len();
+    if bytes.len() < end {
+        bytes.resize(end, 0);
+    }
+    bytes[offset..end].copy_from_slice(data);
+}
+
+fn position(offset: u64) -> io::Result<usize> {
+    usize::try_from(offset).map_err(io::Error::other)
+}
+
+impl DiskFile for OpenFile {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let file = guard(&self.inode);
+        let found = file.live.get(position(offset)?..).unwrap_or_default();
+        let count = found.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&found[..count]);
+        Ok(count)
+    }
+
+    fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.disk.state().burn()?;
+        guard(&self.inode).change(Change::Write(position(offset)?, data.to_vec()));
+        Ok(())
+    }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        let mut disk = self.disk.state();
+        disk.burn()?;
+        if !disk.lies {
+            guard(&self.inode).sync();
+        }
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(guard(&self.inode).live.len() as u64)
+    }
+
+    fn set_len(&mut self, len: u64) -> io::Result<()> {
+        self.disk.state().burn()?;
+        guard(&self.inode).change(Change::SetLen(position(len)?));
+        Ok(())
+    }
+}

@@ -1,0 +1,373 @@
+//! A machine: its disk, and the process on it while there is one. The process is what a server is:
+//! a replica that takes turns, a log's writer, and a hand for snapshot files and segments, each of
+//! which takes its time, and any of which a crash may interrupt.
+
+mod show;
+mod work;
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+
+use raft_core::{DropReason, Event as CoreEvent, Instant, Message, NodeId, Persist, RoleName};
+use raft_replica::disk::DirLock;
+use raft_replica::{
+    Consistency, Disk, Opened, PrepareJob, Replica, Request, SnapshotJob, SnapshotStore, Turn, Wal,
+};
+
+use crate::agenda::{Arrival, Env, Event, Life};
+use crate::client::Ask;
+use crate::disk::SimDisk;
+use crate::invariants::{View, Violation};
+use crate::machine::Machine;
+use crate::rng::Rng;
+use crate::scenario::{Fault, Sabotage, Scenario};
+use crate::sometimes::Mark;
+pub use show::Shown;
+
+/// Where a node keeps its data.
+const ROOT: &str = "/data";
+
+/// A machine.
+pub struct Host {
+    /// The node on it.
+    pub id: NodeId,
+    disk: SimDisk,
+    process: Option<Process>,
+    life: Life,
+    /// It stands still until then.
+    paused_until: u64,
+    /// When the next turn is planned.
+    wake_at: Option<u64>,
+    clock: Clock,
+    rng: Rng,
+    /// How many times slower than usual the disk is.
+    slowness: u64,
+    following: Option<NodeId>,
+}
+
+/// A clock that started at some time and runs a little fast or slow.
+struct Clock {
+    start_us: u64,
+    /// Parts per million, plus a million.
+    speed: u64,
+    /// The wall clock's error.
+    wall_ms: u64,
+}
+
+struct Process {
+    replica: Replica<Machine>,
+    wal: Wal,
+    snapshots: SnapshotStore,
+    /// Held while the process lives.
+    _lock: Box<dyn DirLock>,
+    inbox: VecDeque<Arrival>,
+    writes: Vec<Persist>,
+    writing: bool,
+    snapshot_jobs: VecDeque<SnapshotJob<Machine>>,
+    preparation: Option<PrepareJob>,
+    led: bool,
+}
+
+/// How a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With the power of its machine: what was not synced may be gone.
+    Power,
+    /// By itself or by a signal: what it has written is still there.
+    Kill,
+}
+
+impl Host {
+    /// A machine with an empty disk, not started.
+    pub fn new(scenario: &Scenario, id: NodeId) -> Self {
+        let mut rng = Rng::stream(scenario.seed, &format!("host {id}"));
+        let drift = if scenario.has(Fault::Drift) { 20_000 } else { 0 };
+        let disk = SimDisk::new(Path::new(ROOT));
+        if scenario.sabotage == Some(Sabotage::LyingDisks) {
+            disk.lie();
+        }
+        Self {
+            id,
+            disk,
+            process: None,
+            life: 0,
+            paused_until: 0,
+            wake_at: None,
+            clock: Clock {
+                start_us: rng.between(0, 1 << 40),
+                speed: rng.between(1_000_000 - drift, 1_000_000 + drift),
+                wall_ms: rng.between(0, 3_000),
+            },
+            rng,
+            slowness: 1,
+            following: None,
+        }
+    }
+
+    /// The replica, if the process lives.
+    pub fn replica(&self) -> Option<&Replica<Machine>> {
+        self.process.as_ref().map(|process| &process.replica)
+    }
+
+    /// Which process it is.
+    pub fn life(&self) -> Life {
+        self.life
+    }
+
+    /// Starts the process, unless it runs.
+    pub fn start(&mut self, env: &mut Env) -> Result<(), Violation> {
+        if self.process.is_some() {
+            return Ok(());
+        }
+        self.life += 1;
+        if env.faulty && env.scenario.has(Fault::Fuse) && self.rng.chance(250) {
+            self.disk.light_fuse(self.rng.between(0, 25));
+        }
+        let options = env.scenario.options(self.id, self.rng.next());
+        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        let now = self.clock.local(env.now_us);
+        let dir = Path::new(ROOT).join(format!("{}", self.id));
+        let opened = match raft_replica::open(&disk, &dir, options, Machine::default, now) {
+            Ok(opened) => opened,
+            Err(error) if self.disk.is_burnt() => {
+                env.witness.sometimes.hit(Mark::CrashedInOpen);
+                env.witness.trace.note(env.now_us, format_args!("{} opening: {error}", self.id));
+                self.end_and_restart(env);
+                return Ok(());
+            }
+            Err(error) => {
+                let what = format!("{} cannot be opened: {error}", self.id);
+                return Err(Violation::named("a disk that never failed can be read")(what));
+            }
+        };
+        self.started(env, opened)
+    }
+
+    fn started(&mut self, env: &mut Env, opened: Opened<Machine>) -> Result<(), Violation> {
+        let Opened { replica, mut wal, snapshots, lock, report } = opened;
+        env.witness.trace.note(
+            env.now_us,
+            format_args!(
+                "{} started: term {} log {}..{} snapshot {}{}",
+                self.id,
+                replica.node().term(),
+                replica.node().first_index(),
+                replica.node().last(),
+                report.snapshot,
+                if report.log.cut.is_some() { ", tail cut" } else { "" }
+            ),
+        );
+        if report.log.cut.as_ref().is_some_and(|cut| cut.torn) {
+            env.witness.sometimes.hit(Mark::TailCut);
+        }
+        if 0 < report.snapshot.0 && report.snapshot < report.last {
+            env.witness.sometimes.hit(Mark::OpenedOnSnapshot);
+        }
+        let view = View { id: self.id, life: self.life, replica: &replica };
+        env.witness.on_start(&view, &report)?;
+        env.witness.on_turn(&view)?;
+        let preparation = wal.prepare();
+        if preparation.is_some() {
+            let delay = env.delay(env.scenario.write_us);
+            env.after(delay, Event::Prepare(self.id, self.life));
+        }
+        self.process = Some(Process {
+            replica,
+            wal,
+            snapshots,
+            _lock: lock,
+            inbox: VecDeque::new(),
+            writes: Vec::new(),
+            writing: false,
+            snapshot_jobs: VecDeque::new(),
+            preparation,
+            led: false,
+        });
+        (self.wake_at, self.following) = (None, None);
+        self.plan_wake(env, env.now_us);
+        Ok(())
+    }
+
+    /// Ends the process, if there is one.
+    pub fn end(&mut self, env: &mut Env, how: End) {
+        self.process = None;
+        self.disk.put_out_fuse();
+        self.paused_until = 0;
+        env.witness.trace.note(env.now_us, format_args!("{} ends: {how:?}", self.id));
+        match how {
+            End::Kill => env.witness.sometimes.hit(Mark::Killed),
+            End::Power => {
+                let loss = self.disk.lose_power(&mut self.rng);
+                let sometimes = &mut env.witness.sometimes;
+                sometimes.hit(Mark::PowerLost);
+                sometimes.add(Mark::WriteTorn, loss.torn);
+                sometimes.add(Mark::UnsyncedLost, u64::from(loss.lost != 0));
+            }
+        }
+    }
+
+    /// The disk failed under the process: the power is going, or somebody killed it.
+    fn end_and_restart(&mut self, env: &mut Env) {
+        let how = if self.rng.chance(700) { End::Power } else { End::Kill };
+        self.end(env, how);
+        let downtime = self.rng.between(1_000, 1_000_000);
+        env.after(downtime, Event::Start(self.id));
+    }
+
+    /// In a while something on the disk will not come to its end.
+    pub fn light_fuse(&mut self) {
+        self.disk.light_fuse(self.rng.between(0, 12));
+    }
+
+    /// Stands still.
+    pub fn pause(&mut self, until_us: u64) {
+        self.paused_until = until_us;
+    }
+
+    /// The disk takes so many times as long as usual.
+    pub fn slow_down(&mut self, times: u64) {
+        self.slowness = times;
+    }
+
+    /// From now on nothing goes wrong here.
+    pub fn heal(&mut self) {
+        self.disk.put_out_fuse();
+        self.paused_until = 0;
+        self.slowness = 1;
+    }
+
+    /// Something arrives for the process. Without one it is lost.
+    pub fn arrive(&mut self, env: &mut Env, arrival: Arrival) {
+        let Some(process) = &mut self.process else { return };
+        process.inbox.push_back(arrival);
+        // What arrives within a moment is taken together.
+        let moment = env.delay((0, 60));
+        self.plan_wake(env, env.now_us + moment);
+    }
+
+    fn plan_wake(&mut self, env: &mut Env, at_us: u64) {
+        let at_us = at_us.max(self.paused_until).max(env.now_us);
+        if self.wake_at.is_none_or(|planned| at_us < planned) {
+            self.wake_at = Some(at_us);
+            env.at(at_us, Event::Wake(self.id, self.life));
+        }
+    }
+
+    /// Takes a turn.
+    pub fn wake(&mut self, env: &mut Env) -> Result<(), Violation> {
+        if self.wake_at != Some(env.now_us) {
+            return Ok(()); // An earlier turn took the place of this one.
+        }
+        self.wake_at = None;
+        if env.now_us < self.paused_until {
+            self.plan_wake(env, self.paused_until);
+            return Ok(());
+        }
+        let now = self.clock.local(env.now_us);
+        let wall_ms = self.clock.wall_ms + env.now_us / 1_000;
+        let Some(process) = &mut self.process else { return Ok(()) };
+        process.take_in(now, wall_ms);
+        let Turn { send, persist, answers, snapshots, events } = process.replica.take();
+        let view = View { id: self.id, life: self.life, replica: &process.replica };
+        env.witness.on_turn(&view)?;
+        let deadline = process.replica.next_deadline();
+        for event in events {
+            self.note(env, &event);
+        }
+        env.send(send)?;
+        self.queue_work(env, persist, snapshots);
+        for answer in answers {
+            env.witness.on_answer(&answer)?;
+            let delay = env.delay(env.scenario.delay_us);
+            env.after(delay, Event::Answer(answer.token, answer.outcome));
+        }
+        if deadline != Instant(u64::MAX) {
+            self.plan_wake(env, self.clock.global(deadline));
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, env: &mut Env, event: &CoreEvent) {
+        let marks = &mut env.witness.sometimes;
+        let Some(process) = &mut self.process else { return };
+        match event {
+            CoreEvent::Became { role, .. } => {
+                let leads = *role == RoleName::Leader;
+                if leads {
+                    marks.hit(Mark::Elected);
+                } else if std::mem::take(&mut process.led) {
+                    marks.hit(Mark::Deposed);
+                }
+                process.led = leads;
+            }
+            CoreEvent::LeaderChanged { leader: Some(leader), .. } => {
+                if self.following.replace(*leader).is_some_and(|before| before != *leader) {
+                    marks.hit(Mark::LeaderChanged);
+                }
+            }
+            CoreEvent::QuorumLost => {
+                process.led = false;
+                marks.hit(Mark::QuorumLost);
+            }
+            CoreEvent::Truncated { .. } => marks.hit(Mark::Truncated),
+            CoreEvent::SnapshotStarted { .. } => marks.hit(Mark::SnapshotSent),
+            CoreEvent::SnapshotInstalled { .. } => marks.hit(Mark::SnapshotInstalled),
+            CoreEvent::LeaderChanged { leader: None, .. }
+            | CoreEvent::MembershipChanged { .. }
+            | CoreEvent::Dropped { .. }
+            | CoreEvent::Stranger { .. } => (),
+        }
+        env.witness.trace.note(env.now_us, format_args!("{} {event:?}", self.id));
+    }
+}
+
+impl Process {
+    /// Hands the replica all that has arrived.
+    fn take_in(&mut self, now: Instant, wall_ms: u64) {
+        let mut requests = Vec::new();
+        for arrival in self.inbox.drain(..) {
+            match arrival {
+                Arrival::Message(message) => self.replica.receive(now, message),
+                Arrival::Persisted(seq) => self.replica.persisted(now, seq),
+                Arrival::Snapshot(done) => self.replica.snapshot_done(now, done),
+                Arrival::Ask(token, Ask::Write(kind)) => requests.push(Request { token, kind }),
+                Arrival::Ask(token, Ask::Read(query)) => {
+                    self.replica.query(now, token, query, Consistency::Linearizable);
+                }
+            }
+        }
+        if !requests.is_empty() {
+            self.replica.propose(now, wall_ms, requests);
+        }
+        if self.replica.next_deadline() <= now {
+            self.replica.tick(now);
+        }
+    }
+}
+
+impl Clock {
+    fn local(&self, now_us: u64) -> Instant {
+        Instant(self.start_us + now_us * self.speed / 1_000_000)
+    }
+
+    /// The first moment at which the clock shows `instant`.
+    fn global(&self, instant: Instant) -> u64 {
+        let elapsed = instant.0.saturating_sub(self.start_us);
+        (elapsed * 1_000_000).div_ceil(self.speed)
+    }
+}
+
+/// Whether a message was refused for a reason that only a fault of the software explains.
+pub fn is_suspicious(event: &CoreEvent) -> bool {
+    matches!(
+        event,
+        CoreEvent::Stranger { .. }
+            | CoreEvent::Dropped { reason: DropReason::Malformed | DropReason::Contradiction, .. }
+    )
+}
+
+/// One line for a message.
+pub fn show(message: &Message) -> Shown<'_> {
+    Shown(message)
+}

@@ -1,0 +1,161 @@
+//! What must always hold, one file per property, and who watches: every turn of a node, every
+//! message that leaves one, every start and every answer passes through the [`Witness`].
+
+mod acknowledged;
+mod commit_on_quorum;
+mod durability;
+mod election_safety;
+mod leader_completeness;
+mod ledger;
+mod log_matching;
+mod monotony;
+mod one_vote;
+mod state_machine_safety;
+
+use std::fmt;
+
+use raft_core::{Message, Node, NodeId};
+use raft_replica::{Answer, OpenReport, Replica};
+
+use crate::agenda::Life;
+use crate::machine::Machine;
+use crate::scenario::Scenario;
+use crate::sometimes::Sometimes;
+use crate::trace::Trace;
+pub use ledger::{Committed, DiskModel, Ledger};
+
+/// Something that must never happen has happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The property that does not hold.
+    pub property: &'static str,
+    /// What was seen.
+    pub what: String,
+}
+
+/// A node after a turn.
+pub struct View<'a> {
+    /// The node.
+    pub id: NodeId,
+    /// Which of its processes.
+    pub life: Life,
+    /// The replica.
+    pub replica: &'a Replica<Machine>,
+}
+
+/// A property. Each method says what is wrong, if something is.
+pub trait Invariant {
+    /// Its name.
+    fn name(&self) -> &'static str;
+
+    /// A node has taken a turn.
+    fn on_turn(&mut self, _ledger: &Ledger, _view: &View<'_>) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// A message leaves a node.
+    fn on_send(&mut self, _message: &Message) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// A node has been opened.
+    fn on_start(
+        &mut self,
+        _ledger: &mut Ledger,
+        _view: &View<'_>,
+        _report: &OpenReport,
+    ) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// A node answers a client.
+    fn on_answer(&mut self, _ledger: &Ledger, _answer: &Answer) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Watches everything.
+pub struct Witness {
+    /// What was seen.
+    pub trace: Trace,
+    /// How often it was seen.
+    pub sometimes: Sometimes,
+    /// What is known of all nodes together.
+    pub ledger: Ledger,
+    invariants: Vec<Box<dyn Invariant>>,
+}
+
+impl Witness {
+    /// Who watches the nodes of this scenario.
+    pub fn new(scenario: &Scenario, trace: Trace) -> Self {
+        Self {
+            trace,
+            sometimes: Sometimes::default(),
+            ledger: Ledger::new(&scenario.ids()),
+            invariants: vec![
+                Box::<election_safety::ElectionSafety>::default(),
+                Box::<one_vote::OneVote>::default(),
+                Box::<log_matching::LogMatching>::default(),
+                Box::<state_machine_safety::StateMachineSafety>::default(),
+                Box::<commit_on_quorum::CommitOnQuorum>::default(),
+                Box::<leader_completeness::LeaderCompleteness>::default(),
+                Box::<monotony::Monotony>::default(),
+                Box::<durability::Durability>::default(),
+                Box::<acknowledged::Acknowledged>::default(),
+            ],
+        }
+    }
+
+    /// A node has taken a turn.
+    pub fn on_turn(&mut self, view: &View<'_>) -> Result<(), Violation> {
+        self.ledger
+            .on_turn(view)
+            .map_err(Violation::named("snapshots cover only the committed"))?;
+        self.each(|invariant, ledger| invariant.on_turn(ledger, view))
+    }
+
+    /// A message leaves a node.
+    pub fn on_send(&mut self, message: &Message) -> Result<(), Violation> {
+        self.each(|invariant, _| invariant.on_send(message))
+    }
+
+    /// A node has been opened.
+    pub fn on_start(&mut self, view: &View<'_>, report: &OpenReport) -> Result<(), Violation> {
+        self.each(|invariant, ledger| invariant.on_start(ledger, view, report))
+    }
+
+    /// A node answers a client.
+    pub fn on_answer(&mut self, answer: &Answer) -> Result<(), Violation> {
+        self.each(|invariant, ledger| invariant.on_answer(ledger, answer))
+    }
+
+    fn each(
+        &mut self,
+        mut ask: impl FnMut(&mut dyn Invariant, &mut Ledger) -> Result<(), String>,
+    ) -> Result<(), Violation> {
+        for invariant in &mut self.invariants {
+            ask(&mut **invariant, &mut self.ledger).map_err(Violation::named(invariant.name()))?;
+        }
+        Ok(())
+    }
+}
+
+impl View<'_> {
+    /// Its consensus state.
+    pub fn node(&self) -> &Node {
+        self.replica.node()
+    }
+}
+
+impl Violation {
+    /// Makes a violation of this property.
+    pub fn named(property: &'static str) -> impl Fn(String) -> Self {
+        move |what| Self { property, what }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.property, self.what)
+    }
+}

@@ -1,0 +1,47 @@
+//! One vote per term (§5.2): a node that has said yes to one candidate never says yes to another in
+//! the same term, not even after it has lost its memory, and neither does a leader, who said yes to
+//! itself.
+
+use std::collections::BTreeMap;
+
+use raft_core::{Body, Message, NodeId, RoleName, Term};
+
+use super::{Invariant, Ledger, View};
+
+#[derive(Default)]
+pub(super) struct OneVote {
+    votes: BTreeMap<(NodeId, Term), NodeId>,
+}
+
+impl OneVote {
+    fn votes(&mut self, voter: NodeId, term: Term, candidate: NodeId) -> Result<(), String> {
+        let first = *self.votes.entry((voter, term)).or_insert(candidate);
+        if first == candidate {
+            Ok(())
+        } else {
+            Err(format!("{voter} voted for {first} and for {candidate} in term {term}"))
+        }
+    }
+}
+
+impl Invariant for OneVote {
+    fn name(&self) -> &'static str {
+        "one vote per term"
+    }
+
+    fn on_turn(&mut self, _: &Ledger, view: &View<'_>) -> Result<(), String> {
+        match view.node().role() {
+            RoleName::Leader => self.votes(view.id, view.node().term(), view.id),
+            RoleName::Follower | RoleName::PreCandidate | RoleName::Candidate => Ok(()),
+        }
+    }
+
+    fn on_send(&mut self, message: &Message) -> Result<(), String> {
+        match &message.body {
+            Body::VoteReply(reply) if reply.granted => {
+                self.votes(message.from, reply.asked, message.to)
+            }
+            _ => Ok(()),
+        }
+    }
+}

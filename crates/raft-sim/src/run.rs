@@ -1,0 +1,118 @@
+//! One seed from its beginning to its verdict.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use lin_check::{Budget, Input, Judgement, Outcome, Output, Process, Verdict, judge};
+use raft_core::{Instant, Payload};
+use raft_kv::{Answer, Query};
+use raft_replica::StateMachine as _;
+
+use crate::client::text;
+use crate::invariants::Violation;
+use crate::scenario::Scenario;
+use crate::sometimes::{Mark, Sometimes};
+use crate::trace::Trace;
+use crate::world::World;
+
+/// What came of a seed.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// The hash of all that happened.
+    pub hash: u64,
+    /// How many things happened.
+    pub events: u64,
+    /// How long it took, in simulated microseconds.
+    pub simulated_us: u64,
+    /// What happened how often.
+    pub sometimes: Sometimes,
+    /// What should never have happened, if it did.
+    pub violation: Option<Violation>,
+    /// The last lines of the trace.
+    pub recent: Vec<String>,
+}
+
+/// Runs a scenario; every line of its trace also goes to `out`.
+pub fn run(scenario: Scenario, out: Option<Box<dyn io::Write>>) -> Report {
+    let seed = scenario.seed;
+    let mut world = World::new(scenario, Trace::new(out));
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        world.run()?;
+        judge_history(&mut world)
+    }));
+    let violation = match ran {
+        Ok(result) => result.err(),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            let what = text.unwrap_or_else(|| "a panic without a message".to_owned());
+            Some(Violation::named("no assertion fails")(what))
+        }
+    };
+    Report {
+        seed,
+        hash: world.env.witness.trace.hash(),
+        events: world.env.witness.trace.events(),
+        simulated_us: world.env.now_us,
+        sometimes: world.env.witness.sometimes,
+        violation,
+        recent: world.env.witness.trace.recent(),
+    }
+}
+
+/// Whether what the clients saw is what one copy of the data would have shown them.
+fn judge_history(world: &mut World) -> Result<(), Violation> {
+    read_the_end(world);
+    place_the_unknown(world);
+    let Judgement { verdict, certificate } = judge(&world.history, Budget::default());
+    if certificate.is_ok() {
+        world.env.witness.sometimes.hit(Mark::Certified);
+    }
+    match verdict {
+        Verdict::Linearizable => Ok(()),
+        Verdict::Violation(violation) => {
+            Err(Violation::named("linearizability")(violation.to_string()))
+        }
+        Verdict::Unknown { .. } => Err(Violation::named("linearizability")(verdict.to_string())),
+    }
+}
+
+/// Every node has applied everything by now: what each holds is what a reader would get.
+fn read_the_end(world: &mut World) {
+    for (id, host) in &world.hosts {
+        let Some(replica) = host.replica() else { continue };
+        let applied = replica.status(Instant(0)).applied;
+        for number in 1..=world.env.scenario.keys {
+            let key = format!("k{number}");
+            let query = Query::Get { key: key.clone().into() }.encode();
+            let answer = replica.machine().query(&query).expect("a sound query");
+            let Ok(Answer::Value(value)) = Answer::decode(&answer.into()) else {
+                panic!("the store did not answer with a value");
+            };
+            let now_ns = world.env.now_us * 1_000;
+            let op = world.history.invoke(Process(1_000 + id.0), key, Input::Get, now_ns);
+            world.history.ok(op, Output::Value(value.as_ref().map(text)), now_ns);
+            world.history.place(op, applied.0);
+        }
+    }
+}
+
+/// The log knows which of the writes nobody heard about took effect, and where. A command stands at
+/// the end of its entry, behind a head of one of two lengths. If this guesses wrong, the
+/// certificate fails, and the search decides without it.
+fn place_the_unknown(world: &mut World) {
+    const HEADS: [usize; 2] = [9, 33];
+    for committed in world.env.witness.ledger.all_committed() {
+        let Payload::Data(data) = &committed.entry.payload else { continue };
+        let command = |head: &usize| data.get(*head..).map(|_| data.slice(*head..));
+        let op = HEADS.iter().filter_map(command).find_map(|command| world.commands.get(&command));
+        let Some(&op) = op else { continue };
+        let operation = &world.history.operations()[op.0];
+        if operation.outcome == Outcome::Unknown && operation.index.is_none() {
+            world.history.place(op, committed.entry.id.index.0);
+            world.env.witness.sometimes.hit(Mark::UnknownTookEffect);
+        }
+    }
+}

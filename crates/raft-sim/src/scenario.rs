@@ -1,0 +1,170 @@
+//! What a seed means: the size of the cluster, its limits and timing, and which faults it meets.
+//! Every seed draws its own, with classes of faults left out, because what is always there hides
+//! what only shows without it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use raft_core::{ClusterId, Config, Incarnation, Membership, NodeId};
+use raft_replica::Options;
+
+use crate::rng::Rng;
+
+/// A class of faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// The power of a node fails between two events.
+    Power,
+    /// The power of a node fails in the middle of what it does with its disk.
+    Fuse,
+    /// A process is killed; the system's memory of its files stays.
+    Kill,
+    /// All nodes end at one instant.
+    AllDown,
+    /// A node stands still for a while.
+    Pause,
+    /// The network falls into two parts.
+    Partition,
+    /// The leader is cut off, or one link in one direction.
+    Cut,
+    /// Messages get lost, and arrive twice.
+    Loss,
+    /// Messages overtake each other.
+    Reorder,
+    /// A disk is slow for a while.
+    SlowDisk,
+    /// Clocks run at different speeds.
+    Drift,
+}
+
+impl Fault {
+    const ALL: &[Self] = &[
+        Self::Power,
+        Self::Fuse,
+        Self::Kill,
+        Self::AllDown,
+        Self::Pause,
+        Self::Partition,
+        Self::Cut,
+        Self::Loss,
+        Self::Reorder,
+        Self::SlowDisk,
+        Self::Drift,
+    ];
+}
+
+/// A deliberate fault of the world, which an invariant must notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Disks say "synced" and keep nothing.
+    LyingDisks,
+    /// The network turns refused votes into given ones.
+    ForgedVotes,
+    /// The network changes entries on their way.
+    ForgedEntries,
+}
+
+/// What a seed means.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The seed.
+    pub seed: u64,
+    /// How long faults are injected, in simulated microseconds.
+    pub faults_us: u64,
+    /// Which faults.
+    pub faults: BTreeSet<Fault>,
+    /// Mean time between faults.
+    pub fault_gap_us: u64,
+    /// Number of nodes.
+    pub nodes: u64,
+    /// Number of clients.
+    pub clients: u64,
+    /// Number of keys.
+    pub keys: u64,
+    /// A client waits up to this long between two operations.
+    pub think_us: u64,
+    /// Delay of a message.
+    pub delay_us: (u64, u64),
+    /// Messages lost, in thousandths.
+    pub loss_permille: u64,
+    /// How long a write and its sync take.
+    pub write_us: (u64, u64),
+    /// The deliberate fault of a test.
+    pub sabotage: Option<Sabotage>,
+    template: Options,
+}
+
+impl Scenario {
+    /// What `seed` means.
+    pub fn draw(seed: u64) -> Self {
+        let mut rng = Rng::stream(seed, "scenario");
+        let faults = Fault::ALL.iter().copied().filter(|_| rng.chance(600)).collect();
+        let nodes = rng.pick(&[3, 3, 3, 3, 5, 5, 4, 2, 1]);
+        let slowest = rng.pick(&[300, 2_000, 8_000]);
+        Self {
+            seed,
+            faults_us: rng.between(4, 12) * 1_000_000,
+            faults,
+            fault_gap_us: rng.pick(&[150_000, 400_000, 900_000]),
+            nodes,
+            clients: rng.between(1, 4),
+            keys: rng.between(1, 4),
+            think_us: rng.pick(&[2_000, 20_000, 100_000]),
+            delay_us: (rng.between(50, 200), slowest),
+            loss_permille: rng.pick(&[10, 50, 200]),
+            write_us: rng.pick(&[(50, 400), (500, 5_000), (5_000, 30_000)]),
+            sabotage: None,
+            template: options(&mut rng, nodes),
+        }
+    }
+
+    /// Whether the seed has this class of faults.
+    pub fn has(&self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
+    }
+
+    /// The ids of all nodes.
+    pub fn ids(&self) -> Vec<NodeId> {
+        (1..=self.nodes).map(NodeId).collect()
+    }
+
+    /// What a node is started with; `fresh` seeds what must differ from start to start.
+    pub fn options(&self, id: NodeId, fresh: u64) -> Options {
+        let mut options = self.template.clone();
+        options.id = id;
+        options.fresh_incarnation = Incarnation(fresh);
+        options.core.seed = fresh;
+        options
+    }
+}
+
+fn options(rng: &mut Rng, nodes: u64) -> Options {
+    let cluster = ClusterId(rng.next());
+    let id = NodeId(0);
+    let election = rng.between(100, 300);
+    let core = Config {
+        heartbeat: Duration::from_millis(election / rng.between(3, 8)),
+        election_timeout: Duration::from_millis(election),
+        election_jitter: Duration::from_millis(rng.between(election / 2, election * 2)),
+        append_bytes_max: rng.pick(&[64, 1 << 10, 1 << 20]),
+        append_entries_max: rng.pick(&[1, 4, 64, 4096]),
+        inflight_messages_max: rng.pick(&[1, 2, 8]),
+        inflight_bytes_max: rng.pick(&[256, 8 << 20]),
+        uncommitted_bytes_max: rng.pick(&[2 << 10, 64 << 20, 64 << 20]),
+        snapshot_chunk_bytes: rng.pick(&[32, 300, 1 << 20]),
+        trailing_entries: rng.pick(&[0, 3, 20, 100]),
+        ..Config::new(cluster, id, Incarnation(0))
+    };
+    Options {
+        cluster,
+        cluster_name: "simulated".to_owned(),
+        id,
+        bootstrap: Membership::of_voters((1..=nodes).map(NodeId)),
+        fresh_incarnation: Incarnation(0),
+        core,
+        segment_bytes: rng.pick(&[8 << 10, 16 << 10, 64 << 10]),
+        snapshot_entries: rng.pick(&[3, 20, 60, 200]),
+        snapshot_bytes: rng.pick(&[500, 1 << 20]),
+        session_ttl_ms: rng.pick(&[300, 2_000, 60_000]),
+    }
+}

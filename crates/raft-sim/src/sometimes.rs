@@ -1,0 +1,140 @@
+//! What must happen sometimes. A batch of runs in which one of these never happened has not tested
+//! what it claims to test.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+macro_rules! sometimes {
+    ($($(#[doc = $doc:expr])+ $name:ident = $text:expr,)+) => {
+        /// Something that must happen in some of the runs.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Mark {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Mark {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// What happened, in words.
+            pub fn text(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)+
+                }
+            }
+        }
+    };
+}
+
+sometimes! {
+    /// A node became leader.
+    Elected = "leaders elected",
+    /// Two nodes campaigned in one term.
+    SplitVote = "split votes",
+    /// A node that followed one leader follows another.
+    LeaderChanged = "leader changes",
+    /// A leader gave up because it heard no majority.
+    QuorumLost = "leaders that gave up for lack of a quorum",
+    /// A leader heard of a later term.
+    Deposed = "leaders deposed by a later term",
+    /// A follower cut entries that contradicted the leader's.
+    Truncated = "conflicting entries cut",
+    /// A leader began to send a snapshot.
+    SnapshotSent = "snapshots sent",
+    /// A follower installed a snapshot.
+    SnapshotInstalled = "snapshots installed",
+    /// A node was opened with a snapshot and entries after it.
+    OpenedOnSnapshot = "restarts on a snapshot",
+    /// The log went on in another segment.
+    SegmentRolled = "log segments begun",
+    /// Power failed.
+    PowerLost = "power losses",
+    /// A process was killed; what it wrote stayed in memory.
+    Killed = "processes killed",
+    /// All nodes ended at one instant.
+    AllDown = "whole clusters ended at once",
+    /// Power failed in the middle of a write, a sync or a rename.
+    CrashedInWrite = "crashes in the middle of a write",
+    /// Power failed while a node was being opened.
+    CrashedInOpen = "crashes in the middle of opening",
+    /// A power loss took unsynced bytes or names.
+    UnsyncedLost = "power losses that took unsynced data",
+    /// A power loss tore a write.
+    WriteTorn = "writes torn by a power loss",
+    /// Recovery cut a torn end.
+    TailCut = "torn ends cut by recovery",
+    /// Several persists shared one write.
+    WritesMerged = "writes that carried several persists",
+    /// A node stood still.
+    Paused = "pauses",
+    /// The network was cut in two.
+    Partitioned = "partitions",
+    /// A link was cut in one direction.
+    CutOneWay = "one-way cuts",
+    /// A message was lost.
+    MessageLost = "messages lost",
+    /// A message arrived twice.
+    MessageDuplicated = "messages duplicated",
+    /// A message was overtaken.
+    MessageReordered = "messages overtaken",
+    /// A write was acknowledged.
+    WriteDone = "writes acknowledged",
+    /// A read was answered.
+    ReadDone = "reads served",
+    /// A swap found something else.
+    SwapRefused = "swaps that found something else",
+    /// A client tried again.
+    Retried = "requests retried",
+    /// A retry was recognised.
+    DuplicateSuppressed = "duplicates suppressed",
+    /// A client gave up without knowing.
+    OutcomeUnknown = "writes of unknown outcome",
+    /// A write of unknown outcome is in the log.
+    UnknownTookEffect = "writes of unknown outcome that took effect",
+    /// A session expired.
+    SessionExpired = "sessions expired",
+    /// The history was proven by the indexes of its answers.
+    Certified = "histories proven by certificate",
+}
+
+/// How often each happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sometimes(BTreeMap<Mark, u64>);
+
+impl Sometimes {
+    /// It happened.
+    pub fn hit(&mut self, mark: Mark) {
+        self.add(mark, 1);
+    }
+
+    /// It happened so many times.
+    pub fn add(&mut self, mark: Mark, count: u64) {
+        *self.0.entry(mark).or_default() += count;
+    }
+
+    /// How often it happened.
+    pub fn count(&self, mark: Mark) -> u64 {
+        self.0.get(&mark).copied().unwrap_or_default()
+    }
+
+    /// Adds what happened in another run.
+    pub fn merge(&mut self, other: &Self) {
+        for (&mark, &count) in &other.0 {
+            self.add(mark, count);
+        }
+    }
+
+    /// What never happened.
+    pub fn missing(&self) -> Vec<Mark> {
+        Mark::ALL.iter().copied().filter(|&mark| self.count(mark) == 0).collect()
+    }
+}
+
+impl fmt::Display for Sometimes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for &mark in Mark::ALL {
+            writeln!(f, "{:>10}  {}", self.count(mark), mark.text())?;
+        }
+        Ok(())
+    }
+}
