@@ -51,6 +51,9 @@ impl Identity {
         };
         let path = dir.join(FILE);
         if names.iter().any(|name| name == FILE) {
+            // The process that renamed it may have ended before it synced the name. Were that lost
+            // now, the next start would take the log for the leftover of a creation.
+            disk.sync_dir(dir).during("sync", dir)?;
             let bytes = disk::read_all(disk, &path)?;
             return match Self::decode(&bytes.into()) {
                 Ok(identity) => Ok(Some(identity)),

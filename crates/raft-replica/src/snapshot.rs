@@ -105,7 +105,7 @@ impl SnapshotStore {
     }
 
     /// A piece of a snapshot's payload, shorter than `len` at its end. Not verified: whoever puts
-    /// the pieces together verifies the whole.
+    /// the pieces together verifies the whole. Fails with `NotFound` if the snapshot was removed.
     pub fn read(
         &mut self,
         meta: &SnapshotMeta,
@@ -170,7 +170,12 @@ impl SnapshotStore {
     /// The payload of a snapshot, whose checksum has been verified.
     pub fn reader(&self, meta: &SnapshotMeta) -> Result<SnapshotReader, StorageError> {
         let path = self.path(meta.last);
-        let file = self.open_exactly(meta)?;
+        let file = self.open_exactly(meta).map_err(|error| match error {
+            StorageError::Disk(error) if error.source.kind() == io::ErrorKind::NotFound => {
+                StorageError::damaged(&path, None, "this snapshot is missing")
+            }
+            error => error,
+        })?;
         let start = header::encode(self.cluster, meta).len() as u64;
         match stream::verify(&*file, start, meta).during("read", &path)? {
             Ok(()) => Ok(SnapshotReader::new(file, start, meta.size)),
@@ -220,12 +225,7 @@ impl SnapshotStore {
     /// Opens the file of exactly this snapshot.
     fn open_exactly(&self, meta: &SnapshotMeta) -> Result<Box<dyn DiskFile>, StorageError> {
         let path = self.path(meta.last);
-        let file = match self.disk.open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(StorageError::damaged(&path, None, "this snapshot is missing"));
-            }
-            file => file.during("open", &path)?,
-        };
+        let file = self.disk.open(&path).during("open", &path)?;
         let (cluster, found) = header::read(&*file)
             .during("read", &path)?
             .map_err(|what| StorageError::damaged(&path, Some(0), what))?;
@@ -250,7 +250,11 @@ impl SnapshotStore {
             if found == Ok((self.cluster, meta.clone())) {
                 let len = file.len().during("read", &path)?;
                 let end = len.saturating_sub(head.len() as u64).min(meta.size);
-                return Ok(Staging { meta: meta.clone(), file, end });
+                // A file with all its bytes may have met a sync that failed; the next one would
+                // say "done" about bytes that are in memory only.
+                if end < meta.size {
+                    return Ok(Staging { meta: meta.clone(), file, end });
+                }
             }
             self.disk.remove(&path).during("remove", &path)?;
         }

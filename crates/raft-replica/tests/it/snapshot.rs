@@ -168,8 +168,38 @@ fn only_older_snapshots_are_removed() {
     store.keep_only(&metas[2]).unwrap();
     let left = disk.list(&root().join("snapshots")).unwrap();
     assert_eq!(left, ["00000001-0000000000000003.snap", "00000001-0000000000000004.snap"]);
+    match store.read(&metas[0], 0, 10) {
+        Err(StorageError::Disk(error)) => {
+            assert_eq!(error.source.kind(), std::io::ErrorKind::NotFound);
+        }
+        other => panic!("{other:?}"),
+    }
     let newest = store.newest_matching(|meta| meta.last != metas[3].last).unwrap();
     assert_eq!(newest.as_ref(), Some(&metas[2]));
+}
+
+/// A write or a sync fails, once, and the process ends. The next one brings the transfer to its
+/// end; what it then reports is durable.
+#[test]
+fn a_failed_sync_does_not_pass_for_a_good_one() {
+    for call in 1.. {
+        let (mut leader, disk) = (store(&MemDisk::new()), MemDisk::new());
+        let meta = write(&leader, 6, 900);
+        let piece = leader.read(&meta, 0, 900).unwrap();
+        let mut follower = store(&disk);
+        disk.fail(Fault::OnceAt(call));
+        let staged = follower.stage(&meta, 0, &piece);
+        let over = disk.calls() < call;
+        assert!(staged.is_ok() || !over);
+        disk.restart();
+        let mut follower = store(&disk);
+        send(&mut leader, &mut follower, &meta);
+        disk.crash(Crash::Nothing, &mut Rng::new(call));
+        assert_eq!(read(&store(&disk), &meta).unwrap(), payload(900), "call {call}");
+        if over {
+            break;
+        }
+    }
 }
 
 /// A snapshot that was reported is there after a crash at any call; one that was not may be, whole.

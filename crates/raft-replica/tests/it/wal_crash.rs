@@ -156,17 +156,45 @@ fn a_failed_write_or_sync_is_final() {
     }
 }
 
-/// A data directory whose creation is interrupted is created again; one that has an identity has
-/// a log.
-#[test]
-fn a_crash_during_creation_leaves_nothing_or_all() {
-    let identity = Identity {
+fn identity() -> Identity {
+    Identity {
         cluster_name: "test".to_owned(),
         cluster: options().cluster,
         node: options().node,
         incarnation: options().incarnation,
         bootstrap: Membership::of_voters([NodeId(1)]),
-    };
+    }
+}
+
+/// The process ends while it creates its directory, the next one goes on from what it sees, and
+/// then the power goes: what the second one promised holds.
+#[test]
+fn a_directory_that_was_used_is_never_begun_anew() {
+    for call in 1.. {
+        let mut rng = Rng::new(call);
+        let disk = MemDisk::new();
+        disk.fail(Fault::DeadFrom(call));
+        let done = identity().create(&disk, root(), 8 << 10).is_ok();
+        disk.restart();
+        if Identity::load(&disk, root()).unwrap().is_none() {
+            identity().create(&disk, root(), 8 << 10).unwrap();
+        }
+        let (mut wal, found, _) = open(&disk).unwrap();
+        let (expected, _) = drive(&mut wal, found, &mut rng, 3);
+        disk.crash(Crash::Nothing, &mut rng);
+        assert_eq!(Identity::load(&disk, root()).unwrap(), Some(identity()), "call {call}");
+        expected.check(&open(&disk).unwrap().1, &format!("call {call}"));
+        if done {
+            break;
+        }
+    }
+}
+
+/// A data directory whose creation is interrupted is created again; one that has an identity has
+/// a log.
+#[test]
+fn a_crash_during_creation_leaves_nothing_or_all() {
+    let identity = identity();
     for kind in [Crash::Nothing, Crash::Everything, Crash::Something] {
         for call in 1.. {
             let mut rng = Rng::new(call);
