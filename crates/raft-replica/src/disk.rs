@@ -180,13 +180,22 @@ impl DiskFile for RealFile {
 
 impl DirLock for RealLock {}
 
-/// Creates a directory and those above it that are missing, all of it durable.
+/// Creates a directory and those above it that are missing, all of it durable. So is afterwards the
+/// name of the deepest one that was there already: a process that was killed between creating it
+/// and syncing may have left it without, and with it would go all that is ever put inside.
 pub fn create_dir_all(disk: &dyn Disk, dir: &Path) -> Result<(), DiskError> {
     let mut missing: Vec<PathBuf> = Vec::new();
     let mut next = Some(dir);
     while let Some(candidate) = next.filter(|candidate| !candidate.as_os_str().is_empty()) {
         match disk.list(candidate) {
-            Ok(_) => break,
+            Ok(_) => match sync_parent(disk, candidate) {
+                // A parent that may not be opened is not one that this program created things in.
+                Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => break,
+                synced => {
+                    synced?;
+                    break;
+                }
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 missing.push(candidate.into());
                 next = candidate.parent();

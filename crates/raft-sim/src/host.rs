@@ -26,7 +26,7 @@ use crate::sometimes::Mark;
 pub use show::Shown;
 
 /// Where a node keeps its data.
-const ROOT: &str = "/data";
+const ROOT: &str = "/";
 
 /// A machine.
 pub struct Host {
