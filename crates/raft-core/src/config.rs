@@ -40,6 +40,8 @@ pub struct Config {
     pub snapshot_chunk_bytes: usize,
     /// Entries kept in the log after a snapshot covers them, for peers that are a little behind.
     pub trailing_entries: u64,
+    /// Bytes of such entries, at most.
+    pub trailing_bytes_max: u64,
 }
 
 /// What a node finds on its disk.
@@ -75,6 +77,7 @@ impl Config {
             uncommitted_bytes_max: 64 << 20,
             snapshot_chunk_bytes: 1 << 20,
             trailing_entries: 10_000,
+            trailing_bytes_max: 32 << 20,
         }
     }
 }

@@ -94,6 +94,20 @@ impl Log {
         self.end_bytes(upto).saturating_sub(self.end_bytes(after))
     }
 
+    /// The first index from which on, up to `upto`, there are at most `bytes_max`; `from` or later.
+    pub(crate) fn first_within(&self, from: Index, upto: Index, bytes_max: u64) -> Index {
+        let (mut low, mut high) = (from.0, upto.0.saturating_add(1));
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.bytes_between(Index(middle).prev(), upto) <= bytes_max {
+                high = middle;
+            } else {
+                low = middle.saturating_add(1);
+            }
+        }
+        Index(low)
+    }
+
     /// The last place, at `index` or before, whose term is at most `term`. None if everything held
     /// is of a later term.
     pub(crate) fn last_at_most(&self, term: Term, index: Index) -> Option<LogId> {
@@ -201,6 +215,18 @@ mod tests {
         assert_eq!(log.slice(Index(5), usize::MAX, 2).len(), 2);
         assert!(log.slice(Index(8), usize::MAX, 9).is_empty());
         assert!(log.slice(Index(3), usize::MAX, 9).is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_by_bytes_as_well() {
+        let log = log((3, 1), &[1, 2, 2, 3]);
+        let size = log.get(Index(4)).expect("held").size() as u64;
+        let first = |bytes_max| log.first_within(Index(5), Index(7), bytes_max);
+        assert_eq!(first(u64::MAX), Index(5));
+        assert_eq!(first(3 * size), Index(5));
+        assert_eq!(first(3 * size - 1), Index(6));
+        assert_eq!(first(size), Index(7));
+        assert_eq!(first(0), Index(8));
     }
 
     proptest! {

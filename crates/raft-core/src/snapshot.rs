@@ -25,7 +25,12 @@ impl Node {
             return;
         }
         let trailing = meta.last.index.0.saturating_sub(self.config.trailing_entries);
-        let first_kept = Index(trailing).next().min(self.first_needed_by_snapshots());
+        let trailing = self.log.first_within(
+            Index(trailing).next(),
+            meta.last.index,
+            self.config.trailing_bytes_max,
+        );
+        let first_kept = trailing.min(self.first_needed_by_snapshots());
         let first_kept = first_kept.max(self.log.base().index.next());
         self.members.compact(meta.last.index);
         self.log.compact(first_kept);

@@ -26,7 +26,7 @@ use crate::status::Status;
 pub(crate) struct Policy {
     /// A snapshot is taken after this many entries...
     pub(crate) snapshot_entries: u64,
-    /// ...or after this many bytes of them, but not before the log outweighs the snapshot fourfold.
+    /// ...or after this many bytes of them, but not before the log outweighs the last snapshot.
     pub(crate) snapshot_bytes: u64,
     /// How long an idle session lives, in milliseconds of log time.
     pub(crate) session_ttl_ms: u64,
@@ -281,8 +281,7 @@ impl<S: StateMachine> Replica<S> {
             self.node.snapshot().map_or((Index(0), 0), |meta| (meta.last.index, meta.size));
         let entries = applied.index.0.saturating_sub(last.0);
         let due = self.policy.snapshot_entries <= entries
-            || self.policy.snapshot_bytes.max(size.saturating_mul(4))
-                <= self.node.log_bytes_after(last);
+            || self.policy.snapshot_bytes.max(size) <= self.node.log_bytes_after(last);
         // A snapshot must not be ahead of the own log file: the log continues it.
         let possible = 0 < entries
             && !self.building
