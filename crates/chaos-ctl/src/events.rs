@@ -62,8 +62,10 @@ pub enum Event {
         node: u64,
         /// In which term.
         term: u64,
-        /// How long after the kill of its predecessor, if that is why.
+        /// How long after its predecessor was lost, if that was seen.
         after_us: Option<u64>,
+        /// How the predecessor was lost: by a kill or a crash.
+        cause: Option<&'static str>,
     },
     /// A node was started again.
     Start {
@@ -239,11 +241,11 @@ fn describe(event: &Event) -> Option<(&'static str, AnsiColor, String, String)> 
             let what = format!("n{node} {role}   pid {pid} {signal}");
             ("KILL", Magenta, what, format!("quorum {running}/{nodes}"))
         }
-        Event::Leader { node, term, after_us: Some(after) } => {
-            let what = format!("n{node}  term {term}   {} after the kill", Shown(*after));
+        Event::Leader { node, term, after_us: Some(after), cause: Some(cause) } => {
+            let what = format!("n{node}  term {term}   {} after the {cause}", Shown(*after));
             ("LEADER", Green, what, none())
         }
-        Event::Leader { node, term, after_us: None } => {
+        Event::Leader { node, term, .. } => {
             ("LEADER", Green, format!("n{node}  term {term}"), none())
         }
         Event::Start { node, pid, down_us } => {

@@ -78,6 +78,8 @@ enum Phase {
 struct Election {
     since: Instant,
     term: u64,
+    /// A kill or a crash.
+    cause: &'static str,
 }
 
 /// Why a stretch of a run is over.

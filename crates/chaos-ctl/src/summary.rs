@@ -73,7 +73,8 @@ mod tests {
         for (role, after) in [("leader", 900_000), ("leader", 60_000), ("leader", 80_000)] {
             let (pid, signal, running, nodes) = (1, "SIGKILL", 2, 3);
             summary.note(&Event::Kill { node: 1, role, pid, signal, running, nodes });
-            summary.note(&Event::Leader { node: 2, term: 2, after_us: Some(after) });
+            let (after_us, cause) = (Some(after), Some("kill"));
+            summary.note(&Event::Leader { node: 2, term: 2, after_us, cause });
         }
         assert_eq!(summary.leader_kills(), 3);
         let text = "3 kills (3 leader)  3 failovers  elect p50 80ms max 900ms  leaderless 1.04s\n          \

@@ -39,7 +39,7 @@ pub(super) struct Up {
     #[arg(long, value_name = "TIME", requires = "kill_interval")]
     first: Option<HumanDuration>,
     /// Repeats the delays, downtimes and lots of another run
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", requires = "kill_interval")]
     seed: Option<u64>,
     /// End after this time: heal, wait until the cluster is whole, compare the nodes, stop
     #[arg(long, value_name = "TIME")]
@@ -248,8 +248,7 @@ fn next_commands(config: &ClusterConfig) -> String {
     let file = near(&config.path);
     let own = std::env::args().next().unwrap_or_default();
     let own = Path::new(&own);
-    let client = own.with_file_name("raft-client");
-    let (own, client) = (own.display(), client.display());
+    let (own, client) = (callable(own), callable(&own.with_file_name("raft-client")));
     format!(
         "  try     {client} bench -f {file} -c 10 -z 30s --verify\n  \
            state   {own} status -f {file}\n  \
@@ -262,6 +261,12 @@ fn next_commands(config: &ClusterConfig) -> String {
 fn near(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).display().to_string()
+}
+
+/// A program as it is called from here: a bare name would be looked for on the search path.
+fn callable(program: &Path) -> String {
+    let near = near(program);
+    if program.is_absolute() && !near.contains('/') { format!("./{near}") } else { near }
 }
 
 fn died_in_background(log: &Path, code: Option<i32>) -> Failure {

@@ -68,7 +68,7 @@ impl Runner {
             return Ok(());
         }
         self.set_phase(id, Phase::Down { since, restart: Some(since + downtime) });
-        self.expect_election(id, since);
+        self.expect_election(id, since, "kill");
         Ok(())
     }
 
@@ -84,12 +84,12 @@ impl Runner {
         self.journal.record(&Event::Crash { node, pid, cause, uptime_us, tail, restart_us });
         // The countdown starts anew when the cluster is whole again.
         self.next = None;
-        self.expect_election(exit.id, now);
+        self.expect_election(exit.id, now, "crash");
     }
 
-    fn expect_election(&mut self, gone: NodeId, since: Instant) {
+    fn expect_election(&mut self, gone: NodeId, since: Instant, cause: &'static str) {
         if let Some((_, term)) = self.leader.filter(|(leader, _)| *leader == gone) {
-            self.election = Some(Election { since, term });
+            self.election = Some(Election { since, term, cause });
         }
     }
 
@@ -157,10 +157,11 @@ impl Runner {
             return;
         }
         let election = self.election.take_if(|election| election.term < seen.1);
+        let cause = election.as_ref().map(|election| election.cause);
         let after_us = election.map(|election| micros(view.at.duration_since(election.since)));
         if self.leader != Some(seen) {
             self.leader = Some(seen);
-            self.journal.record(&Event::Leader { node: leader.0, term: seen.1, after_us });
+            self.journal.record(&Event::Leader { node: leader.0, term: seen.1, after_us, cause });
         }
     }
 

@@ -2,7 +2,7 @@
 //! background.
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
 use nix::sys::signal::{Signal, kill};
@@ -11,21 +11,23 @@ use serde_json::Value;
 
 use super::stage::{Stage, events, finish, of_kind, signal, text, wait_for, wait_until_gone};
 
-/// The server that was built beside chaos-ctl, or is built now.
-static SERVER: LazyLock<PathBuf> = LazyLock::new(|| {
-    let server = assert_cmd::cargo::cargo_bin!("chaos-ctl").with_file_name("raft-server");
-    if !server.is_file() {
+static SERVER: LazyLock<PathBuf> = LazyLock::new(|| built("raft-server"));
+
+/// A program that was built beside chaos-ctl, or is built now.
+fn built(name: &str) -> PathBuf {
+    let program = assert_cmd::cargo::cargo_bin!("chaos-ctl").with_file_name(name);
+    if !program.is_file() {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--locked", "-p", "raft-server"]);
-        let folder = server.parent().and_then(|folder| folder.file_name());
+        cargo.args(["build", "--quiet", "--locked", "-p", name]);
+        let folder = program.parent().and_then(|folder| folder.file_name());
         if folder.is_some_and(|folder| folder == "release") {
             cargo.arg("--release");
         }
-        assert!(cargo.status().unwrap().success(), "raft-server can be built");
-        assert!(server.is_file(), "{} is where cargo puts it", server.display());
+        assert!(cargo.status().unwrap().success(), "{name} can be built");
+        assert!(program.is_file(), "{} is where cargo puts it", program.display());
     }
-    server
-});
+    program
+}
 
 fn with_server<'a>(args: &[&'a str]) -> Vec<&'a str> {
     let server = SERVER.to_str().unwrap();
@@ -114,4 +116,22 @@ fn a_cluster_in_the_background_is_seen_and_stopped() {
     assert_eq!(code(&down), 0, "{down:?}");
     wait_until_gone(&pids);
     assert_eq!(code(&stage.run(&["status"])), 3);
+}
+
+/// Too short to kill three leaders, and so it must not pass, whatever else went well.
+#[test]
+fn a_demo_that_shows_nothing_says_so() {
+    built("raft-client");
+    let stage = Stage::new();
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("chaos-ctl"));
+    command.arg("demo").arg("--dir").arg(stage.path("demo")).arg("--bin").arg(&*SERVER);
+    command.args(["--calm", "1s", "--chaos", "1s"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = finish(command.spawn().unwrap());
+    let said = text(&output.stdout);
+    assert_eq!(code(&output), 10, "{said}{}", text(&output.stderr));
+    assert!(said.contains("INCONCLUSIVE  only 0 leaders were killed"), "{said}");
+    let lost = said.lines().find(|line| line.contains("of these lost")).unwrap();
+    assert_eq!(lost.split_whitespace().skip(3).collect::<Vec<_>>(), ["0", "0"], "{said}");
+    wait_until_gone(&pids_of(&events(&stage.path("demo/events.jsonl"))));
 }
