@@ -19,7 +19,7 @@ Options:
   -f FILE    another cluster than configs/cluster.yaml; also CLUSTER=FILE. Not for demo
   -h, --help
 
-It needs Rust and a C linker, and nothing else.
+It needs Rust and a C linker, and nothing else. RAFT_BIN=DIR takes the binaries in DIR and builds nothing.
 TEXT
 }
 
@@ -32,7 +32,7 @@ fail() {
 }
 
 # Where cargo puts what it builds.
-bin="${CARGO_TARGET_DIR:-$here/target}/release"
+bin="${RAFT_BIN:-${CARGO_TARGET_DIR:-$here/target}/release}"
 
 need_tools() {
     # A fresh rustup may not be on the path of this shell yet.
@@ -48,6 +48,7 @@ need_tools() {
 
 # On a terminal cargo shows its progress; elsewhere it is quiet, as it may take minutes only once.
 build() {
+    if [[ -n "${RAFT_BIN:-}" ]]; then return; fi
     need_tools
     if [[ ! -x "$bin/raft-server" || ! -x "$bin/raft-client" || ! -x "$bin/chaos-ctl" ]]; then
         printf 'building the server and the tools, once: this takes a few minutes\n' >&2
@@ -95,7 +96,7 @@ logs() {
 demo() {
     build
     # In its place, so that Ctrl-C reaches it alone and its exit code is ours.
-    exec "$bin/chaos-ctl" demo --dir "$here/.raft/demo-run" "$@"
+    exec "$bin/chaos-ctl" demo --dir "${RAFT_DEMO_DIR:-$here/.raft/demo-run}" "$@"
 }
 
 command=

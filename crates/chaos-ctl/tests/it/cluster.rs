@@ -14,7 +14,7 @@ use super::stage::{Stage, events, finish, of_kind, signal, text, wait_for, wait_
 static SERVER: LazyLock<PathBuf> = LazyLock::new(|| built("raft-server"));
 
 /// A program that was built beside chaos-ctl, or is built now.
-fn built(name: &str) -> PathBuf {
+pub(crate) fn built(name: &str) -> PathBuf {
     let program = assert_cmd::cargo::cargo_bin!("chaos-ctl").with_file_name(name);
     if !program.is_file() {
         let mut cargo = Command::new(env!("CARGO"));

@@ -5,6 +5,8 @@ mod cluster;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod runner;
 #[cfg(test)]
 mod stage;
