@@ -181,14 +181,27 @@ impl Demo {
         fs::create_dir_all(&self.dir)
             .with_context(|| format!("could not create {}", self.dir.display()))?;
         let path = self.dir.join("cluster.yaml");
-        let base = (74..100).map(|hundreds| hundreds * 100).find(|base| are_free(*base));
-        let base = base.ok_or_else(|| Failure::usage("no free ports between 7400 and 10000"))?;
+        let base = free_base().ok_or_else(|| Failure::usage("no free ports from 7400 to 9800"))?;
         // Somebody may be running there now; their file is theirs until they are done.
         drop(crate::home::Home::at(&self.dir).lock()?);
         fs::write(&path, YAML.replace("BASE_PORT", &base.to_string()))
             .with_context(|| format!("could not write {}", path.display()))?;
         ClusterConfig::load(&path).map_err(Failure::usage)
     }
+}
+
+/// A base above which three nodes find their ports free. Where the search begins depends on this
+/// process, so that two demos that start together do not race for the same ports.
+fn free_base() -> Option<u16> {
+    const BLOCKS: u16 = 8;
+    const SLOTS: u16 = 24;
+    let places = BLOCKS * SLOTS;
+    let own = u16::try_from(std::process::id() % u32::from(places)).expect("below a small number");
+    let mut bases = (0..places).map(|n| {
+        let place = (own + n) % places;
+        7400 + place / SLOTS * 300 + place % SLOTS * 4
+    });
+    bases.find(|base| are_free(*base))
 }
 
 /// Whether three nodes can have their ports above this number.

@@ -81,8 +81,8 @@ fn what_a_process_started_ends_with_it() {
     // The same if the first of the group ends by itself and leaves another behind.
     let script = format!("sleep 1000 & echo $! >> {}; echo up; exit 1", pids.display());
     let exit = in_runtime(run(&stage, &script, &[]));
-    assert_eq!(exit.birth.group_members(), Vec::<i32>::new());
     wait_until_gone(&stage.pids(3));
+    assert_eq!(exit.birth.group_members(), Vec::<i32>::new());
 }
 
 #[test]
