@@ -48,6 +48,8 @@ pub struct Plan {
     pub seed: u64,
     /// How long one write is tried.
     pub operation_timeout: Duration,
+    /// The run ends when nothing has been acknowledged for so long: the cluster is not coming back.
+    pub give_up: Duration,
 }
 
 /// A run: started, watched, and brought to its summary.
@@ -229,6 +231,7 @@ impl Shared {
                     };
                     record.doubtful.insert(number, doubt);
                     recorder.missed(now, &error);
+                    recorder.gave_up |= self.plan.give_up <= recorder.silence(now);
                 }
                 None => {
                     record.doubtful.insert(number, Doubt::Unknown);
@@ -242,7 +245,7 @@ impl Shared {
     /// Takes the right to one more write, if there is one.
     fn claim(&self) -> bool {
         let over = self.plan.duration.is_some_and(|limit| limit <= self.started.elapsed());
-        if over || self.stop.is_cancelled() {
+        if over || self.stop.is_cancelled() || self.recorder().gave_up {
             return false;
         }
         let number = self.begun.fetch_add(1, Ordering::Relaxed);

@@ -244,7 +244,7 @@ impl Client {
             let within = self.0.options.attempt_timeout.min(tries.left().mul_f64(0.9));
             match timeout_at(tries.deadline, directory.search(within)).await {
                 Ok(Ok(())) => continue,
-                Ok(Err(reasons)) => tries.reasons = reasons,
+                Ok(Err(reasons)) => tries.reasons.renew(reasons),
                 Err(_elapsed) => return Err(tries.end(FailedKind::NoLeader)),
             }
             let mut watch = directory.watch();

@@ -94,6 +94,15 @@ impl Reasons {
         self.0.iter().map(|(addr, fault)| (&**addr, fault))
     }
 
+    /// Replaces what is known by something newer; but that a node had no time to answer is no news.
+    pub(crate) fn renew(&mut self, newer: Self) {
+        for (addr, fault) in newer.0 {
+            if fault.kind != FaultKind::TimedOut || !self.0.contains_key(&addr) {
+                self.0.insert(addr, fault);
+            }
+        }
+    }
+
     pub(crate) fn add(&mut self, addr: &Arc<str>, fault: Fault) {
         self.0.insert(Arc::clone(addr), fault);
     }

@@ -19,7 +19,7 @@ const LATENCY_MAX: u64 = 3_600_000_000_000;
 /// Gaps that are kept; the longest and the count include the others.
 const GAPS_MAX: usize = 10_000;
 
-/// Messages of failed operations that are kept.
+/// Different messages of failed operations that are kept.
 const MESSAGES_MAX: usize = 3;
 
 /// A time during which no write was acknowledged, over all workers.
@@ -59,6 +59,8 @@ pub(super) struct Recorder {
     pub(super) gaps: Vec<Gap>,
     /// The first failures, in words.
     pub(super) messages: Vec<String>,
+    /// Nothing has been acknowledged for too long to go on.
+    pub(super) gave_up: bool,
 }
 
 impl Recorder {
@@ -78,6 +80,7 @@ impl Recorder {
             longest_gap: Duration::ZERO,
             gaps: Vec::new(),
             messages: Vec::new(),
+            gave_up: false,
         }
     }
 
@@ -113,7 +116,7 @@ impl Recorder {
     }
 
     pub(super) fn note(&mut self, message: String) {
-        if self.messages.len() < MESSAGES_MAX {
+        if self.messages.len() < MESSAGES_MAX && !self.messages.contains(&message) {
             self.messages.push(message);
         }
     }

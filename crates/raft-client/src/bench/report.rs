@@ -64,6 +64,9 @@ fn counts(out: &mut String, summary: &Summary) -> fmt::Result {
     if summary.interrupted {
         writeln!(out, "  interrupted before its end")?;
     }
+    if summary.gave_up {
+        writeln!(out, "  given up: nothing was acknowledged any more")?;
+    }
     writeln!(out, "  {counts:<50}{rate:>24}")?;
     if 0 < *duplicates {
         writeln!(out, "  {} repeats recognised by the session, not applied", grouped(*duplicates))?;
@@ -281,6 +284,7 @@ mod tests {
             },
             client_debug_build: false,
             interrupted: true,
+            gave_up: false,
             ok: 11_644,
             failed: 0,
             unknown: 1,

@@ -66,6 +66,8 @@ pub struct Summary {
     pub client_debug_build: bool,
     /// Whether the run was broken off.
     pub interrupted: bool,
+    /// Whether it was ended because nothing had been acknowledged for too long.
+    pub gave_up: bool,
     /// Acknowledged writes.
     pub ok: u64,
     /// Writes that are not done.
@@ -220,6 +222,7 @@ impl Bench {
             cluster: self.cluster.clone(),
             client_debug_build: cfg!(debug_assertions),
             interrupted: self.shared.stop.is_cancelled(),
+            gave_up: recorder.gave_up,
             ok: recorder.ok,
             failed: recorder.failed,
             unknown: recorder.unknown,

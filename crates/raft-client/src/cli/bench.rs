@@ -62,6 +62,10 @@ pub(crate) struct BenchArguments {
     #[arg(long, default_value = "30s", value_name = "DURATION")]
     op_deadline: HumanDuration,
 
+    /// End the run when nothing has been acknowledged for so long.
+    #[arg(long, default_value = "1m", value_name = "DURATION")]
+    give_up: HumanDuration,
+
     /// How long to wait for the cluster, before the run and before reading back.
     #[arg(long, default_value = "10s", value_name = "DURATION")]
     wait: HumanDuration,
@@ -162,6 +166,7 @@ impl BenchArguments {
             // Short enough to be typed again.
             seed: self.seed.unwrap_or_else(|| u64::from(rand::random::<u16>())),
             operation_timeout: self.op_deadline.0,
+            give_up: self.give_up.0,
         })
     }
 }

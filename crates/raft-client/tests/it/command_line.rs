@@ -195,6 +195,19 @@ fn a_bench_reports_json() {
     }
 }
 
+/// A cluster that does not come back ends the run, long before all writes have been tried.
+#[test]
+fn a_bench_gives_up_when_the_cluster_is_gone_for_good() {
+    let fakes = Fakes::start(1);
+    let addr = fakes.addr(1);
+    fakes.script(1, [Act::Hang; 1000]);
+    let bench = ["bench", "-c", "2", "--op-deadline", "100ms", "--give-up", "300ms"];
+    let output = run(&[&["--endpoints", &*addr][..], &bench].concat());
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(stdout(&output).contains("given up"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("ok 0   failed "), "{}", stdout(&output));
+}
+
 /// A write that does not succeed makes the exit code 4, and the report says why.
 #[test]
 fn a_bench_with_failures_exits_4() {
