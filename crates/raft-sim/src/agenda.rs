@@ -133,14 +133,12 @@ impl Env {
     /// What a test has the network do to a message.
     fn sabotage(&mut self, message: &mut Message) {
         match (self.scenario.sabotage, &mut message.body) {
+            // A refusal in a later term would end the campaign whatever it says.
             (
                 Some(Sabotage::ForgedVotes),
                 Body::VoteReply(VoteReply { granted, asked })
                 | Body::PreVoteReply(VoteReply { granted, asked }),
-            ) => {
-                *granted = true;
-                message.term = *asked;
-            }
+            ) if message.term <= *asked => *granted = true,
             (Some(Sabotage::ForgedEntries), Body::Append(append)) => {
                 if let Some(Entry { payload, .. }) = append.entries.last_mut()
                     && self.timing.chance(50)

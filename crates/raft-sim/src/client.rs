@@ -36,6 +36,7 @@ pub struct Client {
     rng: Rng,
     nodes: Vec<NodeId>,
     keys: u64,
+    padding: usize,
     think_us: u64,
     /// Whether it uses a session.
     wants_session: bool,
@@ -101,6 +102,7 @@ impl Client {
             rng,
             nodes,
             keys: scenario.keys,
+            padding: scenario.padding,
             think_us: scenario.think_us,
             session: None,
             sequence: 0,
@@ -213,9 +215,10 @@ impl Client {
     }
 
     fn draw_input(&mut self, key: &str) -> Input {
+        let length = self.rng.below(self.padding + 1);
         let mut value = || {
             self.writes += 1;
-            format!("{}-{}", self.process.0, self.writes)
+            format!("{}-{}{:.<length$}", self.process.0, self.writes, "")
         };
         match self.rng.between(0, 9) {
             0..=3 => Input::Get,

@@ -131,7 +131,7 @@ impl SimDisk {
 
 impl Keep {
     fn draw(rng: &mut Rng) -> Self {
-        rng.pick(&[Self::Nothing, Self::All, Self::Beginning, Self::Subset])
+        rng.pick(&[Self::Nothing, Self::All, Self::Beginning, Self::Subset, Self::Subset])
     }
 
     /// Which of `count` changes are kept.

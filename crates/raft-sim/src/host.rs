@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
-use raft_core::{DropReason, Event as CoreEvent, Instant, Message, NodeId, Persist, RoleName};
+use raft_core::{Event as CoreEvent, Instant, Message, NodeId, Persist, RoleName};
 use raft_replica::disk::DirLock;
 use raft_replica::{
     Consistency, Disk, Opened, PrepareJob, Replica, Request, SnapshotJob, SnapshotStore, Turn, Wal,
@@ -66,7 +66,6 @@ struct Process {
     writing: bool,
     snapshot_jobs: VecDeque<SnapshotJob<Machine>>,
     preparation: Option<PrepareJob>,
-    led: bool,
 }
 
 /// How a process ends.
@@ -124,7 +123,7 @@ impl Host {
         if env.faulty && env.scenario.has(Fault::Fuse) && self.rng.chance(250) {
             self.disk.light_fuse(self.rng.between(0, 25));
         }
-        let options = env.scenario.options(self.id, self.rng.next());
+        let options = env.scenario.options(self.id, self.rng.draw());
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let now = self.clock.local(env.now_us);
         let dir = Path::new(ROOT).join(format!("{}", self.id));
@@ -182,7 +181,6 @@ impl Host {
             writing: false,
             snapshot_jobs: VecDeque::new(),
             preparation,
-            led: false,
         });
         (self.wake_at, self.following) = (None, None);
         self.plan_wake(env, env.now_us);
@@ -273,7 +271,7 @@ impl Host {
         env.witness.on_turn(&view)?;
         let deadline = process.replica.next_deadline();
         for event in events {
-            self.note(env, &event);
+            self.note(env, &event)?;
         }
         env.send(send)?;
         self.queue_work(env, persist, snapshots);
@@ -288,37 +286,33 @@ impl Host {
         Ok(())
     }
 
-    fn note(&mut self, env: &mut Env, event: &CoreEvent) {
+    fn note(&mut self, env: &mut Env, event: &CoreEvent) -> Result<(), Violation> {
+        if let CoreEvent::Became { role: RoleName::Candidate, term } = event {
+            env.witness.on_campaign(self.id, *term);
+        }
         let marks = &mut env.witness.sometimes;
-        let Some(process) = &mut self.process else { return };
         match event {
-            CoreEvent::Became { role, .. } => {
-                let leads = *role == RoleName::Leader;
-                if leads {
-                    marks.hit(Mark::Elected);
-                } else if std::mem::take(&mut process.led) {
-                    marks.hit(Mark::Deposed);
-                }
-                process.led = leads;
-            }
+            CoreEvent::Became { role: RoleName::Leader, .. } => marks.hit(Mark::Elected),
             CoreEvent::LeaderChanged { leader: Some(leader), .. } => {
                 if self.following.replace(*leader).is_some_and(|before| before != *leader) {
                     marks.hit(Mark::LeaderChanged);
                 }
             }
-            CoreEvent::QuorumLost => {
-                process.led = false;
-                marks.hit(Mark::QuorumLost);
-            }
+            CoreEvent::QuorumLost => marks.hit(Mark::QuorumLost),
             CoreEvent::Truncated { .. } => marks.hit(Mark::Truncated),
             CoreEvent::SnapshotStarted { .. } => marks.hit(Mark::SnapshotSent),
             CoreEvent::SnapshotInstalled { .. } => marks.hit(Mark::SnapshotInstalled),
-            CoreEvent::LeaderChanged { leader: None, .. }
-            | CoreEvent::MembershipChanged { .. }
-            | CoreEvent::Dropped { .. }
-            | CoreEvent::Stranger { .. } => (),
+            CoreEvent::Became { .. }
+            | CoreEvent::LeaderChanged { leader: None, .. }
+            | CoreEvent::MembershipChanged { .. } => (),
+            CoreEvent::Dropped { .. } | CoreEvent::Stranger { .. } => {
+                // Here all nodes are members, and none of them lies.
+                let what = format!("{}: {event:?}", self.id);
+                return Err(Violation::named("nodes believe each other")(what));
+            }
         }
         env.witness.trace.note(env.now_us, format_args!("{} {event:?}", self.id));
+        Ok(())
     }
 }
 
@@ -356,15 +350,6 @@ impl Clock {
         let elapsed = instant.0.saturating_sub(self.start_us);
         (elapsed * 1_000_000).div_ceil(self.speed)
     }
-}
-
-/// Whether a message was refused for a reason that only a fault of the software explains.
-pub fn is_suspicious(event: &CoreEvent) -> bool {
-    matches!(
-        event,
-        CoreEvent::Stranger { .. }
-            | CoreEvent::Dropped { reason: DropReason::Malformed | DropReason::Contradiction, .. }
-    )
 }
 
 /// One line for a message.

@@ -12,15 +12,16 @@ mod monotony;
 mod one_vote;
 mod state_machine_safety;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use raft_core::{Message, Node, NodeId};
+use raft_core::{Message, Node, NodeId, Term};
 use raft_replica::{Answer, OpenReport, Replica};
 
 use crate::agenda::Life;
 use crate::machine::Machine;
 use crate::scenario::Scenario;
-use crate::sometimes::Sometimes;
+use crate::sometimes::{Mark, Sometimes};
 use crate::trace::Trace;
 pub use ledger::{Committed, DiskModel, Ledger};
 
@@ -82,6 +83,8 @@ pub struct Witness {
     pub sometimes: Sometimes,
     /// What is known of all nodes together.
     pub ledger: Ledger,
+    /// Who campaigned in which term.
+    candidates: BTreeMap<Term, NodeId>,
     invariants: Vec<Box<dyn Invariant>>,
 }
 
@@ -92,6 +95,7 @@ impl Witness {
             trace,
             sometimes: Sometimes::default(),
             ledger: Ledger::new(&scenario.ids()),
+            candidates: BTreeMap::new(),
             invariants: vec![
                 Box::<election_safety::ElectionSafety>::default(),
                 Box::<one_vote::OneVote>::default(),
@@ -122,6 +126,13 @@ impl Witness {
     /// A node has been opened.
     pub fn on_start(&mut self, view: &View<'_>, report: &OpenReport) -> Result<(), Violation> {
         self.each(|invariant, ledger| invariant.on_start(ledger, view, report))
+    }
+
+    /// A node campaigns.
+    pub fn on_campaign(&mut self, id: NodeId, term: Term) {
+        if self.candidates.insert(term, id).is_some_and(|other| other != id) {
+            self.sometimes.hit(Mark::SplitVote);
+        }
     }
 
     /// A node answers a client.

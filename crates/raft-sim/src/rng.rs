@@ -19,7 +19,7 @@ impl Rng {
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         let [_, second, _, _] = self.state;
         let result = second.wrapping_mul(5).rotate_left(7).wrapping_mul(9);
         let [a, b, c, d] = &mut self.state;
@@ -38,7 +38,7 @@ impl Rng {
         assert!(low <= high, "nothing lies between {low} and {high}");
         let span = u128::from(high - low) + 1;
         // Multiply and shift: a bias of 2^-64 does not matter here.
-        let scaled = (u128::from(self.next()) * span) >> 64;
+        let scaled = (u128::from(self.draw()) * span) >> 64;
         low + u64::try_from(scaled).expect("less than the span, which fits")
     }
 

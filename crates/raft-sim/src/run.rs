@@ -67,8 +67,12 @@ fn judge_history(world: &mut World) -> Result<(), Violation> {
     read_the_end(world);
     place_the_unknown(world);
     let Judgement { verdict, certificate } = judge(&world.history, Budget::default());
-    if certificate.is_ok() {
-        world.env.witness.sometimes.hit(Mark::Certified);
+    match certificate {
+        Ok(_) => world.env.witness.sometimes.hit(Mark::Certified),
+        Err(refusal) => {
+            let now_us = world.env.now_us;
+            world.env.witness.trace.note(now_us, format_args!("no certificate: {refusal}"));
+        }
     }
     match verdict {
         Verdict::Linearizable => Ok(()),
@@ -88,7 +92,7 @@ fn read_the_end(world: &mut World) {
             let key = format!("k{number}");
             let query = Query::Get { key: key.clone().into() }.encode();
             let answer = replica.machine().query(&query).expect("a sound query");
-            let Ok(Answer::Value(value)) = Answer::decode(&answer.into()) else {
+            let Ok(Answer::Value(value)) = Answer::decode(&answer) else {
                 panic!("the store did not answer with a value");
             };
             let now_ns = world.env.now_us * 1_000;

@@ -81,6 +81,8 @@ pub struct Scenario {
     pub clients: u64,
     /// Number of keys.
     pub keys: u64,
+    /// How much longer than needed values are, in bytes.
+    pub padding: usize,
     /// A client waits up to this long between two operations.
     pub think_us: u64,
     /// Delay of a message.
@@ -89,6 +91,8 @@ pub struct Scenario {
     pub loss_permille: u64,
     /// How long a write and its sync take.
     pub write_us: (u64, u64),
+    /// How long after a write its replica hears of it.
+    pub notice_us: (u64, u64),
     /// The deliberate fault of a test.
     pub sabotage: Option<Sabotage>,
     template: Options,
@@ -109,10 +113,12 @@ impl Scenario {
             nodes,
             clients: rng.between(1, 4),
             keys: rng.between(1, 4),
+            padding: rng.pick(&[0, 0, 600, 3_000]),
             think_us: rng.pick(&[2_000, 20_000, 100_000]),
             delay_us: (rng.between(50, 200), slowest),
             loss_permille: rng.pick(&[10, 50, 200]),
             write_us: rng.pick(&[(50, 400), (500, 5_000), (5_000, 30_000)]),
+            notice_us: (1, rng.pick(&[100, 3_000, 50_000])),
             sabotage: None,
             template: options(&mut rng, nodes),
         }
@@ -139,7 +145,7 @@ impl Scenario {
 }
 
 fn options(rng: &mut Rng, nodes: u64) -> Options {
-    let cluster = ClusterId(rng.next());
+    let cluster = ClusterId(rng.draw());
     let id = NodeId(0);
     let election = rng.between(100, 300);
     let core = Config {

@@ -35,8 +35,6 @@ sometimes! {
     LeaderChanged = "leader changes",
     /// A leader gave up because it heard no majority.
     QuorumLost = "leaders that gave up for lack of a quorum",
-    /// A leader heard of a later term.
-    Deposed = "leaders deposed by a later term",
     /// A follower cut entries that contradicted the leader's.
     Truncated = "conflicting entries cut",
     /// A leader began to send a snapshot.

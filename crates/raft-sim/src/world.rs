@@ -1,18 +1,20 @@
 //! The world of one seed: nodes, network and clients under one clock, and the loop that lets things
 //! happen one after the other.
 
+mod faults;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use lin_check::{History, OpId};
-use raft_core::{Instant, NodeId, RoleName, Token};
+use raft_core::{Instant, NodeId, Token};
 
 use crate::agenda::{Arrival, Env, Event};
 use crate::client::{Client, Move, Surroundings};
-use crate::host::{End, Host, show};
+use crate::host::{Host, show};
 use crate::invariants::{Violation, Witness};
 use crate::rng::Rng;
-use crate::scenario::{Fault, Scenario};
+use crate::scenario::Scenario;
 use crate::sometimes::Mark;
 use crate::trace::Trace;
 
@@ -142,29 +144,25 @@ impl World {
 
     /// Whether all nodes are up and have applied the same, which is all there is.
     fn agrees(&self) -> bool {
-        let mut states = BTreeSet::new();
+        let mut ends = BTreeSet::new();
         for host in self.hosts.values() {
             let Some(replica) = host.replica() else { return false };
             let status = replica.status(Instant(0));
             if status.applied != status.last || status.applied < self.env.witness.ledger.commit() {
                 return false;
             }
-            states.insert((status.applied, status.state_hash));
+            ends.insert((status.applied, status.state_hash));
         }
-        states.len() == 1
+        ends.len() == 1
     }
 
     /// How every node is.
     fn show(&self) -> String {
-        let mut text = String::new();
-        for (id, host) in &self.hosts {
-            let Some(replica) = host.replica() else {
-                text.push_str(&format!("{id} is down; "));
-                continue;
-            };
+        let show = |(id, host): (&NodeId, &Host)| {
+            let Some(replica) = host.replica() else { return format!("{id} is down") };
             let status = replica.status(Instant(0));
-            text.push_str(&format!(
-                "{id} {:?} term {} log {}..{} durable {} commit {} applied {} snapshot {}; ",
+            format!(
+                "{id} {:?} term {} log {}..{} durable {} commit {} applied {} snapshot {}",
                 status.role,
                 status.term,
                 status.first,
@@ -173,9 +171,9 @@ impl World {
                 status.commit,
                 status.applied,
                 status.snapshot
-            ));
-        }
-        text
+            )
+        };
+        self.hosts.iter().map(show).collect::<Vec<_>>().join("; ")
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
@@ -283,97 +281,5 @@ impl World {
         }
         let delay = self.env.delay(self.env.scenario.delay_us);
         self.env.after(delay, Event::Arrive(to, Arrival::Ask(token, ask)));
-    }
-
-    /// Something goes wrong, and the next thing that goes wrong is planned.
-    fn fault(&mut self) {
-        if !self.env.faulty {
-            return;
-        }
-        let gap_us = self.env.scenario.fault_gap_us;
-        let gap_us = self.nemesis.between(gap_us / 10, gap_us * 2);
-        self.env.after(gap_us, Event::Fault);
-        let faults: Vec<Fault> = self.env.scenario.faults.iter().copied().collect();
-        if faults.is_empty() {
-            return;
-        }
-        let fault = self.nemesis.pick(&faults);
-        let ids = self.env.scenario.ids();
-        let id = self.leader().filter(|_| self.nemesis.chance(400));
-        let id = id.unwrap_or_else(|| self.nemesis.pick(&ids));
-        self.env.witness.trace.note(self.env.now_us, format_args!("fault: {fault:?}, {id}"));
-        match fault {
-            Fault::Power => self.end(id, End::Power),
-            Fault::Kill => self.end(id, End::Kill),
-            Fault::AllDown => {
-                self.env.witness.sometimes.hit(Mark::AllDown);
-                for id in ids {
-                    let how = self.nemesis.pick(&[End::Power, End::Kill]);
-                    self.end(id, how);
-                }
-            }
-            Fault::Fuse => self.host(id).light_fuse(),
-            Fault::Pause => {
-                self.env.witness.sometimes.hit(Mark::Paused);
-                let until_us = self.env.now_us + self.nemesis.between(10_000, 1_500_000);
-                self.host(id).pause(until_us);
-            }
-            Fault::Partition => {
-                let side = ids.into_iter().filter(|_| self.nemesis.chance(500)).collect();
-                self.env.witness.sometimes.hit(Mark::Partitioned);
-                self.env.network.partition(&side);
-                self.plan_mending();
-            }
-            Fault::Cut => self.cut(id),
-            Fault::SlowDisk => {
-                let times = self.nemesis.pick(&[5, 20, 100]);
-                self.host(id).slow_down(times);
-                let delay = self.nemesis.between(100_000, 1_000_000);
-                self.env.after(delay, Event::Hasten(id));
-            }
-            // These are always there if they are there at all.
-            Fault::Loss | Fault::Reorder | Fault::Drift => (),
-        }
-    }
-
-    fn end(&mut self, id: NodeId, how: End) {
-        let Some(host) = self.hosts.get_mut(&id) else { return };
-        if host.replica().is_some() {
-            host.end(&mut self.env, how);
-            let downtime = self.nemesis.between(1_000, 1_500_000);
-            self.env.after(downtime, Event::Start(id));
-        }
-    }
-
-    /// Cuts a node off, or a single link in one direction.
-    fn cut(&mut self, id: NodeId) {
-        if self.nemesis.chance(500) {
-            self.env.witness.sometimes.hit(Mark::Partitioned);
-            self.env.network.partition(&BTreeSet::from([id]));
-        } else {
-            self.env.witness.sometimes.hit(Mark::CutOneWay);
-            let other = self.nemesis.pick(&self.env.scenario.ids());
-            let (from, to) = if self.nemesis.chance(500) { (id, other) } else { (other, id) };
-            self.env.network.cut(from, to);
-        }
-        self.plan_mending();
-    }
-
-    fn plan_mending(&mut self) {
-        self.cuts += 1;
-        let delay = self.nemesis.between(50_000, 2_000_000);
-        self.env.after(delay, Event::Mend(self.cuts));
-    }
-
-    /// Who leads, as far as somebody thinks so.
-    fn leader(&self) -> Option<NodeId> {
-        let leads = |host: &&Host| {
-            host.replica().is_some_and(|replica| replica.node().role() == RoleName::Leader)
-        };
-        self.hosts.values().find(leads).map(|host| host.id)
-    }
-
-    fn host(&mut self, id: NodeId) -> &mut Host {
-        self.hosts.get_mut(&id).expect("every id of the scenario has a host")
     }
 }

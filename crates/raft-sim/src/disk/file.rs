@@ -59,7 +59,7 @@ impl File {
         }
         let keep = Keep::draw(rng).choose(rng, changes.len());
         // The first change that is lost may be half there.
-        let mut tearable = rng.chance(500);
+        let mut tearable = rng.chance(800);
         for (change, keep) in changes.iter().zip(keep) {
             match change {
                 Change::Write(offset, data) if keep => write(&mut self.durable, *offset, data),

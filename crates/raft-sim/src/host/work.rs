@@ -7,6 +7,7 @@ use super::Host;
 use crate::agenda::{Arrival, Env, Event};
 use crate::invariants::Violation;
 use crate::machine::Machine;
+use crate::scenario::Fault;
 use crate::sometimes::Mark;
 
 impl Host {
@@ -49,6 +50,9 @@ impl Host {
         if 1 < jobs.len() {
             env.witness.sometimes.hit(Mark::WritesMerged);
         }
+        if env.faulty && env.scenario.has(Fault::Fuse) && self.rng.chance(3) {
+            self.disk.light_fuse(1); // The write gets through, its sync does not.
+        }
         env.witness.ledger.disk(self.id).begin(&jobs);
         let rolls = process.wal.stats().rolls;
         let Durable { seq, then_send } = match process.wal.run(jobs) {
@@ -65,7 +69,7 @@ impl Host {
                 env.after(delay, Event::Prepare(self.id, self.life));
             }
         }
-        let delay = env.delay((1, 300));
+        let delay = env.delay(env.scenario.notice_us);
         env.after(delay, Event::Complete(self.id, self.life, Arrival::Persisted(seq)));
         env.send(then_send)
     }
@@ -84,7 +88,7 @@ impl Host {
             Err(error) => return self.failed(env, &error.to_string()),
         };
         let more = !process.snapshot_jobs.is_empty();
-        let delay = env.delay((1, 300));
+        let delay = env.delay(env.scenario.notice_us);
         env.after(delay, Event::Complete(self.id, self.life, Arrival::Snapshot(done)));
         if more {
             self.plan_snapshot(env);

@@ -1,1 +1,8 @@
 //! Integration tests.
+
+#[cfg(test)]
+mod disk;
+#[cfg(test)]
+mod seeds;
+#[cfg(test)]
+mod teeth;

@@ -1,0 +1,102 @@
+//! The simulated disk keeps what is synced, and nothing else for sure.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use raft_replica::Disk as _;
+use raft_sim::disk::SimDisk;
+use raft_sim::rng::Rng;
+
+const FILE: &str = "/d/file";
+
+/// A disk with a file of three durable sectors of `a`.
+fn disk() -> SimDisk {
+    let disk = SimDisk::new(Path::new("/"));
+    disk.create_dir(Path::new("/d")).unwrap();
+    disk.sync_dir(Path::new("/")).unwrap();
+    let mut file = disk.create_new(Path::new(FILE)).unwrap();
+    file.write_at(0, &[b'a'; 1536]).unwrap();
+    file.sync_data().unwrap();
+    disk.sync_dir(Path::new("/d")).unwrap();
+    disk
+}
+
+fn read(disk: &SimDisk) -> Vec<u8> {
+    let mut bytes = vec![0; 4096];
+    let count = disk.open(Path::new(FILE)).unwrap().read_at(0, &mut bytes).unwrap();
+    bytes.truncate(count);
+    bytes
+}
+
+#[test]
+fn what_is_synced_survives_whatever_else_is_lost() {
+    for seed in 0..50 {
+        let disk = disk();
+        disk.create_new(Path::new("/d/other")).unwrap();
+        disk.lose_power(&mut Rng::stream(seed, "power"));
+        assert_eq!(read(&disk), vec![b'a'; 1536]);
+    }
+}
+
+/// All that can be left of an unsynced write of three sectors: any of them, each whole.
+#[test]
+fn an_unsynced_write_survives_in_any_whole_sectors() {
+    let mut seen = BTreeSet::new();
+    for seed in 0..500 {
+        let disk = disk();
+        disk.open(Path::new(FILE)).unwrap().write_at(0, &[b'b'; 1536]).unwrap();
+        disk.lose_power(&mut Rng::stream(seed, "power"));
+        let sectors: Vec<u8> = read(&disk)
+            .chunks(512)
+            .map(|sector| {
+                assert!(sector.iter().all(|byte| *byte == sector[0]), "a sector is torn");
+                sector[0]
+            })
+            .collect();
+        seen.insert(String::from_utf8(sectors).unwrap());
+    }
+    assert_eq!(seen.len(), 8, "{seen:?}");
+}
+
+/// A name that is not synced may be gone with all that is behind it, or be there; a rename is one
+/// thing.
+#[test]
+fn an_unsynced_rename_happened_or_did_not() {
+    let mut seen = BTreeSet::new();
+    for seed in 0..100 {
+        let disk = disk();
+        disk.rename(Path::new(FILE), Path::new("/d/renamed")).unwrap();
+        disk.lose_power(&mut Rng::stream(seed, "power"));
+        seen.insert(disk.list(Path::new("/d")).unwrap());
+    }
+    let expected = [vec!["file".to_owned()], vec!["renamed".to_owned()]];
+    assert_eq!(seen, BTreeSet::from(expected));
+}
+
+#[test]
+fn a_directory_without_a_durable_name_takes_its_files_with_it() {
+    let mut seen = BTreeSet::new();
+    for seed in 0..100 {
+        let disk = disk();
+        disk.create_dir(Path::new("/d/new")).unwrap();
+        let mut file = disk.create_new(Path::new("/d/new/file")).unwrap();
+        file.sync_data().unwrap();
+        disk.sync_dir(Path::new("/d/new")).unwrap();
+        disk.lose_power(&mut Rng::stream(seed, "power"));
+        seen.insert(disk.open(Path::new("/d/new/file")).is_ok());
+    }
+    assert_eq!(seen.len(), 2, "{seen:?}");
+}
+
+/// Once the power is failing nothing gets through.
+#[test]
+fn a_burnt_fuse_lets_nothing_through() {
+    let disk = disk();
+    disk.light_fuse(1);
+    let mut file = disk.open(Path::new(FILE)).unwrap();
+    file.write_at(0, b"c").unwrap();
+    assert!(!disk.is_burnt() || file.sync_data().is_err());
+    assert!(file.sync_data().is_err() && disk.is_burnt());
+    disk.put_out_fuse();
+    assert_eq!(read(&disk)[0], b'c');
+}
