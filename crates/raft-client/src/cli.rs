@@ -160,14 +160,16 @@ async fn dispatch(arguments: Arguments) -> Result<Done, Failure> {
     }
 }
 
-/// Writes to standard output. A reader that has seen enough is no error.
-fn emit(data: &[u8]) -> Result<(), Failure> {
+/// Writes to standard output. A reader that has seen enough is no error; tells whether it wants
+/// more.
+fn emit(data: &[u8]) -> Result<bool, Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(data).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => {
             Err(Failure::internal(format!("could not write to standard output: {error}")))
         }
-        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use raft_client::{Client, Consistency};
 
-use super::{Done, Failure, bytes_of, printable};
+use super::{Done, Failure, bytes_of, emit, printable};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Range {
@@ -28,10 +28,10 @@ impl Range {
         let mut start = self.start.map(bytes_of).unwrap_or_default();
         let end = self.end.map(bytes_of).unwrap_or_default();
         let mut left = self.limit.unwrap_or(u32::MAX);
-        let mut data = Vec::new();
         while 0 < left {
             let bound = if self.limit.is_some() { left } else { 0 };
             let page = client.range(start, end.clone(), bound, consistency).await?.value;
+            let mut data = Vec::new();
             for (key, value) in &page.pairs {
                 data.extend_from_slice(printable(key).as_bytes());
                 data.push(b'\t');
@@ -40,11 +40,11 @@ impl Range {
             }
             left = left.saturating_sub(u32::try_from(page.pairs.len()).unwrap_or(u32::MAX));
             match page.pairs.last() {
-                Some((last, _)) if page.more => start = just_after(last),
+                Some((last, _)) if emit(&data)? && page.more => start = just_after(last),
                 Some(_) | None => break,
             }
         }
-        Ok(Done::with(data))
+        Ok(Done::default())
     }
 }
 
