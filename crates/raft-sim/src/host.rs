@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
-use raft_core::{Event as CoreEvent, Instant, Message, NodeId, Persist, RoleName};
+use raft_core::{DropReason, Event as CoreEvent, Instant, Message, NodeId, Persist, RoleName};
 use raft_replica::disk::DirLock;
 use raft_replica::{
     Consistency, Disk, Opened, PrepareJob, Replica, Request, SnapshotJob, SnapshotStore, Turn, Wal,
@@ -305,6 +305,8 @@ impl Host {
             CoreEvent::Became { .. }
             | CoreEvent::LeaderChanged { leader: None, .. }
             | CoreEvent::MembershipChanged { .. } => (),
+            // A refusal that was overtaken contradicts what has been said since.
+            CoreEvent::Dropped { reason: DropReason::Contradiction, .. } => (),
             CoreEvent::Dropped { .. } | CoreEvent::Stranger { .. } => {
                 // Here all nodes are members, and none of them lies.
                 let what = format!("{}: {event:?}", self.id);
