@@ -304,9 +304,9 @@ impl Host {
             CoreEvent::SnapshotInstalled { .. } => marks.hit(Mark::SnapshotInstalled),
             CoreEvent::Became { .. }
             | CoreEvent::LeaderChanged { leader: None, .. }
-            | CoreEvent::MembershipChanged { .. } => (),
+            | CoreEvent::MembershipChanged { .. }
             // A refusal that was overtaken contradicts what has been said since.
-            CoreEvent::Dropped { reason: DropReason::Contradiction, .. } => (),
+            | CoreEvent::Dropped { reason: DropReason::Contradiction, .. } => (),
             CoreEvent::Dropped { .. } | CoreEvent::Stranger { .. } => {
                 // Here all nodes are members, and none of them lies.
                 let what = format!("{}: {event:?}", self.id);

@@ -53,8 +53,6 @@ fn main() -> ExitCode {
 
 /// A failed assertion ends a release build at once; its seed must not be lost.
 fn name_seed_on_panic(seed: u64) {
-    let before = std::panic::take_hook();
-    drop(before);
     std::panic::set_hook(Box::new(move |panic| {
         let mut err = io::stderr();
         drop(writeln!(err, "seed {seed} violates \"no assertion fails\": {panic}"));

@@ -13,7 +13,7 @@ use crate::rng::{FNV_START, fnv};
 pub struct Committed {
     /// The entry.
     pub entry: Entry,
-    /// Its [`checksum`].
+    /// A checksum of what it carries.
     pub check: u64,
     /// The term of the node that said so first: that of the leader that committed it.
     pub in_term: Term,
