@@ -46,6 +46,8 @@ struct State {
     locked: BTreeSet<PathBuf>,
     /// After this many more changes everything fails: the power is about to go.
     fuse: Option<u64>,
+    /// The next sync of a file fails.
+    sync_fails: bool,
     /// Syncs say "done" and do nothing.
     lies: bool,
 }
@@ -80,7 +82,13 @@ impl SimDisk {
     /// A disk with an empty directory `root`.
     pub fn new(root: &Path) -> Self {
         let dirs = BTreeMap::from([(root.to_owned(), Directory::default())]);
-        Self(Arc::new(Mutex::new(State { dirs, locked: BTreeSet::new(), fuse: None, lies: false })))
+        Self(Arc::new(Mutex::new(State {
+            dirs,
+            locked: BTreeSet::new(),
+            fuse: None,
+            sync_fails: false,
+            lies: false,
+        })))
     }
 
     /// From now on syncs are lies.
@@ -93,6 +101,13 @@ impl SimDisk {
         self.state().fuse = Some(changes);
     }
 
+    /// The next sync of a file fails, and takes what it was to write for written from then on, as
+    /// operating systems do: it is there to be read, and no later sync makes it durable. Everything
+    /// after it fails as well.
+    pub fn fail_next_sync(&self) {
+        self.state().sync_fails = true;
+    }
+
     /// Whether the fuse has burnt down.
     pub fn is_burnt(&self) -> bool {
         self.state().fuse == Some(0)
@@ -100,13 +115,14 @@ impl SimDisk {
 
     /// No failure to come.
     pub fn put_out_fuse(&self) {
-        self.state().fuse = None;
+        let mut state = self.state();
+        (state.fuse, state.sync_fails) = (None, false);
     }
 
     /// The power fails. Nobody may have a file open by now who goes on using it.
     pub fn lose_power(&self, rng: &mut Rng) -> Loss {
         let mut state = self.state();
-        state.fuse = None;
+        (state.fuse, state.sync_fails) = (None, false);
         state.locked.clear();
         let mut loss = Loss::default();
         for directory in state.dirs.values_mut() {

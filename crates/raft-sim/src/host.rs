@@ -44,6 +44,8 @@ pub struct Host {
     /// How many times slower than usual the disk is.
     slowness: u64,
     following: Option<NodeId>,
+    /// A sync is to fail, or has.
+    sync_fails: bool,
 }
 
 /// A clock that started at some time and runs a little fast or slow.
@@ -81,7 +83,7 @@ impl Host {
     /// A machine with an empty disk, not started.
     pub fn new(scenario: &Scenario, id: NodeId) -> Self {
         let mut rng = Rng::stream(scenario.seed, &format!("host {id}"));
-        let drift = if scenario.has(Fault::Drift) { 20_000 } else { 0 };
+        let drift = if scenario.has(Fault::Drift) { 200_000 } else { 0 };
         let disk = SimDisk::new(Path::new(ROOT));
         if scenario.sabotage == Some(Sabotage::LyingDisks) {
             disk.lie();
@@ -101,6 +103,7 @@ impl Host {
             rng,
             slowness: 1,
             following: None,
+            sync_fails: false,
         }
     }
 
@@ -157,7 +160,7 @@ impl Host {
                 if report.log.cut.is_some() { ", tail cut" } else { "" }
             ),
         );
-        if report.log.cut.as_ref().is_some_and(|cut| cut.torn) {
+        if report.log.cut.is_some() {
             env.witness.sometimes.hit(Mark::TailCut);
         }
         if 0 < report.snapshot.0 && report.snapshot < report.last {
@@ -190,6 +193,7 @@ impl Host {
     /// Ends the process, if there is one.
     pub fn end(&mut self, env: &mut Env, how: End) {
         self.process = None;
+        self.sync_fails = false;
         self.disk.put_out_fuse();
         self.paused_until = 0;
         env.witness.trace.note(env.now_us, format_args!("{} ends: {how:?}", self.id));
@@ -205,9 +209,14 @@ impl Host {
         }
     }
 
-    /// The disk failed under the process: the power is going, or somebody killed it.
+    /// The disk failed under the process: a sync did, the power is going, or somebody killed it.
     fn end_and_restart(&mut self, env: &mut Env) {
-        let how = if self.rng.chance(700) { End::Power } else { End::Kill };
+        let how = if self.sync_fails {
+            env.witness.sometimes.hit(Mark::SyncFailed);
+            End::Kill
+        } else {
+            self.rng.pick(&[End::Power, End::Power, End::Kill])
+        };
         self.end(env, how);
         let downtime = self.rng.between(1_000, 1_000_000);
         env.after(downtime, Event::Start(self.id));
@@ -216,6 +225,12 @@ impl Host {
     /// In a while something on the disk will not come to its end.
     pub fn light_fuse(&mut self) {
         self.disk.light_fuse(self.rng.between(0, 12));
+    }
+
+    /// The next sync on the disk fails.
+    pub fn fail_next_sync(&mut self) {
+        self.sync_fails = true;
+        self.disk.fail_next_sync();
     }
 
     /// Stands still.
@@ -230,6 +245,7 @@ impl Host {
 
     /// From now on nothing goes wrong here.
     pub fn heal(&mut self) {
+        self.sync_fails = false;
         self.disk.put_out_fuse();
         self.paused_until = 0;
         self.slowness = 1;

@@ -17,6 +17,8 @@ pub enum Fault {
     Power,
     /// The power of a node fails in the middle of what it does with its disk.
     Fuse,
+    /// A sync fails, and the system forgets that there was something to write.
+    SyncError,
     /// A process is killed; the system's memory of its files stays.
     Kill,
     /// All nodes end at one instant.
@@ -41,6 +43,7 @@ impl Fault {
     const ALL: &[Self] = &[
         Self::Power,
         Self::Fuse,
+        Self::SyncError,
         Self::Kill,
         Self::AllDown,
         Self::Pause,

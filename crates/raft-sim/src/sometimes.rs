@@ -53,14 +53,16 @@ sometimes! {
     AllDown = "whole clusters ended at once",
     /// Power failed in the middle of a write, a sync or a rename.
     CrashedInWrite = "crashes in the middle of a write",
+    /// A sync failed, and the process with it.
+    SyncFailed = "syncs that failed",
     /// Power failed while a node was being opened.
     CrashedInOpen = "crashes in the middle of opening",
     /// A power loss took unsynced bytes or names.
     UnsyncedLost = "power losses that took unsynced data",
     /// A power loss tore a write.
     WriteTorn = "writes torn by a power loss",
-    /// Recovery cut a torn end.
-    TailCut = "torn ends cut by recovery",
+    /// Recovery wiped what stood behind the last whole frame of a log.
+    TailCut = "ends of logs wiped by recovery",
     /// Several persists shared one write.
     WritesMerged = "writes that carried several persists",
     /// A node stood still.

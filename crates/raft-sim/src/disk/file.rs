@@ -55,6 +55,8 @@ impl File {
     pub(super) fn lose_power(&mut self, rng: &mut Rng, loss: &mut Loss) {
         let changes = std::mem::take(&mut self.unsynced);
         if changes.is_empty() {
+            // What a failed sync took for written was never there.
+            self.live.clone_from(&self.durable);
             return;
         }
         let keep = Keep::draw(rng).choose(rng, changes.len());
@@ -120,6 +122,11 @@ impl DiskFile for OpenFile {
     fn sync_data(&mut self) -> io::Result<()> {
         let mut disk = self.disk.state();
         disk.burn()?;
+        if std::mem::take(&mut disk.sync_fails) {
+            disk.fuse = Some(0);
+            guard(&self.inode).unsynced.clear();
+            return Err(io::Error::other("input/output error"));
+        }
         if !disk.lies {
             guard(&self.inode).sync();
         }

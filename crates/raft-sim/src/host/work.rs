@@ -50,7 +50,7 @@ impl Host {
         if 1 < jobs.len() {
             env.witness.sometimes.hit(Mark::WritesMerged);
         }
-        if env.faulty && env.scenario.has(Fault::Fuse) && self.rng.chance(3) {
+        if env.faulty && env.scenario.has(Fault::Fuse) && self.rng.chance(8) {
             self.disk.light_fuse(1); // The write gets through, its sync does not.
         }
         env.witness.ledger.disk(self.id).begin(&jobs);

@@ -39,6 +39,7 @@ impl World {
                 }
             }
             Fault::Fuse => self.host(id).light_fuse(),
+            Fault::SyncError => self.host(id).fail_next_sync(),
             Fault::Pause => {
                 self.env.witness.sometimes.hit(Mark::Paused);
                 let until_us = self.env.now_us + self.nemesis.between(10_000, 1_500_000);
