@@ -36,6 +36,8 @@ pub struct Config {
     pub inflight_bytes_max: usize,
     /// Bytes of entries appended but not yet committed before proposals are refused.
     pub uncommitted_bytes_max: usize,
+    /// Bytes of committed entries handed out to be applied in one turn (one entry always fits).
+    pub apply_bytes_max: usize,
     /// Bytes of a snapshot in one message, at most.
     pub snapshot_chunk_bytes: usize,
     /// Entries kept in the log after a snapshot covers them, for peers that are a little behind.
@@ -75,6 +77,7 @@ impl Config {
             inflight_messages_max: 8,
             inflight_bytes_max: 8 << 20,
             uncommitted_bytes_max: 64 << 20,
+            apply_bytes_max: 1 << 20,
             snapshot_chunk_bytes: 1 << 20,
             trailing_entries: 10_000,
             trailing_bytes_max: 32 << 20,

@@ -181,6 +181,9 @@ impl Node {
         if self.failed {
             return Instant(u64::MAX);
         }
+        if self.applied < self.commit {
+            return self.now; // There is more to hand out.
+        }
         match &self.role {
             Role::Leader(leader) => leader.heartbeat_due,
             _ if !self.is_promotable() => Instant(u64::MAX),

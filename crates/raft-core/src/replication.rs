@@ -126,7 +126,11 @@ impl Node {
         let Some(peer) = leader.peers.get_mut(&from) else { return };
         let asked = match &peer.progress {
             Progress::Probe { next, .. } => next.prev() == rejected.index,
-            Progress::Replicate { next, .. } => rejected.index < *next,
+            // What is at or before the match was refused before it was accepted, and the answers
+            // overtook each other.
+            Progress::Replicate { next, .. } => {
+                peer.matched < rejected.index && rejected.index < *next
+            }
             Progress::Snapshot { .. } => false,
         };
         if !asked {
@@ -380,11 +384,18 @@ impl Node {
         self.persist().entries.push(entry);
     }
 
-    /// Hands out what is committed, each with the request it answers.
+    /// Hands out what is committed, each with the request it answers, as much as one turn may hold:
+    /// applying a long backlog at once, as after a restart, would keep heartbeats waiting, and the
+    /// leader would lose its quorum over it.
     pub(crate) fn hand_out_committed(&mut self) {
+        self.hand_out(self.config.apply_bytes_max);
+    }
+
+    fn hand_out(&mut self, bytes_max: usize) {
         if self.commit <= self.applied {
             return;
         }
+        let mut bytes = 0_usize;
         let mut none = VecDeque::new();
         let tokens = match &mut self.role {
             Role::Leader(leader) => &mut leader.tokens,
@@ -394,8 +405,12 @@ impl Node {
             let token = tokens.pop_front_if(|(index, _)| *index == entry.id.index);
             let token = token.map(|(_, token)| token);
             self.effects.apply.push(Apply::Entry { entry: entry.clone(), token });
+            self.applied = entry.id.index;
+            bytes = bytes.saturating_add(entry.size());
+            if bytes_max <= bytes {
+                break;
+            }
         }
-        self.applied = self.commit;
     }
 
     pub(crate) fn refuse(&mut self, token: Token, refusal: Refusal) {
@@ -405,8 +420,13 @@ impl Node {
     /// A leadership ends: every request that waits for it gets its one outcome. What was appended
     /// may yet be committed by another leader, and nobody here will know.
     pub(crate) fn refuse_pending(&mut self) {
-        // What is committed by now has its answer: hand it out before the rest is refused.
-        self.hand_out_committed();
+        // What is committed by now has its answer: hand it out before the rest is refused. It is no
+        // long backlog: a leader has requests only since it leads.
+        if let Role::Leader(leader) = &self.role
+            && leader.tokens.front().is_some_and(|(index, _)| *index <= self.commit)
+        {
+            self.hand_out(usize::MAX);
+        }
         let Role::Leader(leader) = &mut self.role else { return };
         let tokens = core::mem::take(&mut leader.tokens);
         let reads = core::mem::take(&mut leader.reads);

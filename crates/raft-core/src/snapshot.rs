@@ -206,7 +206,6 @@ impl Node {
 
     /// Never goes back: the caller has checked that the snapshot is ahead of the commit index.
     fn install(&mut self, meta: &SnapshotMeta) {
-        self.hand_out_committed();
         // What was to be written and is covered by the snapshot need not be.
         let persist = self.persist();
         persist.entries.retain(|entry| meta.last.index < entry.id.index);

@@ -47,6 +47,7 @@ pub(crate) struct Settings {
     pub(crate) uncommitted_bytes: usize,
     pub(crate) chunk: usize,
     pub(crate) snapshot_size: u64,
+    pub(crate) apply_bytes: usize,
 }
 
 impl Default for Settings {
@@ -60,6 +61,7 @@ impl Default for Settings {
             uncommitted_bytes: 1 << 20,
             chunk: 10,
             snapshot_size: 25,
+            apply_bytes: 1 << 20,
         }
     }
 }
@@ -89,6 +91,7 @@ impl Cluster {
             inflight_messages_max: settings.inflight,
             uncommitted_bytes_max: settings.uncommitted_bytes,
             snapshot_chunk_bytes: settings.chunk,
+            apply_bytes_max: settings.apply_bytes,
             ..Config::new(ClusterId(7), id, incarnation)
         };
         let now = *self.clocks.entry(id).or_default();

@@ -37,6 +37,9 @@ pub(crate) enum Verb {
         /// Uncommitted bytes, at most.
         #[arg(key, optional)]
         quota: Option<usize>,
+        /// Bytes handed out to be applied in one turn, at most.
+        #[arg(key, optional)]
+        apply: Option<usize>,
         /// Starts no node yet.
         #[arg(key, optional)]
         stopped: Option<bool>,
@@ -164,7 +167,16 @@ impl goldenscript::Runner for Script {
 impl Script {
     fn set_up(&mut self, verb: &Verb) -> Result<(), Box<dyn Error>> {
         match verb {
-            Verb::Cluster { voters, learners, trailing, batch, inflight, quota, stopped } => {
+            Verb::Cluster {
+                voters,
+                learners,
+                trailing,
+                batch,
+                inflight,
+                quota,
+                apply,
+                stopped,
+            } => {
                 let usual = Settings::default();
                 self.cluster.settings = Settings {
                     voters: *voters,
@@ -173,6 +185,7 @@ impl Script {
                     append_entries: batch.unwrap_or(usual.append_entries),
                     inflight: inflight.unwrap_or(usual.inflight),
                     uncommitted_bytes: quota.unwrap_or(usual.uncommitted_bytes),
+                    apply_bytes: apply.unwrap_or(usual.apply_bytes),
                     ..usual
                 };
                 if !stopped.unwrap_or(false) {
