@@ -153,7 +153,10 @@ fn locate_from(
     match candidates.iter().find(|candidate| candidate.is_file()) {
         Some(found) => Ok(Some(found.clone())),
         None => match named {
-            Some((path, variable)) => Err(ConfigError::not_found(path, variable, &candidates)),
+            Some((path, variable)) => match candidates.iter().find(|path| path.is_dir()) {
+                Some(directory) => Err(ConfigError::directory(directory, variable)),
+                None => Err(ConfigError::not_found(path, variable, &candidates)),
+            },
             None => Ok(None),
         },
     }
@@ -191,5 +194,9 @@ mod tests {
         assert!(hint.contains("configs/none.yaml"), "{hint}");
         let error = locate(None, Some("none.yaml")).unwrap_err();
         assert!(error.to_string().contains("RAFT_CONFIG"), "{error}");
+
+        let error = locate(Some("configs"), None).unwrap_err();
+        assert!(error.to_string().ends_with("configs: is a directory, not a file"), "{error}");
+        assert!(!error.is_not_found());
     }
 }

@@ -64,6 +64,15 @@ impl ConfigError {
         Self { what, ..error }.with_hint(format!("tried {}", tried.join(" and ")))
     }
 
+    /// A directory stands where the file should. `variable`: as with [`ConfigError::not_found`].
+    pub(super) fn directory(path: &Path, variable: Option<&str>) -> Self {
+        let origin =
+            variable.map(|variable| format!(" (the name comes from {variable})")).unwrap_or_default();
+        let file = path.join("cluster.yaml");
+        Self::new(path, None, &format!("is a directory, not a file{origin}"))
+            .with_hint(format!("name the file itself, such as {}", file.display()))
+    }
+
     /// What to do about it, where that is known: one line.
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
