@@ -9,11 +9,13 @@ A replicated key-value store on this machine.
 Usage: scripts/local-cluster.sh [COMMAND] [-f FILE]
 
 Commands:
-  start      build, start the nodes in the background, and wait until they serve (default)
-  stop       stop them, and see that nothing is left
-  status     show them; exit 0 if all is well, 8 if some node is missing, 3 if nothing runs
-  logs [N]   show what the nodes, or node N, have logged
-  demo       build, run three nodes of its own under load, kill their leaders, and judge
+  start           build, start the nodes in the background, and wait until they serve (default)
+  stop            stop them, and see that nothing is left
+  status          show them; exit 0 if all is well, 8 if some node is missing, 3 if nothing runs
+  logs [N]        show what the nodes, or node N, have logged
+  demo [OPTIONS]  build, run three nodes of its own under load, kill their leaders, and judge;
+                  `demo --help` shows its options
+  help            show this
 
 Options:
   -f FILE    another cluster than configs/cluster.yaml; also CLUSTER=FILE. Not for demo
@@ -31,8 +33,21 @@ fail() {
     exit 2
 }
 
-# Where cargo puts what it builds.
-bin="${RAFT_BIN:-${CARGO_TARGET_DIR:-$here/target}/release}"
+# Where cargo is told to put what it builds. It reads a relative path from where it runs.
+target="${CARGO_TARGET_DIR:-${CARGO_BUILD_TARGET_DIR:-$here/target}}"
+if [[ $target != /* ]]; then target=$here/$target; fi
+bin="${RAFT_BIN:-$target/release}"
+
+# A directory that was named must have what is asked of it: nothing else is tried in its place.
+check_named() {
+    if [[ -z "${RAFT_BIN:-}" ]]; then return; fi
+    local program
+    [[ -d "$bin" ]] || fail "RAFT_BIN names $bin, which is not a directory"
+    for program in "$@"; do
+        [[ -f "$bin/$program" && -x "$bin/$program" ]] ||
+            fail "RAFT_BIN names $bin, where there is no program $program"
+    done
+}
 
 need_tools() {
     # A fresh rustup may not be on the path of this shell yet.
@@ -48,19 +63,48 @@ need_tools() {
 
 # On a terminal cargo shows its progress; elsewhere it is quiet, as it may take minutes only once.
 build() {
+    check_named raft-server raft-client chaos-ctl
     if [[ -n "${RAFT_BIN:-}" ]]; then return; fi
     need_tools
     if [[ ! -x "$bin/raft-server" || ! -x "$bin/raft-client" || ! -x "$bin/chaos-ctl" ]]; then
         printf 'building the server and the tools, once: this takes a few minutes\n' >&2
     fi
-    local options=(--release --locked -p raft-server -p raft-client -p chaos-ctl)
+    local options=(--release --locked --target-dir "$target" -p raft-server -p raft-client -p chaos-ctl)
     if [[ ! -t 2 ]]; then options+=(--quiet); fi
     (cd "$here" && cargo build "${options[@]}")
 }
 
-# What was never built cannot be running.
-built() {
-    [[ -x "$bin/chaos-ctl" ]]
+# Any chaos-ctl can look after any cluster, so one from another build will do. Sets `tool`.
+find_tool() {
+    check_named chaos-ctl
+    local dir
+    for dir in "$bin" "$here/target/release" "$here/target/debug"; do
+        tool=$dir/chaos-ctl
+        if [[ -f "$tool" && -x "$tool" ]]; then return; fi
+        if [[ -n "${RAFT_BIN:-}" ]]; then break; fi
+    done
+    return 1
+}
+
+# What may belong to a cluster, by the names of all processes. Fails if they cannot be seen.
+suspects() {
+    local file name
+    [[ -r /proc/self/comm ]] || return 1
+    for file in /proc/[0-9]*/comm; do
+        # It may have ended meanwhile.
+        name=$(cat "$file" 2>/dev/null) || continue
+        case $name in raft-server | chaos-ctl)
+            file=${file#/proc/}
+            printf ' %s' "${file%/comm}"
+            ;;
+        esac
+    done
+}
+
+cannot_tell() {
+    local more="build it with \`cargo build --release -p chaos-ctl\`, or name its directory with RAFT_BIN=DIR"
+    if [[ -n "${1:-}" ]]; then more+="; these may be nodes or their runner: process$1"; fi
+    fail "cannot tell what runs: there is no chaos-ctl in $bin" "$more"
 }
 
 start() {
@@ -76,51 +120,84 @@ start() {
 }
 
 stop() {
-    if built; then
-        "$bin/chaos-ctl" down -f "$cluster"
+    local found
+    if find_tool; then
+        "$tool" down -f "$cluster"
+    elif found=$(suspects) && [[ -z $found ]]; then
+        printf 'nothing runs: no process on this machine is a raft-server or a chaos-ctl\n'
     else
-        printf 'nothing runs: nothing was built yet\n'
+        cannot_tell "$found"
     fi
 }
 
 status() {
-    built || fail 'nothing was built yet' 'scripts/local-cluster.sh start'
-    "$bin/chaos-ctl" status -f "$cluster"
+    find_tool || cannot_tell "$(suspects)"
+    "$tool" status -f "$cluster"
 }
 
 logs() {
-    built || fail 'nothing was built yet' 'scripts/local-cluster.sh start'
-    "$bin/chaos-ctl" logs --config "$cluster" "$@"
+    find_tool || cannot_tell
+    "$tool" logs --config "$cluster" "$@"
 }
 
 demo() {
     build
+    local option
+    local place=(--dir "${RAFT_DEMO_DIR:-$here/.raft/demo-run}")
+    for option in "$@"; do
+        case $option in --dir | --dir=*) place=() ;; esac
+    done
     # In its place, so that Ctrl-C reaches it alone and its exit code is ours.
-    exec "$bin/chaos-ctl" demo --dir "${RAFT_DEMO_DIR:-$here/.raft/demo-run}" "$@"
+    exec "$bin/chaos-ctl" demo ${place[@]+"${place[@]}"} "$@"
+}
+
+help() {
+    if [[ $1 != demo ]]; then
+        usage
+    elif find_tool; then
+        "$tool" demo --help
+    else
+        usage
+        printf '\nThe options of demo can be shown when chaos-ctl has been built.\n'
+    fi
 }
 
 command=
-cluster=${CLUSTER:-$here/configs/cluster.yaml}
+file=
+helped=
 rest=()
 while [[ $# -gt 0 ]]; do
     case $1 in
-        -h | --help) usage; exit 0 ;;
+        -h | --help) helped=yes ;;
         -f | --config)
-            [[ $# -ge 2 ]] || fail "$1 needs a file"
-            cluster=$2
+            [[ $# -ge 2 && -n $2 ]] || fail "\`$1\` needs a file"
+            file=$2
             shift
             ;;
+        --config=?*) file=${1#*=} ;;
+        help) if [[ -z $command ]]; then helped=yes; else rest+=("$1"); fi ;;
         *) if [[ -z $command ]]; then command=$1; else rest+=("$1"); fi ;;
     esac
     shift
 done
 
+if [[ -n $helped ]]; then
+    help "$command"
+    exit
+fi
+cluster=${file:-${CLUSTER:-$here/configs/cluster.yaml}}
 command=${command:-start}
 case $command in
     start | stop | status)
-        [[ ${#rest[@]} -eq 0 ]] || fail "\`$command\` takes no \`${rest[0]}\`"
+        [[ ${#rest[@]} -eq 0 ]] || fail "\`$command\` takes no \`${rest[0]}\`" \
+            'scripts/local-cluster.sh --help shows what there is'
         "$command"
         ;;
-    logs | demo) "$command" ${rest[@]+"${rest[@]}"} ;;
-    *) usage >&2; printf '\n' >&2; fail "there is no command \`$command\`" ;;
+    logs) logs ${rest[@]+"${rest[@]}"} ;;
+    demo)
+        [[ -z $file ]] || fail 'demo has a cluster of its own and takes no file' \
+            '`chaos-ctl up -f FILE --kill-interval 15-30s` kills the nodes of another cluster'
+        demo ${rest[@]+"${rest[@]}"}
+        ;;
+    *) fail "there is no command \`$command\`" 'scripts/local-cluster.sh --help shows what there is' ;;
 esac
