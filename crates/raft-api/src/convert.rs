@@ -3,7 +3,7 @@
 //! One way is total. The other is not: what comes from the network is believed only as far as it
 //! has the shape of a message; whether it makes sense in the protocol is for the core to judge.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use raft_core::{
@@ -75,10 +75,11 @@ fn body_to_wire(body: Body) -> Wire {
         Body::PreVoteReply(reply) => Wire::PreVoteReply(vote_reply_to_wire(&reply)),
         Body::Vote(VoteRequest { last }) => Wire::Vote(pb::Vote { last: Some(last.into()) }),
         Body::VoteReply(reply) => Wire::VoteReply(vote_reply_to_wire(&reply)),
-        Body::Append(Append { prev, entries, commit }) => Wire::Append(pb::Append {
+        Body::Append(Append { prev, entries, commit, met }) => Wire::Append(pb::Append {
             prev: Some(prev.into()),
             entries: entries_to_wire(&entries),
             commit: commit.0,
+            met: met_to_wire(&met),
         }),
         Body::AppendReply(AppendReply::Matched { index }) => {
             Wire::AppendMatched(pb::AppendMatched { index: index.0 })
@@ -87,8 +88,9 @@ fn body_to_wire(body: Body) -> Wire {
             let (rejected, hint) = (Some(rejected.into()), Some(hint.into()));
             Wire::AppendConflict(pb::AppendConflict { rejected, hint })
         }
-        Body::Heartbeat(Heartbeat { round, commit }) => {
-            Wire::Heartbeat(pb::Heartbeat { round, commit: commit.0 })
+        Body::Heartbeat(Heartbeat { round, commit, met }) => {
+            let met = met_to_wire(&met);
+            Wire::Heartbeat(pb::Heartbeat { round, commit: commit.0, met })
         }
         Body::HeartbeatReply(HeartbeatReply { round, received, matched }) => {
             let (received, matched) = (received.0, matched.0);
@@ -115,6 +117,7 @@ fn body_from_wire(body: Wire) -> Result<Body, WireError> {
             prev: log_id(append.prev, "prev")?,
             entries: entries_from_wire(append.entries)?,
             commit: Index(append.commit),
+            met: met_from_wire(&append.met),
         }),
         Wire::AppendMatched(pb::AppendMatched { index }) => {
             Body::AppendReply(AppendReply::Matched { index: Index(index) })
@@ -123,8 +126,9 @@ fn body_from_wire(body: Wire) -> Result<Body, WireError> {
             rejected: log_id(conflict.rejected, "rejected")?,
             hint: log_id(conflict.hint, "hint")?,
         }),
-        Wire::Heartbeat(pb::Heartbeat { round, commit }) => {
-            Body::Heartbeat(Heartbeat { round, commit: Index(commit) })
+        Wire::Heartbeat(pb::Heartbeat { round, commit, met }) => {
+            let met = met_from_wire(&met);
+            Body::Heartbeat(Heartbeat { round, commit: Index(commit), met })
         }
         Wire::HeartbeatReply(pb::HeartbeatReply { round, received, matched }) => {
             let (received, matched) = (Index(received), Index(matched));
@@ -140,6 +144,14 @@ fn body_from_wire(body: Wire) -> Result<Body, WireError> {
         }
         Wire::Stranger(pb::Stranger { known }) => Body::Stranger { known: Incarnation(known) },
     })
+}
+
+fn met_to_wire(met: &BTreeMap<NodeId, Incarnation>) -> Vec<pb::Acquaintance> {
+    met.iter().map(|(id, met)| pb::Acquaintance { id: id.0, incarnation: met.0 }).collect()
+}
+
+fn met_from_wire(met: &[pb::Acquaintance]) -> BTreeMap<NodeId, Incarnation> {
+    met.iter().map(|met| (NodeId(met.id), Incarnation(met.incarnation))).collect()
 }
 
 fn vote_reply_to_wire(reply: &VoteReply) -> pb::VoteReply {

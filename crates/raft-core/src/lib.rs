@@ -38,8 +38,8 @@
 //! * The membership is what the cluster began with: configuration entries take effect, are rolled
 //!   back and survive snapshots, but nothing proposes them yet.
 //! * Leadership cannot be handed over, and reads go through the leader.
-//! * A peer's incarnation is remembered from its first message on; a member that was never met
-//!   cannot be told from one whose disk was replaced before.
+//! * A member's incarnation is learnt from its first message, or from a leader that knows it. If a
+//!   majority of disks is lost or was never used, nobody is left to know: they begin anew.
 //! * Snapshots travel one piece at a time.
 //! * A failed leader is noticed by its silence: an election timeout passes first.
 #![no_std]

@@ -1,5 +1,6 @@
 //! What members say to each other.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -80,6 +81,9 @@ pub struct Append {
     pub entries: Vec<Entry>,
     /// The leader's commit index.
     pub commit: Index,
+    /// Under which incarnations the leader knows the members; with an append that looks for the
+    /// place where the logs agree, and empty otherwise.
+    pub met: BTreeMap<NodeId, Incarnation>,
 }
 
 /// The answer to an append.
@@ -108,6 +112,9 @@ pub struct Heartbeat {
     pub round: u64,
     /// The leader's commit index, but never beyond what the recipient is known to hold.
     pub commit: Index,
+    /// Under which incarnations the leader knows the members: those who follow one leader may never
+    /// have spoken to each other, and must all the same know who has lost a disk.
+    pub met: BTreeMap<NodeId, Incarnation>,
 }
 
 /// The answer to a heartbeat.

@@ -275,6 +275,10 @@ impl Node {
                 if self.members.active().contains(message.from) {
                     self.hard.peers.insert(message.from, message.incarnation);
                     self.persist_hard_state();
+                    // The others must know before long: see `Heartbeat::met`.
+                    if let Role::Leader(leader) = &mut self.role {
+                        leader.heartbeat_due = self.now;
+                    }
                 }
                 Ok(())
             }

@@ -1,6 +1,6 @@
 //! Replication and commitment (§5.3, §5.4).
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use crate::effects::{Apply, DropReason, Event, Refusal};
@@ -10,7 +10,7 @@ use crate::node::Node;
 use crate::progress::{Inflight, Progress};
 use crate::quorum;
 use crate::role::Role;
-use crate::types::{Entry, Index, LogId, NodeId, Payload, Token};
+use crate::types::{Entry, Incarnation, Index, LogId, NodeId, Payload, Token};
 
 /// The leader's side.
 impl Node {
@@ -55,8 +55,12 @@ impl Node {
         let last = self.log.last().index;
         let Role::Leader(leader) = &self.role else { return false };
         let Some(peer) = leader.peers.get(&to) else { return false };
+        let mut met = BTreeMap::new();
         let next = match &peer.progress {
-            Progress::Probe { next, waiting: None } => *next,
+            Progress::Probe { next, waiting: None } => {
+                met.clone_from(&self.hard.peers);
+                *next
+            }
             Progress::Replicate { next, inflight } => {
                 let under_way = self.log.bytes_between(peer.matched, next.prev());
                 let bound = u64::try_from(self.config.inflight_bytes_max).unwrap_or(u64::MAX);
@@ -77,7 +81,7 @@ impl Node {
         let entries =
             self.log.slice(next, self.config.append_bytes_max, self.config.append_entries_max);
         self.note_sent(to, entries.last().map_or(prev.index, |entry| entry.id.index));
-        self.send(to, Body::Append(Append { prev, entries, commit: self.commit }));
+        self.send(to, Body::Append(Append { prev, entries, commit: self.commit, met }));
         true
     }
 
@@ -188,7 +192,8 @@ impl Node {
         let beats: Vec<(NodeId, Index)> =
             leader.peers.iter().map(|(&id, peer)| (id, peer.matched.min(commit))).collect();
         for (to, commit) in beats {
-            self.send(to, Body::Heartbeat(Heartbeat { round, commit }));
+            let met = self.hard.peers.clone();
+            self.send(to, Body::Heartbeat(Heartbeat { round, commit, met }));
         }
         self.release_reads(); // A cluster of one confirms itself.
     }
@@ -230,10 +235,10 @@ impl Node {
 /// The follower's side.
 impl Node {
     pub(crate) fn on_append(&mut self, from: NodeId, append: Append) {
-        if !self.hear_leader(from) {
+        if !self.compare_notes(from, &append.met) || !self.hear_leader(from) {
             return;
         }
-        let Append { prev, entries, commit } = append;
+        let Append { prev, entries, commit, met: _ } = append;
         if !is_chain(prev, &entries, self.hard.term) {
             return self.drop_message(from, DropReason::Malformed);
         }
@@ -293,7 +298,7 @@ impl Node {
     }
 
     pub(crate) fn on_heartbeat(&mut self, from: NodeId, heartbeat: &Heartbeat) {
-        if !self.hear_leader(from) {
+        if !self.compare_notes(from, &heartbeat.met) || !self.hear_leader(from) {
             return;
         }
         if self.log.last().index < heartbeat.commit {
@@ -312,6 +317,29 @@ impl Node {
         // Sent at once: `matched` is durable already, and that we have not left the term is true
         // whether or not a crash makes us forget it.
         self.send(from, Body::HeartbeatReply(reply));
+    }
+
+    /// Learns from the leader under which incarnations the members are known. Answers false if it
+    /// knows one under another than we do: then one of us obeys a disk that has forgotten what it
+    /// promised, and the leader may have been elected without regard to what is acknowledged.
+    fn compare_notes(&mut self, from: NodeId, met: &BTreeMap<NodeId, Incarnation>) -> bool {
+        let own = self.config.id;
+        let known = |id: &NodeId| self.hard.peers.get(id);
+        if met.iter().any(|(id, met)| *id != own && known(id).is_some_and(|known| known != met)) {
+            self.drop_message(from, DropReason::Contradiction);
+            return false;
+        }
+        let news: Vec<(NodeId, Incarnation)> = met
+            .iter()
+            .filter(|&(id, _)| *id != own && known(id).is_none())
+            .filter(|&(id, _)| self.members.active().contains(*id))
+            .map(|(id, incarnation)| (*id, *incarnation))
+            .collect();
+        if !news.is_empty() {
+            self.hard.peers.extend(news);
+            self.persist_hard_state();
+        }
+        true
     }
 
     /// The leader of this term spoke. Answers false if it cannot be the leader.

@@ -1,6 +1,6 @@
 //! Messages survive the wire, and what is not a message is refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -52,29 +52,34 @@ fn vote_replies() -> impl Strategy<Value = VoteReply> {
     any::<(bool, u64)>().prop_map(|(granted, asked)| VoteReply { granted, asked: Term(asked) })
 }
 
+fn met() -> impl Strategy<Value = BTreeMap<NodeId, Incarnation>> {
+    let pair = any::<(u64, u64)>().prop_map(|(id, met)| (NodeId(id), Incarnation(met)));
+    proptest::collection::vec(pair, 0..4).prop_map(|pairs| pairs.into_iter().collect())
+}
+
 /// Every variant there is; [`every_body_is_tried`] sees to that.
 fn bodies() -> impl Strategy<Value = Body> {
-    let appends = (log_ids(), proptest::collection::vec(entries(), 0..4), any::<u64>());
+    let appends = (log_ids(), proptest::collection::vec(entries(), 0..4), any::<u64>(), met());
     let pieces = (metas(), any::<u64>(), data());
     prop_oneof![
         log_ids().prop_map(|last| Body::PreVote(VoteRequest { last })),
         vote_replies().prop_map(Body::PreVoteReply),
         log_ids().prop_map(|last| Body::Vote(VoteRequest { last })),
         vote_replies().prop_map(Body::VoteReply),
-        appends.prop_map(|(prev, entries, commit)| Body::Append(Append {
+        appends.prop_map(|(prev, entries, commit, met)| Body::Append(Append {
             prev,
             entries,
-            commit: Index(commit)
+            commit: Index(commit),
+            met
         })),
         any::<u64>()
             .prop_map(|index| Body::AppendReply(AppendReply::Matched { index: Index(index) })),
         (log_ids(), log_ids()).prop_map(|(rejected, hint)| Body::AppendReply(
             AppendReply::Conflict { rejected, hint }
         )),
-        any::<(u64, u64)>().prop_map(|(round, commit)| Body::Heartbeat(Heartbeat {
-            round,
-            commit: Index(commit)
-        })),
+        (any::<u64>(), any::<u64>(), met()).prop_map(|(round, commit, met)| Body::Heartbeat(
+            Heartbeat { round, commit: Index(commit), met }
+        )),
         any::<(u64, u64, u64)>().prop_map(|(round, received, matched)| Body::HeartbeatReply(
             HeartbeatReply { round, received: Index(received), matched: Index(matched) }
         )),
@@ -168,7 +173,7 @@ proptest! {
     #[test]
     fn entries_that_are_none_are_refused(garbage in data(), entries in proptest::collection::vec(entries(), 0..3)) {
         let (from, to) = (NodeId(1), NodeId(2));
-        let body = Body::Append(Append { prev: LogId::ZERO, entries, commit: Index(0) });
+        let body = Body::Append(Append { prev: LogId::ZERO, entries, commit: Index(0), met: BTreeMap::new() });
         let message = Message {
             cluster: ClusterId(1), from, incarnation: Incarnation(1), to, term: Term(1), body,
         };

@@ -1,5 +1,6 @@
 //! The vocabulary of the scripts.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 
 use bytes::Bytes;
@@ -139,6 +140,9 @@ pub(crate) enum Verb {
         log: Option<String>,
         #[arg(key, optional)]
         number: Option<u64>,
+        /// An incarnation under which a leader says to know a node, as node:incarnation.
+        #[arg(key, optional)]
+        met: Option<String>,
         #[arg(key, optional)]
         cluster: Option<u64>,
         #[arg(key, optional)]
@@ -342,13 +346,30 @@ impl Script {
     }
 
     fn inject(&mut self, verb: &Verb) -> Result<(), Box<dyn Error>> {
-        let Verb::Inject { from, to, kind, term, at, log, number, cluster, incarnation, named } =
-            verb
+        let Verb::Inject {
+            from,
+            to,
+            kind,
+            term,
+            at,
+            log,
+            number,
+            met,
+            cluster,
+            incarnation,
+            named,
+        } = verb
         else {
             unreachable!("dispatched above")
         };
         let at = at.as_deref().map_or(Ok(LogId::ZERO), parse_log_id)?;
-        let body = message(kind, at, parse_log(at, log.as_deref())?, number.unwrap_or(0))?;
+        let mut body = message(kind, at, parse_log(at, log.as_deref())?, number.unwrap_or(0))?;
+        if let (Some(met), Body::Append(Append { met: notes, .. }))
+        | (Some(met), Body::Heartbeat(Heartbeat { met: notes, .. })) = (met, &mut body)
+        {
+            let (id, incarnation) = met.split_once(':').ok_or("want node:incarnation")?;
+            notes.insert(NodeId(id.parse()?), Incarnation(incarnation.parse()?));
+        }
         let message = Message {
             cluster: ClusterId(cluster.unwrap_or(7)),
             from: NodeId(*from),
@@ -378,13 +399,13 @@ fn message(
         "prevote-granted" => Body::PreVoteReply(VoteReply { granted: true, asked: Term(number) }),
         "vote" => Body::Vote(VoteRequest { last: at }),
         "vote-granted" => Body::VoteReply(VoteReply { granted: true, asked: Term(number) }),
-        "append" => Body::Append(Append { prev: at, entries, commit }),
+        "append" => Body::Append(Append { prev: at, entries, commit, met: BTreeMap::new() }),
         "matched" => Body::AppendReply(AppendReply::Matched { index: Index(number) }),
         "conflict" => Body::AppendReply(AppendReply::Conflict {
             rejected: at,
             hint: LogId { index: Index(number), ..at },
         }),
-        "heartbeat" => Body::Heartbeat(Heartbeat { round: 1, commit }),
+        "heartbeat" => Body::Heartbeat(Heartbeat { round: 1, commit, met: BTreeMap::new() }),
         "heartbeat-reply" => {
             Body::HeartbeatReply(HeartbeatReply { round, received: at.index, matched: at.index })
         }

@@ -18,7 +18,7 @@ pub(crate) fn body(body: &Body) -> String {
         }
         Body::Vote(request) => format!("Vote last={}", request.last),
         Body::VoteReply(reply) => format!("VoteReply {} {}", reply.asked, word(reply.granted)),
-        Body::Append(Append { prev, entries: list, commit }) => {
+        Body::Append(Append { prev, entries: list, commit, met: _ }) => {
             format!("Append prev={prev} commit={commit} [{}]", entries(list))
         }
         Body::AppendReply(AppendReply::Matched { index }) => format!("Matched {index}"),

@@ -162,6 +162,8 @@ fn cost(message: &Message) -> usize {
 #[cfg(test)]
 mod tests {
     use futures_util::{FutureExt as _, StreamExt as _};
+    use std::collections::BTreeMap;
+
     use raft_core::{ClusterId, Heartbeat, Incarnation, Index, NodeId, Term};
 
     use super::*;
@@ -173,7 +175,7 @@ mod tests {
             incarnation: Incarnation(1),
             to: NodeId(2),
             term: Term(1),
-            body: Body::Heartbeat(Heartbeat { round, commit: Index(0) }),
+            body: Body::Heartbeat(Heartbeat { round, commit: Index(0), met: BTreeMap::new() }),
         }
     }
 
