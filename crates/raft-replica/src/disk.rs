@@ -4,13 +4,13 @@
 //! [`Disk::sync_dir`]. [`RealDisk`] is the only place that touches `std::fs`.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{DiskError, During as _, LockError};
 
-/// The name of the lock file in a data directory.
+/// The name of the file in a data directory that says which process has locked it.
 pub const LOCK_FILE: &str = "LOCK";
 
 /// Directories and names. Every method says what it did to the names; none of it survives a crash
@@ -75,7 +75,7 @@ pub struct RealDisk;
 struct RealFile(File);
 
 struct RealLock {
-    _file: File,
+    _dir: File,
 }
 
 impl Disk for RealDisk {
@@ -117,33 +117,31 @@ impl Disk for RealDisk {
         File::open(dir)?.sync_all()
     }
 
-    /// An advisory lock that ends with the process, however it ends. The file stays; the number in
-    /// it is for people and may be that of an earlier holder.
+    /// An advisory lock that ends with the process, however it ends. It is on the directory itself,
+    /// which unlike a file in it cannot be deleted and made again under a running process. The file
+    /// only has the process's number, for people; it stays, and may name an earlier holder.
     fn lock(&self, dir: &Path) -> Result<Box<dyn DirLock>, LockError> {
+        let locked = File::open(dir).during("open", dir)?;
         let path = dir.join(LOCK_FILE);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .during("open", &path)?;
-        match file.try_lock() {
+        match locked.try_lock() {
             Ok(()) => (),
             Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let read = (&file).take(32).read_to_string(&mut text);
-                let pid = read.ok().and_then(|_| text.trim().parse().ok());
-                return Err(LockError::Held { dir: dir.into(), pid });
+                return Err(LockError::Held { dir: dir.into(), pid: holder(&path) });
             }
             Err(TryLockError::Error(error)) => {
-                return Err(DiskError::new("lock", path, error).into());
+                return Err(DiskError::new("lock", dir, error).into());
             }
         }
-        file.set_len(0).during("write", &path)?;
-        writeln!(file, "{}", std::process::id()).during("write", &path)?;
-        Ok(Box::new(RealLock { _file: file }))
+        fs::write(&path, format!("{}\n", std::process::id())).during("write", &path)?;
+        Ok(Box::new(RealLock { _dir: locked }))
     }
+}
+
+/// Who has the lock, if this file says so.
+fn holder(path: &Path) -> Option<u32> {
+    let mut text = String::new();
+    File::open(path).ok()?.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
 }
 
 impl DiskFile for RealFile {

@@ -19,6 +19,7 @@ mod handle;
 mod listeners;
 pub mod logging;
 mod machine;
+mod ports;
 mod queue;
 mod service;
 mod snapshots;

@@ -12,13 +12,14 @@ use raft_replica::{Disk, OpenError, OpenReport, Opened, RealDisk, SnapshotStore,
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::driver::{Completion, Driver, Inbox, Outlets};
 use crate::handle::{Handle, View};
 use crate::machine::Machine;
+use crate::ports::Port;
 use crate::queue::Queue;
 use crate::service::{Front, NodeFacts};
 use crate::transport::inbound::Inbound;
@@ -67,10 +68,6 @@ pub struct Options {
     pub id: NodeId,
 }
 
-/// How long to wait for a port: the predecessor may just have been killed.
-const PORT_PATIENCE: Duration = Duration::from_secs(2);
-const PORT_PAUSE: Duration = Duration::from_millis(50);
-
 /// Messages from peers, in batches, between the streams and the driver. Full: streams wait.
 const PEER_BATCHES_MAX: usize = 1024;
 
@@ -87,9 +84,12 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), StartE
     let Options { config, id } = options;
     let node = config.node(id).ok_or_else(|| unknown_node(&config, id))?.clone();
     let clock = Clock::start();
+    // Whoever has the ports may have the directory as well, so they come first. Nobody is let in
+    // before the log is read: a peer takes a refusal for what it is, and silence for a fault.
+    let peers = Port::bind("peers", &node.peer, &node).await?;
+    let clients = Port::bind("clients", &node.client, &node).await?;
     let opened = open(&config, &node, clock)?;
-    let peer_listener = listen("peers", &node.peer).await?;
-    let client_listener = listen("clients", &node.client).await?;
+    let (peer_listener, client_listener) = (peers.listen()?, clients.listen()?);
     for warning in config.warnings() {
         tracing::warn!(node = %id, "{warning}");
     }
@@ -151,22 +151,6 @@ fn ready(config: &ClusterConfig, node: &NodeConfig, report: &OpenReport) {
         build,
         "ready"
     );
-}
-
-/// Listens, and is patient with a port that is still taken.
-async fn listen(whom: &'static str, address: &str) -> Result<TcpListener, StartError> {
-    let give_up = Instant::now() + PORT_PATIENCE;
-    loop {
-        match TcpListener::bind(address).await {
-            Ok(listener) => return Ok(listener),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < give_up => {
-                sleep(PORT_PAUSE).await;
-            }
-            Err(error) => {
-                return Err(StartError::Listen { whom, address: address.to_owned(), error });
-            }
-        }
-    }
 }
 
 /// A node at work.

@@ -67,3 +67,19 @@ fn a_second_lock_is_refused_and_names_the_holder() {
     drop(held);
     RealDisk.lock(dir.path()).map(drop).unwrap();
 }
+
+/// What can be deleted does not hold the lock.
+#[test]
+fn a_deleted_lock_file_lets_nobody_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let held = RealDisk.lock(dir.path()).unwrap();
+    std::fs::remove_file(dir.path().join("LOCK")).unwrap();
+    for _ in 0..2 {
+        match RealDisk.lock(dir.path()).map(drop) {
+            Err(LockError::Held { pid, .. }) => assert_eq!(pid, None),
+            other => panic!("{other:?}"),
+        }
+    }
+    drop(held);
+    RealDisk.lock(dir.path()).map(drop).unwrap();
+}

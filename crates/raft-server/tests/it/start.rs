@@ -76,6 +76,37 @@ async fn a_data_dir_in_use() {
     assert_eq!(error, format!("{} is in use by process {pid}", dir.display()));
 }
 
+/// Deleting the file that names the holder opens the directory to nobody, on whatever ports.
+#[tokio::test]
+async fn a_data_dir_in_use_without_its_lock_file() {
+    let mut cluster = Cluster::new(1);
+    cluster.start(1);
+    cluster.put("key", b"value").await;
+    let (dir, ours) = (cluster.data_dir(1), Cluster::new(1));
+    std::fs::remove_file(dir.join("LOCK")).unwrap();
+    let elsewhere =
+        ours.yaml("test", "").replace("dir: data/n{id}", &format!("dir: {}", dir.display()));
+    std::fs::write(ours.config(), elsewhere).unwrap();
+    for config in [cluster.config(), ours.config()] {
+        let (error, _) = refused(&config, 1);
+        assert_eq!(error, format!("{} is in use by another process", dir.display()));
+    }
+    cluster.put("key", b"other").await;
+    cluster.kill(1);
+    cluster.start(1);
+    assert_eq!(cluster.get("key").await.unwrap(), b"other");
+}
+
+/// A node that has no port does not touch a directory.
+#[test]
+fn a_taken_port_leaves_no_data_dir() {
+    let cluster = Cluster::new(1);
+    let _taken = TcpListener::bind(cluster.client_address(1)).unwrap();
+    let (error, _) = refused(&cluster.config(), 1);
+    assert!(error.starts_with("cannot listen for clients"), "{error}");
+    assert!(!cluster.data_dir(1).exists());
+}
+
 #[test]
 fn a_taken_port() {
     for (whom, address) in
