@@ -168,6 +168,7 @@ impl Wal {
         let header = SegmentHeader {
             owner: options.owner(),
             number: 1,
+            len: spare.len,
             first_frame: 1,
             previous_end: 0,
             previous_check: 0,
@@ -322,6 +323,7 @@ impl Wal {
         let header = SegmentHeader {
             owner: self.owner,
             number: old.extent.number + 1,
+            len: spare.len,
             first_frame: old.next_frame,
             previous_end: old.end,
             previous_check: old.check,

@@ -14,10 +14,10 @@ pub(super) const FIRST_FRAME: u64 = 512;
 pub(super) const FRAME_HEADER: usize = 24;
 
 const MAGIC: [u8; 8] = *b"RAFTWAL\n";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Bytes of the segment header that carry something; the rest of the sector is zero.
-const HEADER: usize = 72;
+const HEADER: usize = 80;
 
 /// The start of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub(super) struct SegmentHeader {
     pub(super) owner: Owner,
     /// Segments are numbered without gaps.
     pub(super) number: u64,
+    /// Length of the file.
+    pub(super) len: u64,
     /// The number of the segment's first frame.
     pub(super) first_frame: u64,
     /// Where the frames of the segment before this one end; 0 if there is none.
@@ -81,6 +83,7 @@ impl SegmentHeader {
         bytes.extend_from_slice(&self.number.to_le_bytes());
         bytes.extend_from_slice(&self.first_frame.to_le_bytes());
         bytes.extend_from_slice(&self.previous_end.to_le_bytes());
+        bytes.extend_from_slice(&self.len.to_le_bytes());
         bytes.extend_from_slice(&self.previous_check.to_le_bytes());
         let check = crc32c::crc32c(&bytes);
         bytes.extend_from_slice(&check.to_le_bytes());
@@ -96,11 +99,12 @@ impl SegmentHeader {
         if !bytes.starts_with(&MAGIC) {
             return Err("it does not begin like a log segment");
         }
-        if crc32c::crc32c(&bytes[..HEADER - 4]) != u32_at(bytes, HEADER - 4) {
-            return Err("the checksum of the segment header is wrong");
-        }
+        // Before the checksum, which other versions have elsewhere.
         if u32_at(bytes, 8) != VERSION {
             return Err("the segment has a format version this program does not know");
+        }
+        if crc32c::crc32c(&bytes[..HEADER - 4]) != u32_at(bytes, HEADER - 4) {
+            return Err("the checksum of the segment header is wrong");
         }
         let header = Self {
             owner: Owner {
@@ -111,7 +115,8 @@ impl SegmentHeader {
             number: u64_at(bytes, 40),
             first_frame: u64_at(bytes, 48),
             previous_end: u64_at(bytes, 56),
-            previous_check: u32_at(bytes, 64),
+            len: u64_at(bytes, 64),
+            previous_check: u32_at(bytes, 72),
         };
         if header.seed() == u32_at(bytes, 12) {
             Ok(header)
@@ -196,7 +201,8 @@ mod tests {
     fn header() -> SegmentHeader {
         let owner =
             Owner { cluster: ClusterId(1), node: NodeId(2), incarnation: Incarnation(u64::MAX) };
-        SegmentHeader { owner, number: 4, first_frame: 5, previous_end: 6, previous_check: 7 }
+        let (first_frame, previous_end, previous_check) = (5, 6, 7);
+        SegmentHeader { owner, number: 4, len: 8, first_frame, previous_end, previous_check }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! A crash can tear one thing only: the last write, which nobody was told is durable. It is the
 //! last frame of the last segment, because a segment gets its name when its first frame is durable,
 //! and a frame is written when the one before it is durable. So whatever does not fit and is *not*
-//! there is damage, and refused: a log that was cut in the middle would forget promises.
+//! there is damage, and refused: a log that was cut in the middle would forget promises. Nor does a
+//! crash change the length of a segment, which has it from before it got its name.
 
 use std::collections::VecDeque;
 use std::io;
@@ -151,6 +152,7 @@ impl Segment {
         replay.begin(self);
         while self.end < next.previous_end {
             if !self.read_frame(replay)? {
+                self.check_len()?;
                 return Err(self.damaged("a frame is not what was written"));
             }
         }
@@ -158,6 +160,7 @@ impl Segment {
         if ends != (next.previous_end, next.first_frame, next.previous_check) {
             return Err(self.damaged("it does not end where the next segment begins"));
         }
+        self.check_len()?;
         self.window = Window::default();
         Ok(())
     }
@@ -166,6 +169,7 @@ impl Segment {
     fn read_last(&mut self, replay: &mut Replay) -> Result<(), StorageError> {
         replay.begin(self);
         while self.read_frame(replay)? {}
+        self.check_len()?;
         if self.end == FIRST_FRAME {
             return Err(self.damaged("its first frame is not what was written"));
         }
@@ -174,6 +178,17 @@ impl Segment {
             return Err(self.damaged(&what));
         }
         Ok(())
+    }
+
+    /// What is missing at the end may have held frames, and zeros in its place would look as if it
+    /// had held none. Asked when the frames that are there have been read, so that an error can say
+    /// how far the log is whole.
+    fn check_len(&self) -> Result<(), StorageError> {
+        let (found, expected) = (self.len, self.header.len);
+        if found == expected {
+            return Ok(());
+        }
+        Err(self.damaged(&format!("the file has {found} bytes, but was made with {expected}")))
     }
 
     /// Reads the frame at `end` into the replay. False if there is none that fits.

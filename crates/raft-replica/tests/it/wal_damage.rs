@@ -71,20 +71,41 @@ fn a_last_frame_torn_at_any_byte_is_cut() {
     assert!(uncut < 2, "the last byte of an entry may be zero, the others are not");
 }
 
-/// The file ends within the last frame, as after a copy that was interrupted.
+/// A file that is not as long as it was made is no torn write, wherever it ends: what is missing may
+/// have held acknowledged entries.
 #[test]
-fn a_file_that_ends_within_the_last_frame_is_cut() {
+fn a_file_of_another_length_is_refused() {
     let disk = log(4);
     let whole = disk.bytes(&segment(1));
-    let (from, to) = *frames(&whole).last().unwrap();
-    for end in from..to {
-        let disk = disk.copy();
-        disk.set_bytes(&segment(1), whole[..end].to_vec());
-        let (mut wal, found, _) = open(&disk).unwrap();
-        assert_eq!(found.entries.len(), 3, "ends at {end}");
-        let entries = vec![entry(4, 1, 7)];
-        wal.run(vec![Persist { seq: 1, entries, ..Persist::default() }]).unwrap();
-        assert_eq!(open(&disk).unwrap().1.entries.len(), 4);
+    let frames = frames(&whole);
+    let longer = [whole.as_slice(), &[0]].concat();
+    for len in (80..whole.len()).chain([longer.len()]) {
+        disk.set_bytes(&segment(1), longer[..len].to_vec());
+        let damage = damage(&disk);
+        assert_eq!(damage.path, segment(1));
+        let what = format!("the file has {len} bytes, but was made with {}", whole.len());
+        assert_eq!(damage.what, what);
+        // The head is a frame, and of no entry. Frames end with their padding.
+        let good = frames.iter().filter(|&&(_, to)| to.next_multiple_of(512) <= len).count();
+        let last = good.checked_sub(1).map(|last| id(last as u64, (last as u64).min(1)));
+        assert_eq!(damage.last_good, last, "{len} bytes left");
+        assert_eq!(disk.bytes(&segment(1)).len(), len, "it is left as it was");
+    }
+    for len in 0..80 {
+        disk.set_bytes(&segment(1), whole[..len].to_vec());
+        assert_eq!(damage(&disk).what, "the file is shorter than a segment header");
+    }
+}
+
+/// Whole frames of a sealed segment are of no help if its end is missing.
+#[test]
+fn a_sealed_file_of_another_length_is_refused() {
+    let disk = log(14);
+    let whole = disk.bytes(&segment(1));
+    for len in [whole.len() - 512, whole.len() / 2, 1000] {
+        disk.set_bytes(&segment(1), whole[..len].to_vec());
+        let what = format!("the file has {len} bytes, but was made with {}", whole.len());
+        assert_eq!(damage(&disk).what, what);
     }
 }
 
@@ -106,7 +127,7 @@ fn a_flipped_bit_in_the_middle_is_refused() {
             assert_eq!(damage.last_good, good, "flipped at {at}");
         }
     }
-    for at in 0..72 {
+    for at in 0..80 {
         let mut flipped = whole.clone();
         flipped[at] ^= 1 << (at % 8);
         disk.set_bytes(&segment(1), flipped);
