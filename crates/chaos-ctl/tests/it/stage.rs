@@ -66,7 +66,9 @@ impl Stage {
 
     /// `chaos-ctl COMMAND -f cluster.yaml ARGS…`
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("chaos-ctl"));
+        // Whoever runs the tests under nohup must not have its way with SIGHUP here.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=HUP").arg(assert_cmd::cargo::cargo_bin!("chaos-ctl"));
         command.arg(args[0]).arg("--config").arg(self.path("cluster.yaml")).args(&args[1..]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env_remove("RAFT_CONFIG");
