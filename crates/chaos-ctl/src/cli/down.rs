@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use raft_api::cluster::ClusterConfig;
 
 use super::Which;
 use super::up::runner_of;
@@ -14,6 +15,7 @@ use crate::home::Home;
 use crate::output::Output;
 use crate::process::end_groups;
 use crate::procfs::Birth;
+use crate::watch::Watch;
 
 /// Stop the cluster, wherever it was started
 #[derive(Debug, Args)]
@@ -28,8 +30,13 @@ impl Down {
         let home = Home::of(&config);
         let mut output = Output::stdout();
         let Some(state) = home.state() else {
-            output.line(&format!("nothing runs for cluster {}", config.name));
-            return Ok(Code::Done);
+            let strangers = strangers(&config).await?;
+            output.line(
+                strangers
+                    .as_deref()
+                    .unwrap_or(&format!("nothing runs for cluster {}", config.name)),
+            );
+            return Ok(if strangers.is_some() { Code::Degraded } else { Code::Done });
         };
         let begun = Instant::now();
         // The runner ends its nodes itself, better than anybody else could.
@@ -51,8 +58,35 @@ impl Down {
         home.clear_state().map_err(anyhow::Error::from)?;
         let took = Shown(micros(begun.elapsed()));
         output.line(&format!("stopped cluster {} in {took}   leftovers {left}", config.name));
-        Ok(if left == 0 { Code::Done } else { Code::Internal })
+        let strangers = strangers(&config).await?;
+        if let Some(strangers) = &strangers {
+            output.line(strangers);
+        }
+        Ok(match (left, strangers) {
+            (0, None) => Code::Done,
+            (0, Some(_)) => Code::Degraded,
+            _ => Code::Internal,
+        })
     }
+}
+
+/// Nodes that somebody started by hand. They are not ours to end, but they run.
+async fn strangers(config: &ClusterConfig) -> Result<Option<String>, Failure> {
+    let view = Watch::new(config)?.look(Duration::from_secs(1)).await;
+    let of_this = view.answers().filter(|(id, status)| {
+        status.node_id == id.0 && (status.cluster.is_empty() || status.cluster == config.name)
+    });
+    let pids: Vec<String> = of_this.map(|(id, status)| format!("{id} {}", status.pid)).collect();
+    let (nodes, verb) = match pids.len() {
+        0 => return Ok(None),
+        1 => ("1 node".to_owned(), "runs"),
+        count => (format!("{count} nodes"), "run"),
+    };
+    let (name, pids) = (&config.name, pids.join(", "));
+    Ok(Some(format!(
+        "{nodes} of cluster {name} {verb} (pids, from Status: {pids}), not started by chaos-ctl: \
+         end them yourself"
+    )))
 }
 
 fn send(pid: i32, signal: Signal) -> Result<(), Failure> {

@@ -118,6 +118,34 @@ fn a_cluster_in_the_background_is_seen_and_stopped() {
     assert_eq!(code(&stage.run(&["status"])), 3);
 }
 
+#[test]
+fn nodes_that_were_started_by_hand_are_told_and_left_alone() {
+    let stage = Stage::new();
+    let config = stage.path("cluster.yaml");
+    let start = |id: &str| {
+        let mut node = Command::new(&*SERVER);
+        node.args(["--id", id, "--config"]).arg(&config);
+        node.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let nodes = ["1", "2"].map(start);
+    wait_for("two nodes that answer", || {
+        let status: Value =
+            serde_json::from_slice(&stage.run(&["status", "-o", "json"]).stdout).ok()?;
+        let up = status["nodes"].as_array()?.iter().filter(|node| node["pid"].is_u64());
+        (up.count() == 2).then_some(())
+    });
+    let down = stage.run(&["down"]);
+    let pids = nodes.each_ref().map(std::process::Child::id);
+    for node in nodes {
+        signal(&node, Signal::SIGTERM);
+        assert!(finish(node).status.success(), "down left it alone, so it could end cleanly");
+    }
+    assert_eq!(code(&down), 8, "{down:?}");
+    let expected = format!("(pids, from Status: n1 {}, n2 {})", pids[0], pids[1]);
+    assert!(text(&down.stdout).contains(&expected), "{down:?}");
+    assert_eq!(code(&stage.run(&["down"])), 0);
+}
+
 /// Too short to kill three leaders, and so it must not pass, whatever else went well.
 #[test]
 fn a_demo_that_shows_nothing_says_so() {
