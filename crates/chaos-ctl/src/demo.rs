@@ -13,7 +13,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use raft_api::cluster::ClusterConfig;
 use raft_api::units::{DurationRange, HumanDuration};
-use tokio::time::sleep;
 
 use crate::cluster::{Setup, find_program};
 use crate::events::{Format, Shown, micros};
@@ -21,7 +20,7 @@ use crate::exit::{Code, Failure};
 use crate::runner::{COMPARE_MAX, Ending, Recovery, Runner};
 use crate::schedule::{Plan, Schedule, Target};
 use load::Load;
-use report::Act;
+use report::{Act, Verdict};
 
 /// What to show.
 #[derive(Clone, Debug)]
@@ -54,6 +53,11 @@ runner:
   logs: {dir: logs}
 ";
 
+/// How the file begins, by which a folder is known as a demo's.
+const MARK: &str = "# Written by `chaos-ctl demo`";
+
+const INTERRUPTED: &str = "\ninterrupted: no verdict";
+
 impl Demo {
     /// Shows it. Whatever happens, nothing is left running.
     pub async fn run(self) -> Result<Code, Failure> {
@@ -80,6 +84,7 @@ impl Demo {
             Ok(Some((calm, chaos))) => self.end(runner, &calm, &chaos).await,
             Ok(None) => {
                 runner.stop("interrupted").await?;
+                runner.journal().say(INTERRUPTED);
                 Ok(Code::Interrupted)
             }
             Err(failure) => {
@@ -136,7 +141,7 @@ impl Demo {
         let with_faults = schedule.is_some();
         let mut ending = Ending::Done;
         if with_faults {
-            ending = runner.drive(schedule, sleep(lasts)).await?;
+            ending = runner.drive_for(lasts, schedule).await?;
         }
         if ending == Ending::Done {
             ending = runner.drive(None, bench.ended()).await?;
@@ -172,14 +177,43 @@ impl Demo {
             say("cluster   it was not whole again within 30s".to_owned());
         }
         say(format!("files     {}", self.dir.display()));
+        // What is broken is broken, but to pass it must have been seen to the end.
+        let shown_enough = recovery != Recovery::Unknown || matches!(verdict, Verdict::Fail(..));
+        if !shown_enough {
+            say(INTERRUPTED.to_owned());
+            return Ok(Code::Interrupted);
+        }
         say(format!("\n{verdict}"));
         Ok(verdict.code())
     }
 
+    /// What is in the folder already must be an earlier demo's: its files are overwritten, and its
+    /// data is removed. A lock alone is what is left of one that did not come far.
+    fn expect_own_dir(&self) -> Result<(), Failure> {
+        let dir = self.dir.display();
+        let config = fs::read_to_string(self.dir.join("cluster.yaml")).unwrap_or_default();
+        if config.starts_with(MARK) {
+            return Ok(());
+        }
+        let entries = fs::read_dir(&self.dir);
+        let entries = entries
+            .map_err(|error| Failure::usage(format!("could not look into {dir}: {error}")))?;
+        let mut strange = entries.flatten().filter(|entry| entry.file_name() != "lock");
+        if strange.next().is_some() {
+            return Err(Failure::usage(format!(
+                "{dir} is not empty, and no earlier demo's folder"
+            ))
+            .hint("--dir names a folder that is new or empty"));
+        }
+        Ok(())
+    }
+
     /// Writes the cluster's file, with ports that are free.
     fn write_config(&self) -> Result<ClusterConfig, Failure> {
-        fs::create_dir_all(&self.dir)
-            .with_context(|| format!("could not create {}", self.dir.display()))?;
+        fs::create_dir_all(&self.dir).map_err(|error| {
+            Failure::usage(format!("could not create {}: {error}", self.dir.display()))
+        })?;
+        self.expect_own_dir()?;
         let path = self.dir.join("cluster.yaml");
         let base = free_base().ok_or_else(|| Failure::usage("no free ports from 7400 to 9800"))?;
         // Somebody may be running there now; their file is theirs until they are done.

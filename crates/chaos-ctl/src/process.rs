@@ -184,11 +184,13 @@ impl Process {
 
     /// The last lines that the process has logged so far.
     pub fn tail(&self) -> Vec<String> {
-        let start = match &self.state {
-            State::Running(running) => running.log_start,
-            State::Stopped => 0,
-        };
-        tail(&self.recipe.log, start).unwrap_or_default()
+        match &self.state {
+            State::Running(running) => {
+                tail(&self.recipe.log, running.log_start).unwrap_or_default()
+            }
+            // What an earlier process has logged says nothing about this one.
+            State::Stopped => Vec::new(),
+        }
     }
 }
 

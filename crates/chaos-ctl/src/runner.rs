@@ -46,6 +46,8 @@ pub struct Runner {
     schedule: Option<Schedule>,
     /// The next fault and when it is due. There is one only while the cluster is whole.
     next: Option<(Instant, Draw)>,
+    /// When the faults end, if that is known: what is due later will not happen.
+    faults_end: Option<Instant>,
     hashes: Hashes,
     looked: Instant,
     gave_up: bool,
@@ -118,6 +120,7 @@ impl Runner {
             election: None,
             schedule: None,
             next: None,
+            faults_end: None,
             hashes: Hashes::default(),
             looked: Instant::now(),
             gave_up: false,
@@ -264,6 +267,18 @@ impl Runner {
         self.schedule = None;
         self.next = None;
         Ok(ending)
+    }
+
+    /// Runs the cluster for so long.
+    pub async fn drive_for(
+        &mut self,
+        lasts: Duration,
+        schedule: Option<Schedule>,
+    ) -> Result<Ending, Failure> {
+        self.faults_end = Instant::now().checked_add(lasts);
+        let ending = self.drive(schedule, tokio::time::sleep(lasts)).await;
+        self.faults_end = None;
+        ending
     }
 
     async fn do_what_is_due(&mut self) -> Result<(), Failure> {

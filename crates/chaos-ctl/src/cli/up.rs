@@ -88,7 +88,7 @@ impl Up {
         let banner = self.banner(&runner, schedule.as_ref(), took);
         runner.journal().say(&banner);
         let ending = match self.duration {
-            Some(duration) => runner.drive(schedule, tokio::time::sleep(duration.0)).await?,
+            Some(duration) => runner.drive_for(duration.0, schedule).await?,
             None => runner.drive(schedule, std::future::pending()).await?,
         };
         finish(&mut runner, ending).await
@@ -123,7 +123,8 @@ impl Up {
             format!("  ready in {}   leader {leader}   term {term}\n", Shown(micros(took))),
             next_commands(config),
         ];
-        lines.extend(schedule.map(|schedule| announce(schedule, config.nodes.len())));
+        let lasts = self.duration.map(|duration| duration.0);
+        lines.extend(schedule.map(|schedule| announce(schedule, config.nodes.len(), lasts)));
         if !self.place.background {
             lines.push("  Ctrl-C stops all.".to_owned());
         }
@@ -210,7 +211,7 @@ pub(super) async fn finish(runner: &mut Runner, ending: Ending) -> Result<Code, 
 }
 
 /// What will be done to the cluster.
-fn announce(schedule: &Schedule, nodes: usize) -> String {
+fn announce(schedule: &Schedule, nodes: usize, lasts: Option<Duration>) -> String {
     let plan = schedule.plan();
     let victim = match plan.target {
         Target::Any => format!("one of {nodes}"),
@@ -218,10 +219,15 @@ fn announce(schedule: &Schedule, nodes: usize) -> String {
         Target::Follower => "a follower".to_owned(),
     };
     let (interval, downtime, at_once) = (plan.interval, plan.downtime, down_max(nodes));
-    let first = Shown(micros(schedule.first_delay()));
+    let first = schedule.first_delay();
+    let first = if lasts.is_some_and(|lasts| lasts <= first) {
+        "The end comes before the first".to_owned()
+    } else {
+        format!("First in {}", Shown(micros(first)))
+    };
     format!(
         "  chaos   SIGKILL {victim} every {interval}, down {downtime}, at most {at_once} at once.  \
-         First in {first}.  seed {}",
+         {first}.  seed {}",
         plan.seed
     )
 }
@@ -271,7 +277,7 @@ fn callable(program: &Path) -> String {
 
 fn died_in_background(log: &Path, code: Option<i32>) -> Failure {
     let text = std::fs::read_to_string(log).unwrap_or_default();
-    let what = text.trim().strip_prefix("error: ").unwrap_or(text.trim()).to_owned();
+    let what = last_error(&text).to_owned();
     let code = match code {
         Some(2) => Code::Usage,
         Some(3) => Code::NotReady,
@@ -282,7 +288,30 @@ fn died_in_background(log: &Path, code: Option<i32>) -> Failure {
     Failure::new(code, what)
 }
 
+/// What a runner's log ends with: its error, without what it said before that.
+fn last_error(log: &str) -> &str {
+    const MARK: &str = "error: ";
+    let text = log.trim();
+    let later = text.match_indices("\nerror: ").map(|(at, _)| at + 1);
+    // The lines of the nodes' logs that are quoted in it are indented, and so no beginning.
+    let begin = if text.starts_with(MARK) { Some(0) } else { later.last() };
+    begin.map_or(text, |begin| &text[begin + MARK.len()..])
+}
+
 /// Whether somebody runs this cluster now.
 pub(super) fn runner_of(home: &Home) -> Option<Birth> {
     home.state().map(|state| state.runner).filter(Birth::is_alive)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_error;
+
+    #[test]
+    fn of_a_runners_log_its_error_is_told() {
+        let error = "n1 ended before it served\n  | error: damaged\n\nhint: look";
+        assert_eq!(last_error(&format!("error: {error}\n")), error);
+        assert_eq!(last_error(&format!("stopping n2  0ms\nerror: {error}\n")), error);
+        assert_eq!(last_error("no mark\n"), "no mark");
+    }
 }

@@ -183,6 +183,7 @@ impl Runner {
                 node.phase = Phase::Up;
                 self.plan_next();
                 let due = self.next.as_ref().map(|(due, _)| *due);
+                let due = due.filter(|due| self.faults_end.is_none_or(|end| *due < end));
                 let next_us = due.map(|due| micros(due.duration_since(Instant::now())));
                 self.journal.record(&Event::Healthy { node: id.0, entries, took_us, next_us });
             } else if !*complained && RETURN_MAX < since.elapsed() {
