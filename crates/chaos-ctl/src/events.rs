@@ -62,7 +62,7 @@ pub enum Event {
         node: u64,
         /// In which term.
         term: u64,
-        /// How long after its predecessor was lost, if that was seen.
+        /// How long after its predecessor was lost it was first seen, if that loss was.
         after_us: Option<u64>,
         /// How the predecessor was lost: by a kill or a crash.
         cause: Option<&'static str>,
@@ -242,7 +242,7 @@ fn describe(event: &Event) -> Option<(&'static str, AnsiColor, String, String)> 
             ("KILL", Magenta, what, format!("quorum {running}/{nodes}"))
         }
         Event::Leader { node, term, after_us: Some(after), cause: Some(cause) } => {
-            let what = format!("n{node}  term {term}   {} after the {cause}", Shown(*after));
+            let what = format!("n{node}  term {term}   seen {} after the {cause}", Shown(*after));
             ("LEADER", Green, what, none())
         }
         Event::Leader { node, term, .. } => {

@@ -55,8 +55,8 @@ impl fmt::Display for Summary {
         if let Some((median, longest)) = self.election_times() {
             let (count, leaderless) = (self.elections_us.len(), self.elections_us.iter().sum());
             write!(f, "  {count} failover{}", if count == 1 { "" } else { "s" })?;
-            write!(f, "  elect p50 {} max {}", Shown(median), Shown(longest))?;
-            write!(f, "  leaderless {}", Shown(leaderless))?;
+            write!(f, "  leader seen after p50 {} max {}", Shown(median), Shown(longest))?;
+            write!(f, "  leaderless at most {}", Shown(leaderless))?;
         }
         write!(f, "\n          unexpected exits {}", self.crashes)
     }
@@ -77,8 +77,8 @@ mod tests {
             summary.note(&Event::Leader { node: 2, term: 2, after_us, cause });
         }
         assert_eq!(summary.leader_kills(), 3);
-        let text = "3 kills (3 leader)  3 failovers  elect p50 80ms max 900ms  leaderless 1.04s\n          \
-                    unexpected exits 0";
+        let text = "3 kills (3 leader)  3 failovers  leader seen after p50 80ms max 900ms  \
+                    leaderless at most 1.04s\n          unexpected exits 0";
         assert_eq!(summary.to_string(), text);
     }
 }

@@ -8,9 +8,12 @@ use raft_api::units::HumanDuration;
 use crate::exit::{Code, Failure};
 
 /// Show what it is worth: load in calm, load while leaders are killed, and a verdict
+///
+/// A verdict needs three killed leaders at least: one is killed about every five seconds, so the
+/// second load should last 20s or more.
 #[derive(Debug, Args)]
 pub(super) struct Demo {
-    /// Where everything goes; what an earlier demo left there is removed
+    /// Where everything goes: a new or empty folder, or an earlier demo's, which is overwritten
     #[arg(long, value_name = "DIR", default_value = ".raft/demo-run")]
     dir: PathBuf,
     /// How long the load lasts in calm
@@ -32,6 +35,14 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) async fn run(self) -> Result<Code, Failure> {
+        for (option, time) in [("--calm", self.calm), ("--chaos", self.chaos)] {
+            if time.0.is_zero() {
+                return Err(Failure::usage(format!("{option} must be longer than nothing")));
+            }
+        }
+        if self.concurrency == 0 {
+            return Err(Failure::usage("--concurrency must be 1 or more"));
+        }
         let demo = crate::demo::Demo {
             dir: self.dir,
             calm: self.calm.0,

@@ -1,7 +1,7 @@
 //! `chaos-ctl up` with stand-ins for the servers: whatever happens to it, nothing is left running.
 
 use std::net::TcpListener;
-use std::process::{Child, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use nix::sys::signal::Signal;
 
@@ -113,7 +113,8 @@ fn a_cluster_in_the_background_that_does_not_come_up_is_told_to_the_caller() {
     let server = stage.script("server", "echo 'error: no such luck' >&2; exit 2");
     let output = stage.run(&["up", "-d", "--wait", "--bin", server.to_str().unwrap()]);
     assert_eq!(code(&output), 3, "{output:?}");
-    assert!(text(&output.stderr).contains("no such luck"), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(said.starts_with("error: n") && said.contains("no such luck"), "{said}");
 }
 
 #[test]
@@ -171,6 +172,32 @@ fn what_cannot_work_is_a_usage_error() {
     let output = stage.run(&["up", "--kill-interval", "1s"]);
     assert_eq!(code(&output), 2, "{output:?}");
     assert!(text(&output.stderr).contains("no minority of 2 nodes"), "{output:?}");
+}
+
+#[test]
+fn a_demo_that_cannot_be_shown_is_refused_and_touches_nothing() {
+    let stage = Stage::new();
+    let demo = |args: &[&str]| {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("chaos-ctl"));
+        command.arg("demo").args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+        finish(command.spawn().unwrap())
+    };
+    let dir = stage.path("mine");
+    let dir = dir.to_str().unwrap();
+    for args in [["--calm", "0s"], ["--chaos", "0s"], ["--concurrency", "0"]] {
+        let output = demo(&[&args[..], &["--dir", dir]].concat());
+        assert_eq!(code(&output), 2, "{args:?}: {output:?}");
+    }
+    assert!(!stage.path("mine").exists());
+
+    std::fs::create_dir(dir).unwrap();
+    std::fs::write(stage.path("mine/cluster.yaml"), "version: 1\n").unwrap();
+    let output = demo(&["--dir", dir]);
+    assert_eq!(code(&output), 2, "{output:?}");
+    assert!(text(&output.stderr).contains("is not empty, and no earlier demo's"), "{output:?}");
+    let left: Vec<_> = std::fs::read_dir(dir).unwrap().flatten().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(std::fs::read_to_string(left[0].path()).unwrap(), "version: 1\n");
 }
 
 #[test]
