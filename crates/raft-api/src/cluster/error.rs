@@ -66,8 +66,9 @@ impl ConfigError {
 
     /// A directory stands where the file should. `variable`: as with [`ConfigError::not_found`].
     pub(super) fn directory(path: &Path, variable: Option<&str>) -> Self {
-        let origin =
-            variable.map(|variable| format!(" (the name comes from {variable})")).unwrap_or_default();
+        let origin = variable
+            .map(|variable| format!(" (the name comes from {variable})"))
+            .unwrap_or_default();
         let file = path.join("cluster.yaml");
         Self::new(path, None, &format!("is a directory, not a file{origin}"))
             .with_hint(format!("name the file itself, such as {}", file.display()))
