@@ -164,8 +164,8 @@ fn fault_of(status: &Status) -> Fault {
         | Code::AlreadyExists
         | Code::PermissionDenied
         | Code::FailedPrecondition
-        | Code::Unimplemented
         | Code::Unauthenticated => FaultKind::Rejected,
+        Code::Unimplemented => FaultKind::OtherService,
         Code::OutOfRange => FaultKind::TooLarge, // A message beyond the size limits, so tonic.
         _ if was_not_sent(status) => return Fault::new(FaultKind::ConnectionClosed, ""),
         // From here on nobody knows: the status of a broken connection and the one of a server that

@@ -25,10 +25,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::{Parser, Subcommand};
-use raft_api::units::HumanDuration;
+use raft_api::units::{HumanDuration, UnitError};
 use tracing_subscriber::EnvFilter;
 
-use failure::Failure;
+use failure::{Failure, LIMITS};
 use target::Target;
 
 /// Exit codes, the same in all programs of this project.
@@ -44,7 +44,8 @@ Exit codes:
 #[command(name = "raft-client", version, after_help = EXIT_CODES, max_term_width = 100)]
 struct Arguments {
     /// The cluster's YAML file, for the addresses of its nodes [default: `$RAFT_CONFIG`,
-    /// ./cluster.yaml, ./configs/cluster.yaml].
+    /// ./cluster.yaml, ./configs/cluster.yaml; without any of them 127.0.0.1:7101 to 7103 are
+    /// talked to].
     #[arg(short = 'f', long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -54,7 +55,7 @@ struct Arguments {
     endpoints: Vec<String>,
 
     /// How long a command may take, with all its attempts. `bench` has its own.
-    #[arg(long, global = true, default_value = "5s", value_name = "DURATION")]
+    #[arg(long, global = true, default_value = "5s", value_name = "DURATION", value_parser = time_to_wait)]
     timeout: HumanDuration,
 
     #[command(subcommand)]
@@ -78,7 +79,8 @@ enum Command {
     Del(del::Del),
     /// Change a key if its value is the expected one; exit 7 if it is not.
     Cas(cas::Cas),
-    /// Print keys with their values, in order.
+    /// Print keys with their values, in order: a tab between them, backslashes, control characters
+    /// and what is no UTF-8 as \\, \t, \n, \xNN.
     #[command(alias = "scan")]
     Range(range::Range),
     /// Show how every node is; exit 0 if all is well, 8 if not, 3 if nobody answers.
@@ -146,7 +148,7 @@ async fn dispatch(arguments: Arguments) -> Result<Done, Failure> {
     let Arguments { config, endpoints, timeout, command } = arguments;
     let target = Target::find(config.as_deref(), endpoints)?;
     let client = || target.client(timeout.0);
-    match command {
+    let outcome = match command {
         Command::GetLeader => get_leader::run(&client()).await,
         Command::GetConfig => get_config::run(&client()).await,
         Command::Propose(command) => command.run(&client()).await,
@@ -157,7 +159,8 @@ async fn dispatch(arguments: Arguments) -> Result<Done, Failure> {
         Command::Range(command) => command.run(&client()).await,
         Command::Status => status::run(&target, &client()).await,
         Command::Bench(command) => Box::pin(command.run(&target)).await,
-    }
+    };
+    if target.is_assumed { outcome.map_err(Failure::without_a_target) } else { outcome }
 }
 
 /// Writes to standard output. A reader that has seen enough is no error; tells whether it wants
@@ -178,13 +181,35 @@ fn complain(line: &str) {
     drop(writeln!(io::stderr().lock(), "{line}"));
 }
 
+/// The times that can be waited for: in less nothing can be done, and more nobody means.
+const WAITS: [Duration; 2] = [Duration::from_millis(1), Duration::from_hours(24 * 365)];
+
+/// A time to wait for something.
+fn time_to_wait(text: &str) -> Result<HumanDuration, String> {
+    let wait: HumanDuration = text.parse().map_err(|error: UnitError| error.to_string())?;
+    let [min, max] = WAITS;
+    if wait.0 < min {
+        Err("it must be 1ms or more".to_owned())
+    } else if max < wait.0 {
+        Err("it must be a year or less".to_owned())
+    } else {
+        Ok(wait)
+    }
+}
+
 /// The bytes of an argument; `-` stands for all of standard input.
 fn bytes_or_stdin(argument: std::ffi::OsString) -> Result<Bytes, Failure> {
     if argument != "-" {
         return Ok(bytes_of(argument));
     }
     let mut data = Vec::new();
-    match io::stdin().lock().read_to_end(&mut data) {
+    let bound = raft_kv::VALUE_BYTES_MAX;
+    // One byte more tells that there is too much, however much it is.
+    match io::stdin().lock().take(bound as u64 + 1).read_to_end(&mut data) {
+        Ok(read) if bound < read => Err(Failure::usage(
+            format!("standard input holds more than the {bound} bytes that a value may have"),
+            Some(LIMITS),
+        )),
         Ok(_) => Ok(data.into()),
         Err(error) => Err(Failure::usage(format!("could not read standard input: {error}"), None)),
     }
@@ -194,12 +219,42 @@ fn bytes_of(argument: std::ffi::OsString) -> Bytes {
     argument.into_vec().into()
 }
 
-/// Text as it is; what is none, or would disturb a terminal, with escapes.
+/// Text as it is, except that backslashes, what would disturb a terminal and what is no text are
+/// escaped: no two contents look the same.
 fn printable(bytes: &[u8]) -> String {
-    match str::from_utf8(bytes) {
-        Ok(text) if !text.contains(char::is_control) => text.to_owned(),
-        Ok(_) | Err(_) => bytes.escape_ascii().to_string(),
+    let mut shown = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for symbol in chunk.valid().chars() {
+            if symbol == '\\' || symbol.is_control() {
+                let mut place = [0; 4];
+                let escaped = symbol.encode_utf8(&mut place).as_bytes().escape_ascii();
+                shown.extend(escaped.map(char::from));
+            } else {
+                shown.push(symbol);
+            }
+        }
+        shown.extend(chunk.invalid().escape_ascii().map(char::from));
     }
+    shown
+}
+
+/// Bytes of a key or value that a message shows, at most.
+const SHOWN_MAX: usize = 64;
+
+/// As much of it as a message has room for.
+fn shortened(bytes: &[u8]) -> String {
+    if bytes.len() <= SHOWN_MAX {
+        return printable(bytes);
+    }
+    // Not amid a character.
+    let begins = |place: &usize| bytes[*place] & 0xc0 != 0x80;
+    let end = (SHOWN_MAX - 3..=SHOWN_MAX).rev().find(begins).unwrap_or(SHOWN_MAX);
+    format!("{}… ({} bytes)", printable(&bytes[..end]), bytes.len())
+}
+
+/// A key as messages name it.
+fn quoted(key: &[u8]) -> String {
+    format!("`{}`", shortened(key))
 }
 
 /// A value alone: a terminal gets a line end after it, a file gets the value.

@@ -9,15 +9,18 @@ use raft_api::pb;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::attempt::{Ask, Reply, Setback, ask_node};
-use crate::backoff::Backoff;
-use crate::connect::{Api, Link};
+use crate::connect::{Api, COMMAND_BYTES_MAX, Link};
 use crate::counters::{Counters, Tally};
 use crate::discover::{Directory, Leader};
 use crate::session::{Session, Ticket};
-use crate::{ClientError, Failed, FailedKind, Fault, FaultKind, Options, Reasons, Unknown};
+use crate::tries::{Ending, Tries};
+use crate::{ClientError, FailedKind, Fault, FaultKind, Options};
 
 /// After this much silence of the leader somebody looks whether there is another one.
 const SILENCE: Duration = Duration::from_millis(250);
+
+/// To find the cluster at all may take an attempt this long, however short those of writes are.
+const FINDING: Duration = Duration::from_secs(1);
 
 /// A handle on the cluster. Clones share connections, session and what is known of the leader.
 #[derive(Clone, Debug)]
@@ -100,21 +103,6 @@ pub struct NodeStatus {
     pub round_trip: Duration,
 }
 
-/// What an operation has been through.
-struct Tries {
-    started: Instant,
-    deadline: Instant,
-    attempts: u32,
-    /// How often an attempt got no answer in time.
-    silences: u32,
-    /// Whether the last refusal was answered by following its hint.
-    followed: bool,
-    /// Whether an attempt may have taken effect.
-    doubt: bool,
-    reasons: Reasons,
-    backoff: Backoff,
-}
-
 impl Client {
     /// A client of the cluster at these addresses. Nothing is sent yet.
     pub fn new(options: Options) -> Self {
@@ -141,6 +129,7 @@ impl Client {
     /// first write finds everything in place.
     pub async fn ready(&self, within: Duration) -> Result<LeaderInfo, ClientError> {
         let mut tries = Tries::new(&self.0.options, within);
+        tries.attempt_timeout = tries.attempt_timeout.max(FINDING);
         self.session(&mut tries).await?;
         let leader = self.leader(&mut tries).await?;
         // One that breaks meanwhile is made when it is needed.
@@ -165,14 +154,42 @@ impl Client {
         command: Bytes,
         within: Duration,
     ) -> Result<Applied, ClientError> {
+        self.propose_until(command, within, std::future::pending()).await
+    }
+
+    /// As [`Client::propose_within`], and broken off as soon as nobody waits for it any more.
+    pub(crate) async fn propose_until(
+        &self,
+        command: Bytes,
+        within: Duration,
+        abandoned: impl Future<Output = ()>,
+    ) -> Result<Applied, ClientError> {
+        if COMMAND_BYTES_MAX < command.len() {
+            let why =
+                format!("the command has {} bytes, more than any server takes", command.len());
+            return Err(ClientError::out_of_bounds(why));
+        }
         let mut tries = Tries::new(&self.0.options, within);
+        let ended = tokio::select! {
+            biased;
+            ended = self.propose_with(&command, &mut tries) => Some(ended),
+            () = abandoned => None,
+        };
+        ended.unwrap_or_else(|| Err(tries.abandon()))
+    }
+
+    async fn propose_with(
+        &self,
+        command: &Bytes,
+        tries: &mut Tries,
+    ) -> Result<Applied, ClientError> {
         loop {
-            let session = self.session(&mut tries).await?;
+            let session = self.session(tries).await?;
             let Ok(ticket) = timeout_at(tries.deadline, session.ticket()).await else {
                 return Err(tries.end(FailedKind::Unserved));
             };
-            let ask = Ask::Propose { command: &command, ticket: &ticket };
-            match self.ask_leader(ask, &mut tries).await {
+            let ask = Ask::Propose { command, ticket: &ticket };
+            match self.ask_leader(ask, tries).await {
                 Ok(Reply { result, receipt, .. }) => return Ok(Applied { result, receipt }),
                 Err(Ending::Over(error)) => return Err(error),
                 // Nothing of this write is in any log: it may go out again under a new session.
@@ -211,7 +228,7 @@ impl Client {
     pub async fn get_configuration(&self) -> Result<pb::GetConfigurationResponse, ClientError> {
         let mut tries = Tries::new(&self.0.options, self.0.options.operation_timeout);
         loop {
-            let within = self.attempt_ends(&tries).saturating_duration_since(Instant::now());
+            let within = tries.attempt_ends().saturating_duration_since(Instant::now());
             match self.0.directory.configuration(within).await {
                 Ok(answer) => return Ok(answer),
                 Err(reasons) => tries.reasons = reasons,
@@ -229,8 +246,20 @@ impl Client {
     /// among the endpoints are known once the leader has been found.
     pub async fn status_all(&self) -> Vec<NodeStatus> {
         let links = self.0.directory.links();
-        let within = self.0.options.attempt_timeout;
+        let within = self.0.options.attempt_timeout.max(FINDING);
         join_all(links.iter().map(|link| status_of(link, within))).await
+    }
+
+    /// A client of the same nodes with connections of its own, for what may take longer than this
+    /// one's operations.
+    pub(crate) fn patient(&self, operation_timeout: Duration) -> Self {
+        let links = self.0.directory.links();
+        Self::new(Options {
+            endpoints: links.iter().map(|link| link.addr().to_string()).collect(),
+            operation_timeout,
+            attempt_timeout: self.0.options.attempt_timeout.max(FINDING),
+            ..self.0.options.clone()
+        })
     }
 
     /// The leader, searched for if none is known.
@@ -241,9 +270,13 @@ impl Client {
                 return Ok(leader);
             }
             // Ends a little before the deadline, so that there is something to tell.
-            let within = self.0.options.attempt_timeout.min(tries.left().mul_f64(0.9));
+            let within = tries.attempt_timeout.min(tries.left().mul_f64(0.9));
             match timeout_at(tries.deadline, directory.search(within)).await {
                 Ok(Ok(())) => continue,
+                Ok(Err(reasons)) if reasons.are_all_of_other_services() => {
+                    tries.reasons.renew(reasons);
+                    return Err(tries.end(FailedKind::NoLeader));
+                }
                 Ok(Err(reasons)) => tries.reasons.renew(reasons),
                 Err(_elapsed) => return Err(tries.end(FailedKind::NoLeader)),
             }
@@ -266,7 +299,10 @@ impl Client {
             if 1 < tries.attempts {
                 self.0.tally.retry();
             }
-            let setback = match self.attempt(ask, &leader, tries).await {
+            tries.under_way = ask.is_write();
+            let answer = self.attempt(ask, &leader, tries).await;
+            tries.under_way = false;
+            let setback = match answer {
                 Ok(reply) => return Ok(self.receive(reply, &leader, tries)),
                 Err(setback) => setback,
             };
@@ -336,7 +372,7 @@ impl Client {
         tries: &Tries,
     ) -> Result<Reply, Setback> {
         let directory = &self.0.directory;
-        let ends = self.attempt_ends(tries);
+        let ends = tries.attempt_ends();
         let mut request = std::pin::pin!(ask.send(&leader.link));
         let first_look = Instant::now() + SILENCE;
         if let Ok(answer) = timeout_at(first_look.min(ends), &mut request).await {
@@ -362,12 +398,6 @@ impl Client {
         }
     }
 
-    /// When the next attempt has taken too long.
-    fn attempt_ends(&self, tries: &Tries) -> Instant {
-        let patience = 2_u32.saturating_pow(tries.silences.min(8));
-        tries.deadline.min(Instant::now() + self.0.options.attempt_timeout * patience)
-    }
-
     /// Asks one node after the other, beginning anywhere.
     async fn ask_anybody(&self, ask: Ask<'_>, tries: &mut Tries) -> Result<Reply, Ending> {
         loop {
@@ -378,7 +408,7 @@ impl Client {
             }
             for link in links {
                 tries.attempts += 1;
-                let ends = self.attempt_ends(tries);
+                let ends = tries.attempt_ends();
                 match timeout_at(ends, ask.send(&link)).await {
                     Ok(Ok(mut reply)) => {
                         reply.receipt.attempts = tries.attempts;
@@ -428,77 +458,6 @@ impl Client {
 
     fn current_session(&self) -> std::sync::MutexGuard<'_, Option<Arc<Session>>> {
         self.0.session.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// How asking the leader came to an end without an answer.
-enum Ending {
-    Over(ClientError),
-    /// The session is not known any more, and no attempt under it leaves a doubt.
-    SessionGone,
-}
-
-impl Tries {
-    fn new(options: &Options, within: Duration) -> Self {
-        let started = Instant::now();
-        Self {
-            started,
-            deadline: started + within,
-            attempts: 0,
-            silences: 0,
-            followed: false,
-            doubt: false,
-            reasons: Reasons::default(),
-            backoff: Backoff::new(options),
-        }
-    }
-
-    fn left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
-    }
-
-    /// Waits before the next attempt; an error if there is no time for one.
-    async fn pause(&mut self, kind: FailedKind) -> Result<(), ClientError> {
-        let until = Instant::now() + self.backoff.pause();
-        sleep_until(until.min(self.deadline)).await;
-        if until < self.deadline { Ok(()) } else { Err(self.end(kind)) }
-    }
-
-    /// The error if this kind of fault ends the operation.
-    fn final_ending(&mut self, kind: FaultKind) -> Option<ClientError> {
-        Some(match kind {
-            FaultKind::TooLarge => self.end(FailedKind::TooLarge),
-            FaultKind::Invalid => self.end(FailedKind::Invalid),
-            FaultKind::Rejected | FaultKind::SessionStale => self.end(FailedKind::Rejected),
-            // An earlier attempt may have been applied, and what would tell is gone.
-            FaultKind::SessionUnknown => {
-                let reasons = std::mem::take(&mut self.reasons);
-                let after = self.started.elapsed();
-                ClientError::Unknown(Unknown { after, session_lost: true, reasons })
-            }
-            _ => return None,
-        })
-    }
-
-    /// The operation is over without an answer.
-    fn end(&mut self, kind: FailedKind) -> ClientError {
-        let reasons = std::mem::take(&mut self.reasons);
-        let after = self.started.elapsed();
-        if self.doubt {
-            return ClientError::Unknown(Unknown { after, session_lost: false, reasons });
-        }
-        let mut faults = reasons.0.values().map(|fault| fault.kind);
-        let undecided = matches!(kind, FailedKind::NoLeader | FailedKind::Unserved);
-        let nobody = undecided && !reasons.0.is_empty() && !faults.any(FaultKind::is_answer);
-        let kind = if nobody { FailedKind::NoCluster } else { kind };
-        ClientError::Failed(Failed { kind, after, reasons })
-    }
-
-    fn note(&mut self, tally: &Tally, link: &Link, fault: Fault) -> Result<(), Ending> {
-        let kind = fault.kind;
-        tally.fault(kind);
-        self.reasons.add(link.addr(), fault);
-        self.final_ending(kind).map_or(Ok(()), |error| Err(Ending::Over(error)))
     }
 }
 

@@ -21,8 +21,11 @@ use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::{Fault, FaultKind, Options};
 
-/// Bytes in one message at most, either way: a value of 8 MiB and then some.
-const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// Bytes in one command, at most: no server can be told to take more.
+pub(crate) const COMMAND_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes in one message, at most: a command and what goes with it, or the answer to a read.
+const MESSAGE_BYTES_MAX: usize = COMMAND_BYTES_MAX + (64 << 10);
 
 /// HTTP/2 windows of a stream and of a connection: one large message fits without a round trip.
 const STREAM_WINDOW: u32 = 4 << 20;

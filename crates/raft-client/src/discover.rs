@@ -179,8 +179,15 @@ impl Directory {
             let term = answer.term;
             let doubtful =
                 |(addr, failed): &(Arc<str>, u64)| **addr == *answer.leader_addr && term <= *failed;
-            if unknown || (!own_word && suspect.as_ref().is_some_and(doubtful)) {
-                reasons.add(link.addr(), Fault::new(FaultKind::NotLeader, "it knows no leader"));
+            let why = if unknown {
+                Some("it knows no leader".to_owned())
+            } else if !own_word && suspect.as_ref().is_some_and(doubtful) {
+                Some(format!("it names n{}, which did not serve us", answer.leader_id))
+            } else {
+                None
+            };
+            if let Some(why) = why {
+                reasons.add(link.addr(), Fault::new(FaultKind::NotLeader, why));
                 continue;
             }
             let at = if own_word { Arc::clone(&link) } else { self.link(&answer.leader_addr) };

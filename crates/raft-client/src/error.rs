@@ -18,6 +18,15 @@ pub enum ClientError {
     Unknown(#[from] Unknown),
 }
 
+impl ClientError {
+    /// Nothing was sent, because it could not succeed.
+    pub(crate) fn out_of_bounds(why: String) -> Self {
+        let mut reasons = Reasons::default();
+        reasons.add(&"this client".into(), Fault::new(FaultKind::Invalid, why));
+        Self::Failed(Failed { kind: FailedKind::OutOfBounds, after: Duration::ZERO, reasons })
+    }
+}
+
 /// An operation that was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed {
@@ -41,6 +50,8 @@ impl fmt::Display for Failed {
             FailedKind::TooLarge => write!(f, "the command is too large")?,
             FailedKind::Invalid => write!(f, "the command makes no sense to the store")?,
             FailedKind::Rejected => write!(f, "the server turned the request down")?,
+            // Nobody was asked, so that no address says anything.
+            FailedKind::OutOfBounds => return write!(f, "{}", reasons.details()),
         }
         write!(f, "{reasons}")
     }
@@ -61,6 +72,18 @@ pub enum FailedKind {
     Invalid,
     /// The server cannot be talked to like this.
     Rejected,
+    /// It is beyond the limits of the store, which are known here: nothing was sent.
+    OutOfBounds,
+}
+
+impl FailedKind {
+    /// Whether it was looked at and turned down, so that no repeat would be of use.
+    pub fn is_refusal(self) -> bool {
+        match self {
+            Self::TooLarge | Self::Invalid | Self::Rejected | Self::OutOfBounds => true,
+            Self::NoCluster | Self::NoLeader | Self::Unserved => false,
+        }
+    }
 }
 
 /// A write that may have been done.
@@ -92,6 +115,17 @@ impl Reasons {
     /// Address and reason, in order of the addresses.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Fault)> {
         self.0.iter().map(|(addr, fault)| (&**addr, fault))
+    }
+
+    /// What is known besides the kinds, without the addresses.
+    fn details(&self) -> String {
+        let details: Vec<&str> = self.0.values().map(|fault| &*fault.detail).collect();
+        details.join("; ")
+    }
+
+    /// Whether somebody answered, and everybody who was asked knows no such method.
+    pub(crate) fn are_all_of_other_services(&self) -> bool {
+        !self.0.is_empty() && self.0.values().all(|fault| fault.kind == FaultKind::OtherService)
     }
 
     /// Replaces what is known by something newer; but that a node had no time to answer is no news.
@@ -197,6 +231,8 @@ fault_kinds! {
     Invalid = "invalid", "invalid";
     /// A gRPC error that says that nothing was done.
     Rejected = "rejected", "rejected";
+    /// Something speaks gRPC there, but not to clients.
+    OtherService = "other_service", "answers, but does not serve clients";
 }
 
 impl FaultKind {

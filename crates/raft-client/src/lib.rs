@@ -21,6 +21,7 @@ mod error;
 mod options;
 mod session;
 mod store;
+mod tries;
 
 pub use client::{Applied, Client, Consistency, Found, LeaderInfo, NodeStatus, Receipt};
 pub use counters::Counters;

@@ -85,6 +85,9 @@ impl Client {
         key: Bytes,
         consistency: Consistency,
     ) -> Result<Found<Option<Bytes>>, ClientError> {
+        // What cannot be a key for a write cannot be one for a read.
+        raft_kv::validate(&Command::Delete { key: key.clone() }.encode())
+            .map_err(ClientError::out_of_bounds)?;
         self.look_up(Query::Get { key }, consistency, |answer| match answer {
             Answer::Value(value) => Some(value),
             Answer::Pairs { .. } => None,
@@ -114,7 +117,9 @@ impl Client {
         command: Command,
         expect: impl FnOnce(Reply) -> Option<T>,
     ) -> Result<Found<T>, ClientError> {
-        let Applied { result, receipt } = self.propose(command.encode()).await?;
+        let command = command.encode();
+        raft_kv::validate(&command).map_err(ClientError::out_of_bounds)?;
+        let Applied { result, receipt } = self.propose(command).await?;
         let reply = Reply::decode(&result).map_err(|error| done_somehow(&error))?;
         if let Reply::Invalid(reason) = reply {
             return Err(refused(FailedKind::Invalid, FaultKind::Invalid, reason));

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use raft_api::ConfigError;
-use raft_client::{ClientError, Failed, FailedKind};
+use raft_client::{ClientError, Failed, FailedKind, FaultKind, Reasons};
 
 /// The end of a command that did not do what it was asked.
 #[derive(Debug)]
@@ -12,6 +12,15 @@ pub(crate) struct Failure {
     message: String,
     hint: Option<String>,
 }
+
+/// What may be written, for those who tried something else.
+pub(crate) const LIMITS: &str = "a key has 1 to 4096 bytes and a value up to 8 MiB, but a whole \
+    write no more than the servers' `raft.command_max`, which is 4 MiB unless cluster.yaml says \
+    otherwise";
+
+/// For those who said nothing and found nobody.
+pub(crate) const ASSUMED: &str = "no cluster.yaml was found and no --endpoints given, so \
+    127.0.0.1:7101 to 7103 were tried; `scripts/local-cluster.sh start` starts a cluster there";
 
 const INTERNAL: u8 = 1;
 const USAGE: u8 = 2;
@@ -28,6 +37,14 @@ impl Failure {
         Self { code: USAGE, message, hint: hint.map(str::to_owned) }
     }
 
+    /// Nobody had said where the cluster is.
+    pub(crate) fn without_a_target(self) -> Self {
+        if self.code != NO_CLUSTER {
+            return self;
+        }
+        Self { hint: Some(ASSUMED.to_owned()), ..self }
+    }
+
     /// Says what was being done.
     pub(crate) fn during(self, what: &str) -> Self {
         Self { message: format!("{what}: {}", self.message), ..self }
@@ -37,7 +54,14 @@ impl Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let (code, hint) = match &error {
-            ClientError::Failed(Failed { kind, .. }) => match kind {
+            ClientError::Failed(Failed { kind, reasons, .. }) => match kind {
+                FailedKind::OutOfBounds => (USAGE, LIMITS),
+                FailedKind::TooLarge | FailedKind::Invalid => (REFUSED, LIMITS),
+                _ if meets_other_services(reasons) => (
+                    NO_CLUSTER,
+                    "is that a client port? In a local cluster node 1 has its peer port on 7001 \
+                     and its client port on 7101",
+                ),
                 FailedKind::NoCluster => (
                     NO_CLUSTER,
                     "is the cluster running? `scripts/local-cluster.sh start` starts one; \
@@ -50,11 +74,6 @@ impl From<ClientError> for Failure {
                 FailedKind::Unserved => {
                     (DEADLINE, "nothing was done; `raft-client status` shows how the nodes are")
                 }
-                FailedKind::TooLarge => (
-                    REFUSED,
-                    "the bound is `raft.command_max` in cluster.yaml; a value may have 8 MiB",
-                ),
-                FailedKind::Invalid => (REFUSED, "keys have 1 to 4096 bytes, values up to 8 MiB"),
                 FailedKind::Rejected => (REFUSED, "do client and server have the same version?"),
             },
             ClientError::Unknown(_) => {
@@ -63,6 +82,10 @@ impl From<ClientError> for Failure {
         };
         Self { code, message: error.to_string(), hint: Some(hint.to_owned()) }
     }
+}
+
+fn meets_other_services(reasons: &Reasons) -> bool {
+    reasons.iter().any(|(_, fault)| fault.kind == FaultKind::OtherService)
 }
 
 impl From<ConfigError> for Failure {

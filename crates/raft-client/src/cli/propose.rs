@@ -14,7 +14,10 @@ pub(crate) struct Propose {
 
 impl Propose {
     pub(crate) async fn run(self, client: &Client) -> Result<Done, Failure> {
-        let done = client.propose_data(bytes_or_stdin(self.data)?).await?;
+        let done = client
+            .propose_data(bytes_or_stdin(self.data)?)
+            .await
+            .map_err(|error| Failure::from(error).during("could not propose"))?;
         let at = done.receipt;
         Ok(Done::with(format!("index {} term {} leader n{}\n", at.index, at.term, at.leader)))
     }

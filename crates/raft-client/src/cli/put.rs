@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use raft_client::Client;
 
-use super::{Done, Failure, bytes_of, bytes_or_stdin, printable};
+use super::{Done, Failure, bytes_of, bytes_or_stdin, quoted};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Put {
@@ -17,7 +17,7 @@ pub(crate) struct Put {
 impl Put {
     pub(crate) async fn run(self, client: &Client) -> Result<Done, Failure> {
         let key = bytes_of(self.key);
-        let what = format!("could not put `{}`", printable(&key));
+        let what = format!("could not put {}", quoted(&key));
         let value = bytes_or_stdin(self.value)?;
         let outcome = client.put(key, value).await;
         let done = outcome.map_err(|error| Failure::from(error).during(&what))?;

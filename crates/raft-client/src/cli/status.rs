@@ -8,6 +8,7 @@ use raft_api::pb::{Role, StatusResponse};
 use raft_client::{Client, NodeStatus};
 use tokio::time::timeout;
 
+use super::failure::ASSUMED;
 use super::target::Target;
 use super::{Done, Failure};
 
@@ -36,7 +37,9 @@ pub(crate) async fn run(target: &Target, client: &Client) -> Result<Done, Failur
     }
     let asked = addrs.iter().map(|addr| client.status(addr));
     let nodes = futures_util::future::join_all(asked).await;
-    Ok(report(&nodes, &ids))
+    let done = report(&nodes, &ids);
+    let lost = target.is_assumed && done.code == NO_CLUSTER;
+    Ok(Done { note: lost.then(|| format!("hint: {ASSUMED}")), ..done })
 }
 
 fn report(nodes: &[NodeStatus], ids: &BTreeMap<String, u64>) -> Done {

@@ -16,6 +16,8 @@ const DEFAULT_ENDPOINTS: [&str; 3] = ["127.0.0.1:7101", "127.0.0.1:7102", "127.0
 pub(crate) struct Target {
     /// Number, if it is known, and client address.
     pub(crate) nodes: Vec<(Option<u64>, String)>,
+    /// Whether nobody said where it is.
+    pub(crate) is_assumed: bool,
 }
 
 impl Target {
@@ -34,15 +36,15 @@ impl Target {
         }
         if !endpoints.is_empty() {
             let nodes = endpoints.into_iter().map(|endpoint| (None, endpoint)).collect();
-            return Ok(Self { nodes });
+            return Ok(Self { nodes, is_assumed: false });
         }
         let Some(path) = ClusterConfig::locate(config)? else {
             let nodes = DEFAULT_ENDPOINTS.iter().map(|addr| (None, (*addr).to_owned())).collect();
-            return Ok(Self { nodes });
+            return Ok(Self { nodes, is_assumed: true });
         };
         let config = ClusterConfig::load(&path)?;
         let nodes = config.nodes.iter().map(|node| (Some(node.id.0), node.client.clone()));
-        Ok(Self { nodes: nodes.collect() })
+        Ok(Self { nodes: nodes.collect(), is_assumed: false })
     }
 
     pub(crate) fn client(&self, timeout: Duration) -> Client {

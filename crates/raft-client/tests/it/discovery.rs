@@ -102,3 +102,16 @@ async fn without_a_leader_the_nodes_say_so() {
     assert_eq!(failed.kind, FailedKind::NoLeader);
     assert_eq!(failed.reasons.iter().count(), 2);
 }
+
+/// To be told of a leader that did not serve is something else than to be told of none.
+#[tokio::test]
+async fn a_node_that_names_a_dead_leader_is_quoted() {
+    let mut fakes = Fakes::start(2);
+    let operation_timeout = Duration::from_millis(500);
+    let client = Client::new(Options { operation_timeout, ..Options::new(fakes.addrs()) });
+    client.put("k".into(), "1".into()).await.unwrap();
+    fakes.kill(1);
+    let error = client.put("k".into(), "2".into()).await.unwrap_err().to_string();
+    assert!(error.contains("it names n1, which did not serve us"), "{error}");
+    assert!(!error.contains("knows no leader"), "{error}");
+}

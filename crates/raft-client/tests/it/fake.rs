@@ -161,6 +161,22 @@ pub(crate) fn nobody() -> (TcpSocket, String) {
     (socket, addr)
 }
 
+/// A server that speaks gRPC and knows none of our methods, as on a peer port.
+pub(crate) fn other_service() -> (Runtime, String) {
+    let runtime = Runtime::new().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    runtime.spawn(async move {
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        tonic::transport::Server::builder()
+            .add_routes(tonic::service::Routes::default())
+            .serve_with_incoming(TcpListenerStream::new(listener))
+            .await
+    });
+    (runtime, addr)
+}
+
 impl World {
     fn header(&self, node: u64, refusal: pb::Refusal) -> pb::Header {
         pb::Header {
