@@ -10,13 +10,14 @@ mod summary;
 mod verify;
 mod workload;
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use raft_kv::Reply;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 pub use report::text;
@@ -29,6 +30,9 @@ use recorder::{Recorder, Reign};
 use verify::{Doubt, Record};
 use workload::Workload;
 
+/// Writes under way when a run's time is up get this long, or what is left of their own time.
+pub const GRACE: Duration = Duration::from_secs(2);
+
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -36,7 +40,8 @@ pub struct Plan {
     pub concurrency: usize,
     /// Writes in all; `None`: as many as fit into the duration.
     pub requests: Option<u64>,
-    /// How long new writes are begun; `None`: until all are made.
+    /// How long new writes are begun; `None`: until all are made. Those under way then get
+    /// [`GRACE`].
     pub duration: Option<Duration>,
     /// Which command.
     pub kind: Kind,
@@ -171,7 +176,13 @@ impl Bench {
             workers.spawn(async move { (worker, shared.work(worker).await) });
         }
         let mut records = vec![Record::default(); count];
-        while let Some(ended) = workers.join_next().await {
+        let mut watching = std::pin::pin!(self.shared.give_up());
+        loop {
+            let ended = tokio::select! {
+                ended = workers.join_next() => ended,
+                never = &mut watching => match never {},
+            };
+            let Some(ended) = ended else { break };
             let (worker, record) = ended.expect("workers do not panic and are not cancelled");
             records[worker] = record;
         }
@@ -184,11 +195,9 @@ impl Bench {
     }
 
     async fn verify(&self, records: &[Record], wait: Duration) -> Verification {
-        let Shared { client, workload, .. } = &*self.shared;
-        let checked = match client.ready(wait).await {
-            Ok(_leader) => verify::verify(client, workload, records).await,
-            Err(error) => Err(error),
-        };
+        // The deadlines of the writes are none of the reads': those may be tiny on purpose.
+        let client = self.shared.client.patient(wait);
+        let checked = verify::verify(&client, &self.shared.workload, records).await;
         checked.map_or_else(|error| Verification::Undone(error.to_string()), Verification::Done)
     }
 }
@@ -202,44 +211,57 @@ impl Shared {
             record.made += 1;
             let command = self.workload.command(worker, number);
             let started = Instant::now();
-            let write = self.client.propose_within(command, self.plan.operation_timeout);
-            let outcome = tokio::select! {
-                biased;
-                outcome = write => Some(outcome),
-                () = self.abort.cancelled() => None,
-            };
+            let within = self.time_for_a_write(started);
+            let outcome = self.client.propose_until(command, within, self.abort.cancelled()).await;
             let now = Instant::now();
             let mut recorder = self.recorder();
             match outcome {
-                Some(Ok(Applied { result, receipt })) => match Reply::decode(&result) {
+                Ok(Applied { result, receipt }) => match Reply::decode(&result) {
                     Ok(Reply::Invalid(why)) => {
-                        recorder.failed += 1;
-                        recorder.note(format!("the store refused the write: {why}"));
+                        recorder.refused(now, format!("the store refused the write: {why}"));
                         record.doubtful.insert(number, Doubt::Failed);
                     }
                     Ok(_) => recorder.acknowledged(now, now - started, &receipt),
                     Err(why) => {
-                        recorder.unknown += 1;
-                        recorder.note(format!("the store's answer makes no sense: {why}"));
+                        recorder
+                            .senseless(now, format!("the store's answer makes no sense: {why}"));
                         record.doubtful.insert(number, Doubt::Unknown);
                     }
                 },
-                Some(Err(error)) => {
+                Err(error) => {
                     let doubt = match error {
                         ClientError::Failed(_) => Doubt::Failed,
                         ClientError::Unknown(_) => Doubt::Unknown,
                     };
                     record.doubtful.insert(number, doubt);
                     recorder.missed(now, &error);
-                    recorder.gave_up |= self.plan.give_up <= recorder.silence(now);
-                }
-                None => {
-                    record.doubtful.insert(number, Doubt::Unknown);
-                    recorder.abandoned(now);
                 }
             }
         }
         record
+    }
+
+    /// How long a write that begins now is tried: it must not hold up the end of the run.
+    fn time_for_a_write(&self, now: Instant) -> Duration {
+        let all = self.plan.operation_timeout;
+        self.plan.duration.map_or(all, |duration| {
+            let end = self.started + duration + GRACE.min(all);
+            all.min(end.saturating_duration_since(now))
+        })
+    }
+
+    /// Ends the run, with the writes under way, when nothing has been acknowledged for too long.
+    async fn give_up(&self) -> Infallible {
+        loop {
+            let silence = self.recorder().silence(Instant::now());
+            let left = self.plan.give_up.saturating_sub(silence);
+            if left.is_zero() {
+                self.recorder().gave_up = true;
+                self.abort.cancel();
+                return std::future::pending().await;
+            }
+            sleep(left).await;
+        }
     }
 
     /// Takes the right to one more write, if there is one.

@@ -41,6 +41,18 @@ pub(super) struct Reign {
     pub(super) term: u64,
 }
 
+/// What happened while nothing was acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum SinceOk {
+    /// No operation ended.
+    #[default]
+    Nothing,
+    /// The cluster answered, and its answers were no.
+    OnlyRefusals,
+    /// It did not answer as it should.
+    Trouble,
+}
+
 #[derive(Debug)]
 pub(super) struct Recorder {
     started: Instant,
@@ -53,6 +65,8 @@ pub(super) struct Recorder {
     last_ok: Instant,
     /// When the last operation ended.
     last_end: Instant,
+    /// How the operations ended that ended since the last write was acknowledged.
+    since_ok: SinceOk,
     pub(super) reign: Option<Reign>,
     pub(super) leader_changes: u64,
     pub(super) longest_gap: Duration,
@@ -75,6 +89,7 @@ impl Recorder {
             unknown: 0,
             last_ok: started,
             last_end: started,
+            since_ok: SinceOk::default(),
             reign: Some(reign),
             leader_changes: 0,
             longest_gap: Duration::ZERO,
@@ -87,7 +102,6 @@ impl Recorder {
     pub(super) fn acknowledged(&mut self, now: Instant, latency: Duration, receipt: &Receipt) {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         self.latency.saturating_record(nanos);
-        self.ok += 1;
         self.last_end = now;
         let before = self.reign;
         let reign = Reign { leader: receipt.leader, term: receipt.term };
@@ -97,25 +111,43 @@ impl Recorder {
             self.reign = Some(reign);
         }
         self.close_gap(now, before, Some(reign));
+        self.ok += 1;
         self.last_ok = now;
+        self.since_ok = SinceOk::Nothing;
     }
 
     pub(super) fn missed(&mut self, now: Instant, error: &ClientError) {
         match error {
+            ClientError::Failed(failed) if failed.kind.is_refusal() => {
+                return self.refused(now, error.to_string());
+            }
             ClientError::Failed(_) => self.failed += 1,
             ClientError::Unknown(_) => self.unknown += 1,
         }
+        self.since_ok = SinceOk::Trouble;
         self.note(error.to_string());
         self.last_end = now;
     }
 
-    /// A write was under way when the run was broken off.
-    pub(super) fn abandoned(&mut self, now: Instant) {
-        self.unknown += 1;
+    /// A write was looked at and will not be done.
+    pub(super) fn refused(&mut self, now: Instant, message: String) {
+        self.failed += 1;
+        if self.since_ok == SinceOk::Nothing {
+            self.since_ok = SinceOk::OnlyRefusals;
+        }
+        self.note(message);
         self.last_end = now;
     }
 
-    pub(super) fn note(&mut self, message: String) {
+    /// A write was answered with something that cannot be read.
+    pub(super) fn senseless(&mut self, now: Instant, message: String) {
+        self.unknown += 1;
+        self.since_ok = SinceOk::Trouble;
+        self.note(message);
+        self.last_end = now;
+    }
+
+    fn note(&mut self, message: String) {
         if self.messages.len() < MESSAGES_MAX && !self.messages.contains(&message) {
             self.messages.push(message);
         }
@@ -136,6 +168,10 @@ impl Recorder {
     }
 
     fn close_gap(&mut self, now: Instant, before: Option<Reign>, after: Option<Reign>) {
+        let between_two = 0 < self.ok && after.is_some();
+        if !between_two && self.since_ok == SinceOk::OnlyRefusals {
+            return; // The cluster was there all the time.
+        }
         let length = now - self.last_ok;
         self.longest_gap = self.longest_gap.max(length);
         if GAP_MIN <= length && self.gaps.len() < GAPS_MAX {
@@ -148,9 +184,46 @@ impl Recorder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Failed, FailedKind, Reasons, Unknown};
 
     fn receipt(leader: u64, term: u64) -> Receipt {
         Receipt { term, index: 1, node: leader, leader, duplicate: false, attempts: 1 }
+    }
+
+    fn unknown() -> ClientError {
+        let reasons = Reasons::default();
+        ClientError::Unknown(Unknown { after: Duration::ZERO, session_lost: false, reasons })
+    }
+
+    fn failed(kind: FailedKind) -> ClientError {
+        let reasons = Reasons::default();
+        ClientError::Failed(Failed { kind, after: Duration::ZERO, reasons })
+    }
+
+    /// A cluster that says no is there; one that says nothing, or no to one write and nothing to
+    /// the next, is not.
+    #[test]
+    fn refusals_alone_are_no_outage() {
+        let (start, ms) = (Instant::now(), Duration::from_millis);
+        let first = Reign { leader: 1, term: 1 };
+        let gaps = |errors: &[ClientError]| {
+            let mut recorder = Recorder::new(start, first);
+            for error in errors {
+                recorder.missed(start + ms(400), error);
+            }
+            recorder.finish();
+            (recorder.gaps.len(), recorder.longest_gap)
+        };
+        let refusal = || failed(FailedKind::TooLarge);
+        assert_eq!(gaps(&[refusal(), refusal()]), (0, Duration::ZERO));
+        assert_eq!(gaps(&[refusal(), failed(FailedKind::NoLeader)]), (1, ms(400)));
+        assert_eq!(gaps(&[unknown(), refusal()]), (1, ms(400)));
+
+        let mut recorder = Recorder::new(start, first);
+        recorder.acknowledged(start + ms(10), ms(1), &receipt(1, 1));
+        recorder.missed(start + ms(20), &refusal());
+        recorder.acknowledged(start + ms(210), ms(1), &receipt(1, 1));
+        assert_eq!(recorder.longest_gap, ms(200), "between two acknowledged writes it counts");
     }
 
     #[test]
@@ -163,7 +236,7 @@ mod tests {
         recorder.acknowledged(at(10), latency, &receipt(1, 1));
         recorder.acknowledged(at(330), latency, &receipt(2, 4));
         recorder.acknowledged(at(340), latency, &receipt(2, 4));
-        recorder.abandoned(at(500));
+        recorder.missed(at(500), &unknown());
         recorder.finish();
         let second = Some(Reign { leader: 2, term: 4 });
         let ms = Duration::from_millis;

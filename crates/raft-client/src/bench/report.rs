@@ -42,7 +42,7 @@ fn heading(out: &mut String, summary: &Summary) -> fmt::Result {
     )?;
     writeln!(
         out,
-        "cluster     {name} {up}/{nodes} up  leader n{leader}  term {term}  closed loop"
+        "cluster     {name}  at the start: {up}/{nodes} up, leader n{leader}, term {term}  closed loop"
     )?;
     writeln!(out, "{}", "-".repeat(76))
 }
@@ -71,6 +71,9 @@ fn counts(out: &mut String, summary: &Summary) -> fmt::Result {
     if 0 < *duplicates {
         writeln!(out, "  {} repeats recognised by the session, not applied", grouped(*duplicates))?;
     }
+    if *ok == 0 {
+        return writeln!(out, "  nothing was acknowledged");
+    }
     writeln!(
         out,
         "  longest gap between two acknowledged writes {}   leader changes {}",
@@ -92,12 +95,7 @@ fn latencies(out: &mut String, summary: &Summary) -> fmt::Result {
     if outages(summary).is_empty() {
         return Ok(());
     }
-    latency_row(out, " corrected", &summary.latency_corrected_us)?;
-    writeln!(
-        out,
-        "note  percentiles of a closed loop hide outages: each worker waits through one\n\
-         \x20     with a single write. `corrected` estimates what a steady stream would see."
-    )
+    writeln!(out, "note  raw percentiles of a closed loop hide outages; the gaps below show them")
 }
 
 fn latency_row(out: &mut String, name: &str, latency: &Latency) -> fmt::Result {
@@ -293,7 +291,6 @@ mod tests {
             elapsed: Duration::from_millis(12_010),
             ops_per_s: 969.5,
             latency_us: latency,
-            latency_corrected_us: Latency { count: 14_021, ..latency },
             longest_gap: Duration::from_millis(361),
             gaps: vec![gap(3_020, 361, 3, 2), gap(7_090, 150, 2, 1), gap(11_900, 110, 0, 0)],
             leader_changes: 1,
@@ -313,7 +310,7 @@ mod tests {
     fn a_run_with_an_outage() {
         let expected = "\
 raft-bench  append  c=10  128 B values  4 connections  seed 7
-cluster     demo 3/3 up  leader n2  term 1  closed loop
+cluster     demo  at the start: 3/3 up, leader n2, term 1  closed loop
 ----------------------------------------------------------------------------
   interrupted before its end
   ok 11 644   failed 0   unknown 1   retried 30            12.0 s   970 op/s
@@ -322,9 +319,7 @@ cluster     demo 3/3 up  leader n2  term 1  closed loop
 
 latency ms        p50      p90      p99    p99.9      max     mean          n
   append         8.47     15.7     34.4      361    1 362     10.3     11 644
-   corrected     8.47     15.7     34.4      361    1 362     10.3     14 021
-note  percentiles of a closed loop hide outages: each worker waits through one
-      with a single write. `corrected` estimates what a steady stream would see.
+note  raw percentiles of a closed loop hide outages; the gaps below show them
 
 gaps        at       length     leader        term
         3.02 s       361 ms     n2 > n3       1 > 2
@@ -344,7 +339,7 @@ verify 11 644 acked writes: 1 lost, 0 applied twice
         assert_eq!(text(&summary()), expected);
     }
 
-    /// A percentile that too few values stand behind is marked; with no outage nothing is estimated.
+    /// A percentile that too few values stand behind is marked; with no outage there is no note.
     #[test]
     fn a_short_run() {
         let mut summary = summary();
@@ -353,7 +348,7 @@ verify 11 644 acked writes: 1 lost, 0 applied twice
         let text = text(&summary);
         let row = text.lines().find(|line| line.starts_with("  append ")).unwrap();
         assert!(row.contains("  15.7    ~34.4     ~361    1 362"), "{row}");
-        assert!(!text.contains("corrected"), "{text}");
+        assert!(!text.contains("note  "), "{text}");
     }
 
     /// Numbers and how they are shown.

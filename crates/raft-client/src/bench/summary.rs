@@ -60,7 +60,7 @@ pub struct Summary {
     pub value_bytes: usize,
     /// Determines payloads and the choice of keys.
     pub seed: u64,
-    /// The cluster before the run.
+    /// The cluster at the start.
     pub cluster: Cluster,
     /// Whether this program is built without optimisation.
     pub client_debug_build: bool,
@@ -85,9 +85,6 @@ pub struct Summary {
     pub ops_per_s: f64,
     /// From the first attempt of an acknowledged write to its answer.
     pub latency_us: Latency,
-    /// An estimate of what a client would have seen that does not wait for its last write before
-    /// it begins the next.
-    pub latency_corrected_us: Latency,
     /// The longest time without an acknowledged write, over all workers.
     #[serde(rename = "longest_gap_us", serialize_with = "micros")]
     pub longest_gap: Duration,
@@ -211,7 +208,6 @@ impl Bench {
         let errors = faults.into_iter().map(|(kind, count)| (kind.name(), count - earlier(kind)));
         let elapsed = recorder.elapsed();
         let rate = if elapsed.is_zero() { 0.0 } else { per_second(recorder.ok, elapsed) };
-        let expected = recorder.latency.value_at_quantile(0.5);
         Summary {
             schema: "raft-bench/1",
             workload: plan.kind.name(),
@@ -231,7 +227,6 @@ impl Bench {
             elapsed,
             ops_per_s: rate,
             latency_us: Latency::of(&recorder.latency),
-            latency_corrected_us: Latency::of(&recorder.latency.clone_correct(expected)),
             longest_gap: recorder.longest_gap,
             gaps: recorder.gaps.iter().copied().map(GapSummary::from).collect(),
             leader_changes: recorder.leader_changes,

@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
 use super::target::Target;
-use super::{Done, Failure, complain, progress};
+use super::{Done, Failure, complain, progress, time_to_wait};
 
 const NOT_ALL_DONE: u8 = 4;
 const UNSAFE: u8 = 5;
@@ -38,8 +38,9 @@ pub(crate) struct BenchArguments {
     #[arg(short = 'n', long, value_name = "N")]
     requests: Option<Count>,
 
-    /// Stop after this time. With --requests as well, whichever comes first.
-    #[arg(short = 'z', long, value_name = "DURATION")]
+    /// Stop after this time; writes under way then get 2 s. With --requests as well, whichever
+    /// comes first.
+    #[arg(short = 'z', long, value_name = "DURATION", value_parser = time_to_wait)]
     duration: Option<HumanDuration>,
 
     /// Bytes in each value, such as 128, 4k or 1MiB.
@@ -55,19 +56,19 @@ pub(crate) struct BenchArguments {
     seed: Option<u64>,
 
     /// How long one attempt at a write may take.
-    #[arg(short = 't', long, default_value = "1s", value_name = "DURATION")]
+    #[arg(short = 't', long, default_value = "1s", value_name = "DURATION", value_parser = time_to_wait)]
     attempt_timeout: HumanDuration,
 
     /// How long one write is tried.
-    #[arg(long, default_value = "30s", value_name = "DURATION")]
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = time_to_wait)]
     op_deadline: HumanDuration,
 
-    /// End the run when nothing has been acknowledged for so long.
-    #[arg(long, default_value = "1m", value_name = "DURATION")]
+    /// End the run, with the writes under way, when nothing has been acknowledged for so long.
+    #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = time_to_wait)]
     give_up: HumanDuration,
 
-    /// How long to wait for the cluster, before the run and before reading back.
-    #[arg(long, default_value = "10s", value_name = "DURATION")]
+    /// How long to wait for the cluster, before the run and with every read of --verify.
+    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = time_to_wait)]
     wait: HumanDuration,
 
     /// Connections to each node [default: one per worker, at most 4].
@@ -143,6 +144,9 @@ impl BenchArguments {
         if self.requests.is_some_and(|Count(requests)| requests == 0) {
             return usage("--requests must be at least 1");
         }
+        if self.keys.0 == 0 {
+            return usage("--keys must be at least 1");
+        }
         if VALUE_BYTES_MAX < self.value_size.0 {
             return usage("--value-size must be below 8 MiB");
         }
@@ -171,10 +175,12 @@ impl BenchArguments {
     }
 }
 
-/// Both signals that ask a program to end.
+/// The signals that ask a program to end, or say that its terminal is gone.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// `None`: it is ignored, as under `nohup`, and so it stays.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
@@ -184,15 +190,30 @@ impl Signals {
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
+            hangup: if ignores_hangup() { None } else { Some(listen(SignalKind::hangup())?) },
         })
     }
 
     async fn next(&mut self) {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => (),
             _ = self.terminate.recv() => (),
+            _ = hangup => (),
         }
     }
+}
+
+/// Whether this process was started with SIGHUP ignored, as Linux tells: the mask's lowest bit.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| mask.trim().chars().last()?.to_digit(16)).is_some_and(|low| low & 1 == 1)
 }
 
 /// The first signal stops the run; the second one, or time, gives up what is still under way.

@@ -5,7 +5,7 @@ use std::process::Output;
 use assert_cmd::Command;
 use raft_api::pb::Refusal;
 
-use crate::fake::{Act, Fakes, nobody};
+use crate::fake::{Act, Fakes, nobody, other_service};
 
 /// Runs it far from any configuration.
 fn run(arguments: &[&str]) -> Output {
@@ -41,6 +41,13 @@ fn usage_errors_exit_2() {
         (&["bench", "-n", "0"], "error: --requests must be at least 1"),
         (&["bench", "-n", "many"], "`many`"),
         (&["bench", "--value-size", "9MiB"], "error: --value-size must be below 8 MiB"),
+        (&["bench", "--keys", "0"], "error: --keys must be at least 1"),
+        (&["bench", "-z", "0s"], "must be 1ms or more"),
+        (&["bench", "-t", "0s"], "must be 1ms or more"),
+        (&["bench", "--op-deadline", "999us"], "must be 1ms or more"),
+        (&["--timeout", "0ms", "get-leader"], "must be 1ms or more"),
+        (&["--timeout", "9999999999999d", "get-leader"], "a year or less"),
+        (&["--config", "/", "get-leader"], "error: /: is a directory, not a file"),
         (&["bench", "--verify", "--propose"], "cannot be used with"),
         (&["bench", "--put", "--append"], "cannot be used with"),
     ];
@@ -49,6 +56,55 @@ fn usage_errors_exit_2() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
         assert_eq!(stdout(&output), "", "{arguments:?}");
+    }
+}
+
+/// What the store would not take is refused without asking anybody, and without repeating it.
+#[test]
+fn what_the_store_would_not_take_is_not_sent() {
+    let (_nobody, addr) = nobody();
+    let long = "k".repeat(5000);
+    let table: &[(&[&str], &str)] = &[
+        (&["put", "", "v"], "error: could not put ``: the key is empty\nhint: "),
+        (&["get", ""], "error: could not read ``: the key is empty\nhint: "),
+        (&["get", "", "--stale"], "error: could not read ``: the key is empty\nhint: "),
+        (&["del", ""], "error: could not delete ``: the key is empty\nhint: "),
+        (&["cas", "", "a", "b"], "error: could not change ``: the key is empty\nhint: "),
+        (&["put", &long, "v"], "kkk… (5000 bytes)`: the key has 5000 bytes, more than the 4096"),
+        (&["get", &long], "the key has 5000 bytes, more than the 4096 allowed\n"),
+        (&["del", &long], "the key has 5000 bytes, more than the 4096 allowed\n"),
+        (&["cas", &long, "a", "b"], "the key has 5000 bytes, more than the 4096 allowed\n"),
+    ];
+    for (arguments, expected) in table {
+        let output = run(&[&["--timeout", "10m", "--endpoints", &*addr][..], arguments].concat());
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(expected) && said.len() < 500, "{said}");
+    }
+    for arguments in [&["put", "k", "-"][..], &["propose", "-"], &["cas", "k", "old", "-"]] {
+        let output = Command::cargo_bin("raft-client")
+            .unwrap()
+            .args(["--timeout", "10m", "--endpoints", &addr])
+            .args(arguments)
+            .write_stdin(vec![b'v'; (8 << 20) + 1])
+            .output()
+            .unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.starts_with("error: standard input holds more than the 8388608 "), "{said}");
+    }
+}
+
+/// A port where gRPC is spoken, but not with clients, is recognised at once.
+#[test]
+fn another_service_is_no_cluster() {
+    let (_runtime, addr) = other_service();
+    for arguments in [&["get-leader"][..], &["put", "k", "v"], &["get", "k", "--stale"]] {
+        let output = run(&[&["--timeout", "10m", "--endpoints", &*addr][..], arguments].concat());
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}: {said}");
+        assert!(said.contains("does not serve clients"), "{arguments:?}: {said}");
+        assert!(said.contains("\nhint: is that a client port?"), "{arguments:?}: {said}");
     }
 }
 
@@ -103,12 +159,15 @@ fn the_store_by_hand() {
     assert_eq!(run(&["scan"]), said(0, "k\ta\\tb\nl\t2\n", ""));
     assert_eq!(run(&["range", "k", "l"]), said(0, "k\ta\\tb\n", ""));
     assert_eq!(run(&["range", "--limit", "1"]), said(0, "k\ta\\tb\n", ""));
+    assert_eq!(run(&["put", "k", "a\\tb\u{e9}"]), said(0, "index 6 term 1\n", ""));
+    let escaped = "k\ta\\\\tb\u{e9}\n";
+    assert_eq!(run(&["range", "k", "l"]), said(0, escaped, ""), "unlike a tab");
     assert_eq!(run(&["del", "k"]), said(0, "", ""));
     assert_eq!(run(&["del", "k"]), said(0, "", "`k` was not set\n"));
-    assert_eq!(run(&["propose", "data"]), said(0, "index 8 term 1 leader n1\n", ""));
+    assert_eq!(run(&["propose", "data"]), said(0, "index 9 term 1 leader n1\n", ""));
     let (code, out, _) = run(&["status"]);
     assert_eq!(code, 0, "{out}");
-    assert!(out.ends_with("\ncluster fake   3/3 up   leader n1 term 1   3 states equal at 8\n"));
+    assert!(out.ends_with("\ncluster fake   3/3 up   leader n1 term 1   3 states equal at 9\n"));
 }
 
 #[test]
@@ -201,11 +260,13 @@ fn a_bench_gives_up_when_the_cluster_is_gone_for_good() {
     let fakes = Fakes::start(1);
     let addr = fakes.addr(1);
     fakes.script(1, [Act::Hang; 1000]);
-    let bench = ["bench", "-c", "2", "--op-deadline", "100ms", "--give-up", "300ms"];
+    // Neither a write's own deadline nor a second one's start is waited for.
+    let bench = ["bench", "-c", "2", "-t", "10m", "--op-deadline", "10m", "--give-up", "300ms"];
     let output = run(&[&["--endpoints", &*addr][..], &bench].concat());
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     assert!(stdout(&output).contains("given up"), "{}", stdout(&output));
-    assert!(stdout(&output).contains("ok 0   failed "), "{}", stdout(&output));
+    assert!(stdout(&output).contains("ok 0   failed 0   unknown 2"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("n1 > none"), "{}", stdout(&output));
 }
 
 /// A write that does not succeed makes the exit code 4, and the report says why.
@@ -218,4 +279,67 @@ fn a_bench_with_failures_exits_4() {
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     assert!(stdout(&output).contains("ok 4   failed 1   unknown 0"), "{}", stdout(&output));
     assert!(stdout(&output).contains("the command is too large"), "{}", stdout(&output));
+}
+
+/// The end of the time is the end, whatever the writes under way are waiting for.
+#[test]
+fn a_bench_ends_on_time_though_nobody_answers() {
+    let fakes = Fakes::start(1);
+    let addr = fakes.addr(1);
+    fakes.script(1, [Act::Hang; 1000]);
+    let patient = ["-t", "10m", "--op-deadline", "10m", "--give-up", "10m"];
+    let bench = ["--endpoints", &*addr, "bench", "-c", "3", "-z", "100ms"];
+    let output = run(&[&bench[..], &patient].concat());
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(stdout(&output).contains("ok 0   failed 0   unknown 3"), "{}", stdout(&output));
+    assert!(!stdout(&output).contains("given up"), "{}", stdout(&output));
+}
+
+/// A cluster that answers is there, even if it says no.
+#[test]
+fn refusals_are_no_outage() {
+    let fakes = Fakes::start(1);
+    let addr = fakes.addr(1);
+    fakes.script(1, [Act::Refuse(Refusal::TooLarge); 1000]);
+    let bench = ["bench", "-c", "1", "-n", "1000"];
+    let output = run(&[&["--endpoints", &*addr][..], &bench].concat());
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    let report = stdout(&output);
+    assert!(report.contains("ok 0   failed 1 000   unknown 0"), "{report}");
+    assert!(report.contains("\n  nothing was acknowledged\n"), "{report}");
+    assert!(!report.contains("gaps"), "{report}");
+}
+
+/// Deadlines of writes that none can meet do not keep the cluster from being found and read.
+#[test]
+fn tiny_deadlines_are_for_writes_only() {
+    let fakes = Fakes::start(3);
+    let addr = fakes.addr(2);
+    let tiny = ["-c", "2", "-n", "20", "-t", "1ms", "--op-deadline", "1ms", "--verify"];
+    let output = run(&[&["--endpoints", &*addr, "bench"][..], &tiny].concat());
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", stderr(&output));
+    let report = stdout(&output);
+    assert!(report.contains("at the start: 3/3 up, leader n1, term 1"), "{report}");
+    assert!(report.contains(" acked writes: 0 lost, 0 applied twice"), "{report}");
+}
+
+/// A terminal that is closed, like Ctrl-C, ends the run with its report.
+#[test]
+fn signals_end_a_bench_with_a_report() {
+    for signal in ["-HUP", "-INT", "-TERM"] {
+        let fakes = Fakes::start(1);
+        let bench = std::process::Command::new(assert_cmd::cargo::cargo_bin("raft-client"))
+            .args(["--endpoints", &fakes.addr(1), "bench", "-c", "1", "-z", "10m"])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(fakes.writes_reach(3));
+        let process = bench.id().to_string();
+        std::process::Command::new("kill").args([signal, &process]).status().unwrap();
+        let output = bench.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{signal}: {}", stderr(&output));
+        assert!(stdout(&output).contains("interrupted before its end"), "{signal}");
+    }
 }
