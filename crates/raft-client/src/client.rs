@@ -275,7 +275,7 @@ impl Client {
                 Ok(Ok(())) => continue,
                 Ok(Err(reasons)) if reasons.are_all_of_other_services() => {
                     tries.reasons.renew(reasons);
-                    return Err(tries.end(FailedKind::NoLeader));
+                    return Err(tries.end(FailedKind::Rejected));
                 }
                 Ok(Err(reasons)) => tries.reasons.renew(reasons),
                 Err(_elapsed) => return Err(tries.end(FailedKind::NoLeader)),

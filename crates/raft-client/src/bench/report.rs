@@ -76,7 +76,7 @@ fn counts(out: &mut String, summary: &Summary) -> fmt::Result {
     }
     writeln!(
         out,
-        "  longest gap between two acknowledged writes {}   leader changes {}",
+        "  longest time without an acknowledged write {}   leader changes {}",
         milliseconds(summary.longest_gap),
         summary.leader_changes,
     )
@@ -315,7 +315,7 @@ cluster     demo  at the start: 3/3 up, leader n2, term 1  closed loop
   interrupted before its end
   ok 11 644   failed 0   unknown 1   retried 30            12.0 s   970 op/s
   3 repeats recognised by the session, not applied
-  longest gap between two acknowledged writes 361 ms   leader changes 1
+  longest time without an acknowledged write 361 ms   leader changes 1
 
 latency ms        p50      p90      p99    p99.9      max     mean          n
   append         8.47     15.7     34.4      361    1 362     10.3     11 644

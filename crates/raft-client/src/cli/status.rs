@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
+use futures_util::future::join_all;
 use raft_api::pb::{Role, StatusResponse};
 use raft_client::{Client, NodeStatus};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::failure::ASSUMED;
 use super::target::Target;
@@ -18,6 +19,16 @@ const DEGRADED: u8 = 8;
 
 /// Addresses that are not configured are asked for, but not for long.
 const LEARNING: Duration = Duration::from_millis(500);
+
+/// Long enough for a node that is only busy to have moved on.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
+
+/// A leader hears its followers many times a second.
+const HEARD_MAX: Duration = Duration::from_secs(2);
+
+const REPLACED: &str = ": its data directory may have been replaced";
+const LEADERLESS: &str = "all nodes answer and none leads: an election is under way, or too many \
+    refuse each other because data directories were replaced";
 
 pub(crate) async fn run(target: &Target, client: &Client) -> Result<Done, Failure> {
     let mut ids: BTreeMap<String, u64> =
@@ -35,16 +46,26 @@ pub(crate) async fn run(target: &Target, client: &Client) -> Result<Done, Failur
             ids.entry(member.client_addr).or_insert(member.id);
         }
     }
-    let asked = addrs.iter().map(|addr| client.status(addr));
-    let nodes = futures_util::future::join_all(asked).await;
-    let done = report(&nodes, &ids);
+    let look = async || join_all(addrs.iter().map(|addr| client.status(addr))).await;
+    let earlier = look().await;
+    let uneven = is_uneven(&reports(&earlier));
+    let nodes = if uneven {
+        sleep(BETWEEN_LOOKS).await;
+        look().await
+    } else {
+        earlier.clone()
+    };
+    let done = report(&nodes, &earlier, &ids);
     let lost = target.is_assumed && done.code == NO_CLUSTER;
     Ok(Done { note: lost.then(|| format!("hint: {ASSUMED}")), ..done })
 }
 
-fn report(nodes: &[NodeStatus], ids: &BTreeMap<String, u64>) -> Done {
-    let reports: Vec<&StatusResponse> =
-        nodes.iter().filter_map(|node| node.status.as_ref().ok()).collect();
+fn reports(nodes: &[NodeStatus]) -> Vec<&StatusResponse> {
+    nodes.iter().filter_map(|node| node.status.as_ref().ok()).collect()
+}
+
+fn report(nodes: &[NodeStatus], earlier: &[NodeStatus], ids: &BTreeMap<String, u64>) -> Done {
+    let reports = self::reports(nodes);
     let commit = reports.iter().map(|report| report.commit_index).max().unwrap_or(0);
     let rows = nodes.iter().map(|node| match &node.status {
         Ok(report) => row(node, report, commit),
@@ -59,7 +80,56 @@ fn report(nodes: &[NodeStatus], ids: &BTreeMap<String, u64>) -> Done {
     let mut data = table(COLUMNS, rows);
     let (line, code) = judgement(&reports, nodes.len());
     data.extend(["\n", &line, "\n"]);
+    let mut problems = cut_off(&reports, &self::reports(earlier));
+    if reports.len() == nodes.len() && leader(&reports).is_none() {
+        problems.push(LEADERLESS.to_owned());
+    }
+    for problem in &problems {
+        data.extend([problem, "\n"]);
+    }
+    let code = if code == 0 && !problems.is_empty() { DEGRADED } else { code };
     Done { data: data.into(), note: None, code }
+}
+
+/// Who leads: of those that claim to, the one with the highest term.
+fn leader<'a>(reports: &[&'a StatusResponse]) -> Option<&'a StatusResponse> {
+    let claims = reports.iter().filter(|report| report.role() == Role::Leader);
+    claims.max_by_key(|report| report.term).copied()
+}
+
+/// Whether a second look could tell more: some node is not where the leader is.
+fn is_uneven(reports: &[&StatusResponse]) -> bool {
+    let led = leader(reports).map_or(0, |leader| leader.applied_index);
+    reports.iter().any(|report| report.applied_index < led)
+}
+
+/// Nodes that answer and are cut off all the same, in words. One look is not enough to tell a node
+/// that is busy from one that stands still, so there is an earlier one to compare with.
+fn cut_off(reports: &[&StatusResponse], earlier: &[&StatusResponse]) -> Vec<String> {
+    let Some(leader) = leader(reports) else {
+        return Vec::new();
+    };
+    let then = |node: u64| earlier.iter().find(|report| report.node_id == node);
+    let followers = reports.iter().filter(|report| report.node_id != leader.node_id);
+    let cut_off = followers.filter_map(|node| {
+        let id = node.node_id;
+        let why = if node.commit_index == 0 && 0 < leader.commit_index { REPLACED } else { "" };
+        let peer = leader.peers.iter().find(|peer| peer.id == id);
+        if let Some(peer) = peer.filter(|peer| HEARD_MAX < Duration::from_millis(peer.heard_ms)) {
+            let silence = peer.heard_ms / 1000;
+            return Some(format!(
+                "n{id} is up but the leader has not heard it for {silence} s{why}"
+            ));
+        }
+        let (was, led) = (then(id)?, then(leader.node_id)?);
+        let empty = was.commit_index == 0 && node.commit_index == 0 && 0 < led.commit_index;
+        let stands = node.applied_index == was.applied_index
+            && node.applied_index < led.applied_index
+            && led.applied_index < leader.applied_index;
+        let (at, of) = (node.applied_index, leader.commit_index);
+        (empty || stands).then(|| format!("n{id} is up but stands at index {at} of {of}{why}"))
+    });
+    cut_off.collect()
 }
 
 /// The last column says why a node did not answer.

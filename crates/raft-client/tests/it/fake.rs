@@ -46,6 +46,10 @@ pub(crate) struct World {
     pub(crate) writes: Vec<(u64, pb::Session)>,
     /// What the nodes do with the next writes.
     pub(crate) script: BTreeMap<u64, VecDeque<Act>>,
+    /// A node that has lost its data and is refused by the others.
+    pub(crate) wiped: Option<u64>,
+    /// Nodes that the leader has not heard for so many milliseconds.
+    pub(crate) unheard_ms: BTreeMap<u64, u64>,
     results: BTreeMap<(u64, u64), Bytes>,
     /// Sessions opened so far, and the one below which they are forgotten.
     sessions: u64,
@@ -336,14 +340,19 @@ impl ManagementRpc for Node {
     ) -> Result<Response<pb::StatusResponse>, Status> {
         let world = self.world();
         let leads = world.leader == self.id;
+        let index = if world.wiped == Some(self.id) { 0 } else { world.applied };
+        let peers = world.unheard_ms.iter().filter(|_| leads);
+        let peers =
+            peers.map(|(&id, &heard_ms)| pb::PeerStatus { id, heard_ms, ..Default::default() });
         Ok(Response::new(pb::StatusResponse {
             node_id: self.id,
             cluster: "fake".to_owned(),
             role: if leads { pb::Role::Leader } else { pb::Role::Follower }.into(),
             term: world.term,
             leader_id: world.leader,
-            commit_index: world.applied,
-            applied_index: world.applied,
+            commit_index: index,
+            applied_index: index,
+            peers: peers.collect(),
             ..pb::StatusResponse::default()
         }))
     }
