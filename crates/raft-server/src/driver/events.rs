@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use raft_core::{Event, Incarnation, NodeId, RoleName};
+use raft_core::{DropReason, Event, Incarnation, NodeId, RoleName};
 
 use crate::handle::View;
 
@@ -12,11 +12,13 @@ pub(super) struct Reporter {
     me: NodeId,
     /// Peers whose complaint about this node's disk was logged.
     complained: BTreeSet<(NodeId, Incarnation)>,
+    /// Peers that came with another data directory than the one known, and were logged.
+    replaced: BTreeSet<NodeId>,
 }
 
 impl Reporter {
     pub(super) fn new(me: NodeId) -> Self {
-        Self { me, complained: BTreeSet::new() }
+        Self { me, complained: BTreeSet::new(), replaced: BTreeSet::new() }
     }
 
     /// Logs events, and returns the view they lead to.
@@ -57,29 +59,44 @@ impl Reporter {
                 tracing::warn!(%node, "gave up leading: a majority has not been heard from");
             }
             Event::Truncated { from } => {
-                tracing::info!(%node, %from, "cut log entries that were never committed");
+                tracing::info!(%node, %from, "cut log entries that the leader does not have");
             }
             Event::MembershipChanged { membership } => {
                 tracing::info!(%node, members = %membership, "membership changed");
             }
-            Event::Dropped { from, reason } => {
-                tracing::debug!(%node, %from, ?reason, "dropped a message");
-            }
-            Event::Stranger { by, known } => {
-                if self.complained.insert((by, known)) {
-                    tracing::error!(
-                        %node, %by, %known,
-                        "a peer knows this node with another data directory: the one here is new, \
-                         and may not speak for what was promised on the old one"
-                    );
-                }
-            }
+            Event::Dropped { from, reason } => self.on_dropped(from, reason),
+            Event::Stranger { by, known } => self.on_stranger(by, known),
             Event::SnapshotStarted { to, last } => {
                 tracing::info!(%node, %to, %last, "sends a snapshot");
             }
             Event::SnapshotInstalled { last } => {
                 tracing::info!(%node, %last, "installed a snapshot");
             }
+        }
+    }
+
+    fn on_dropped(&mut self, from: NodeId, reason: DropReason) {
+        let node = self.me;
+        if reason == DropReason::WrongIncarnation && self.replaced.insert(from) {
+            tracing::warn!(
+                %node, %from,
+                "a peer comes with another data directory than the one this node knows it with: it \
+                 is not listened to, for it may not know what it promised; put its old directory \
+                 back, there is no way yet to rejoin with another one"
+            );
+        } else {
+            tracing::debug!(%node, %from, ?reason, "dropped a message");
+        }
+    }
+
+    fn on_stranger(&mut self, by: NodeId, known: Incarnation) {
+        if self.complained.insert((by, known)) {
+            tracing::error!(
+                node = %self.me, %by, %known,
+                "a peer knows this node under another data directory (incarnation {known}): if this \
+                 one is new or restored, it may not speak for the old one; put the old directory \
+                 back, there is no way yet to rejoin with another one"
+            );
         }
     }
 }

@@ -151,3 +151,33 @@ async fn catches_up_by_snapshot() {
     assert!(100 <= status.snapshot_index, "{status:?}");
     assert!(cluster.log(away).contains("installed a snapshot"), "{}", cluster.log(away));
 }
+
+/// A member whose directory was lost is not listened to, and both sides say so.
+#[tokio::test]
+async fn another_data_dir_is_not_listened_to() {
+    let mut cluster = Cluster::new(3);
+    cluster.start_all();
+    cluster.put("key", b"value").await;
+    for id in cluster.ids() {
+        until("every node has applied it", async || cluster.status(id).await.applied_index >= 2)
+            .await;
+    }
+    cluster.kill(3);
+    std::fs::rename(cluster.data_dir(3), cluster.dir.path().join("old")).unwrap();
+    cluster.start(3);
+    let says = |id, what: &str| cluster.log(id).lines().filter(|line| line.contains(what)).count();
+    until("the node says it", async || says(3, "a peer knows this node under another") != 0).await;
+    let member = "a peer comes with another data directory";
+    until("a member says it", async || says(1, member) + says(2, member) != 0).await;
+    cluster.kill(3);
+    std::fs::remove_dir_all(cluster.data_dir(3)).unwrap();
+    std::fs::rename(cluster.dir.path().join("old"), cluster.data_dir(3)).unwrap();
+    cluster.start(3);
+    cluster.put("key", b"other").await;
+    until("the old one is back", async || {
+        let (ours, theirs) = (cluster.status(3).await, cluster.status(1).await);
+        ours.leader_id != 0 && ours.applied_index == theirs.applied_index
+    })
+    .await;
+    assert!(cluster.log(1).matches(member).count() <= 1, "{}", cluster.log(1));
+}
