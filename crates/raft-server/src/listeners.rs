@@ -42,8 +42,12 @@ const CLIENT_PENDING_RESETS_MAX: usize = 1 << 14;
 const CLIENT_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const CLIENT_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves clients until `stop`, and then those that are there until they have their answers.
-pub(crate) async fn serve_clients(front: Front, listener: TcpListener, stop: CancellationToken) {
+/// Serves clients, so many at a time, until `stop`, and then those that are there until they have their answers.
+pub(crate) async fn serve_clients(
+    front: Front,
+    (listener, places): (TcpListener, usize),
+    stop: CancellationToken,
+) {
     let message_max = CLIENT_MESSAGE_MIN.max(front.handle.command_bytes_max().saturating_mul(2));
     let management = ManagementRpcServer::new(Management(front.clone()))
         .max_decoding_message_size(message_max)
@@ -69,15 +73,22 @@ pub(crate) async fn serve_clients(front: Front, listener: TcpListener, stop: Can
         .add_service(kv)
         .add_service(health)
         .add_service(reflection)
-        .serve_with_incoming_shutdown(accepted(listener), stop.clone().cancelled_owned());
+        .serve_with_incoming_shutdown(
+            accepted(listener, "clients", places),
+            stop.clone().cancelled_owned(),
+        );
     let (ended, ()) = tokio::join!(server, report_health(reporter, front.handle, stop));
     if let Err(error) = ended {
         tracing::error!(%error, "clients are no longer served");
     }
 }
 
-/// Serves peers, for ever.
-pub(crate) async fn serve_peers(inbound: Inbound, listener: TcpListener, frame_bytes_max: usize) {
+/// Serves peers, so many at a time, for ever.
+pub(crate) async fn serve_peers(
+    inbound: Inbound,
+    (listener, places): (TcpListener, usize),
+    frame_bytes_max: usize,
+) {
     let peer = PeerRpcServer::new(PeerService(inbound))
         .max_decoding_message_size(frame_bytes_max)
         .max_encoding_message_size(frame_bytes_max);
@@ -90,7 +101,7 @@ pub(crate) async fn serve_peers(inbound: Inbound, listener: TcpListener, frame_b
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .add_service(peer)
-        .serve_with_incoming(accepted(listener))
+        .serve_with_incoming(accepted(listener, "peers", places))
         .await;
     if let Err(error) = served {
         tracing::error!(%error, "peers are no longer served");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use raft_api::cluster::{ClusterConfig, NodeConfig};
 use raft_core::{Incarnation, NodeId};
 use raft_replica::disk::DirLock;
-use raft_replica::{Disk, OpenError, OpenReport, Opened, RealDisk, SnapshotStore, Wal};
+use raft_replica::{Cut, Disk, OpenError, OpenReport, Opened, RealDisk, SnapshotStore, Wal};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::driver::{Completion, Driver, Inbox, Outlets};
 use crate::handle::{Handle, View};
+use crate::limits::Limits;
 use crate::machine::Machine;
 use crate::ports::Port;
 use crate::queue::Queue;
@@ -84,18 +85,23 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), StartE
     let Options { config, id } = options;
     let node = config.node(id).ok_or_else(|| unknown_node(&config, id))?.clone();
     let clock = Clock::start();
+    let limits = Limits::raise();
     // Whoever has the ports may have the directory as well, so they come first. Nobody is let in
     // before the log is read: a peer takes a refusal for what it is, and silence for a fault.
     let peers = Port::bind("peers", &node.peer, &node).await?;
     let clients = Port::bind("clients", &node.client, &node).await?;
     let opened = open(&config, &node, clock)?;
-    let (peer_listener, client_listener) = (peers.listen()?, clients.listen()?);
+    let doors = Doors {
+        peers: (peers.listen()?, limits.peers),
+        clients: (clients.listen()?, limits.clients),
+    };
     for warning in config.warnings() {
         tracing::warn!(node = %id, "{warning}");
     }
+    report_cut(id, &opened.report);
     ready(&config, &node, &opened.report);
     let running = Running::start(config, node, opened, (clock, stop.clone()))?;
-    running.until_stopped(peer_listener, client_listener, stop).await;
+    running.until_stopped(doors, stop).await;
     tracing::info!(node = %id, "stopped");
     Ok(())
 }
@@ -151,6 +157,27 @@ fn ready(config: &ClusterConfig, node: &NodeConfig, report: &OpenReport) {
         build,
         "ready"
     );
+}
+
+/// Says what was wiped behind the log's last batch.
+fn report_cut(node: NodeId, report: &OpenReport) {
+    let Some(Cut { path, offset, torn }) = &report.log.cut else { return };
+    let (file, last_index) = (path.display(), report.last);
+    if *torn {
+        tracing::warn!(
+            %node, %file, offset, %last_index,
+            "cut a torn batch off the log's end: a crash leaves one that nobody was told about; \
+             without a crash, the disk has damaged the last batch"
+        );
+    } else {
+        tracing::info!(%node, %file, offset, %last_index, "wiped leftovers behind the log's end");
+    }
+}
+
+/// Where connections come in, and how many at a time.
+struct Doors {
+    peers: (TcpListener, usize),
+    clients: (TcpListener, usize),
 }
 
 /// A node at work.
@@ -225,20 +252,15 @@ impl Running {
 
     /// Serves, and ends in this order: clients, driver, log, peers. What a write still waits for
     /// when the process is told to end comes from the peers.
-    async fn until_stopped(
-        self,
-        peer_listener: TcpListener,
-        client_listener: TcpListener,
-        stop: CancellationToken,
-    ) {
+    async fn until_stopped(self, doors: Doors, stop: CancellationToken) {
         let node = self.front.node.id;
         let command_bytes_max = self.front.handle.command_bytes_max();
         let counters = self.inbound.counters();
         let mut clients = JoinSet::new();
-        clients.spawn(listeners::serve_clients(self.front, client_listener, stop));
+        clients.spawn(listeners::serve_clients(self.front, doors.clients, stop));
         let mut network = JoinSet::new();
         let frame_bytes_max = frame_bytes_max(command_bytes_max);
-        network.spawn(listeners::serve_peers(self.inbound, peer_listener, frame_bytes_max));
+        network.spawn(listeners::serve_peers(self.inbound, doors.peers, frame_bytes_max));
         for dialer in self.dialers {
             network.spawn(dialer.run());
         }

@@ -6,6 +6,7 @@ use raft_api::pb::peer_rpc_server::PeerRpc;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::transport::inbound::Inbound;
+use crate::transport::socket::Remote;
 
 /// `raft.v1.PeerRpc`.
 #[derive(Debug)]
@@ -22,9 +23,10 @@ impl PeerRpc for PeerService {
         request: Request<Streaming<pb::PeerFrame>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         let inbound = self.0.clone();
+        let remote = request.extensions().get::<Remote>().and_then(|remote| remote.0);
         let frames = request.into_inner();
         let greeting = inbound.greeting();
-        let receiving = stream::once(async move { inbound.receive(frames).await });
+        let receiving = stream::once(async move { inbound.receive(frames, remote).await });
         let notices =
             stream::once(async { greeting }).chain(receiving.filter_map(|last| async { last }));
         Ok(Response::new(notices.map(Ok).boxed()))

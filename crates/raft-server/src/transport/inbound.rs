@@ -1,6 +1,7 @@
 //! The streams peers have dialled: check who speaks, and pass on what they say.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,6 +12,7 @@ use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use super::{Identity, Peers};
+use crate::seldom::Seldom;
 
 /// Receives from peers. Nothing that arrives is trusted: a frame that is not from a member of this
 /// cluster to this node ends its stream, one that cannot be read is dropped, and both are counted.
@@ -21,6 +23,8 @@ pub(crate) struct Inbound {
     peers: Peers,
     driver: mpsc::Sender<Vec<Message>>,
     counters: Arc<Counters>,
+    /// Refusals that were logged lately.
+    refusals: Arc<Seldom<(Option<IpAddr>, Option<NodeId>)>>,
 }
 
 /// What was not believed, since the start.
@@ -37,7 +41,8 @@ impl Inbound {
         (members, peers): (BTreeSet<NodeId>, Peers),
         driver: mpsc::Sender<Vec<Message>>,
     ) -> Self {
-        Self { me, members: Arc::new(members), peers, driver, counters: Arc::default() }
+        let (members, counters) = (Arc::new(members), Arc::default());
+        Self { me, members, peers, driver, counters, refusals: Arc::default() }
     }
 
     /// What was not believed, since the start.
@@ -54,6 +59,7 @@ impl Inbound {
     pub(crate) async fn receive(
         &self,
         mut frames: Streaming<pb::PeerFrame>,
+        remote: Option<IpAddr>,
     ) -> Option<pb::PeerNotice> {
         let mut met = false;
         loop {
@@ -67,7 +73,7 @@ impl Inbound {
             };
             if let Err(why) = self.check(&frame) {
                 self.counters.refused.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(node = %self.me.id, from = frame.from, why, "refused a peer's stream");
+                self.say_refused(&frame, remote, &why);
                 return Some(self.notice(why));
             }
             let from = NodeId(frame.from);
@@ -85,6 +91,17 @@ impl Inbound {
                     }
                 }
             }
+        }
+    }
+
+    /// Whoever is refused comes again and again.
+    fn say_refused(&self, frame: &pb::PeerFrame, remote: Option<IpAddr>, why: &str) {
+        let address = remote.map_or_else(String::new, |remote| remote.to_string());
+        // Several nodes may share an address; what a stranger claims to be does not count.
+        let peer = Some(NodeId(frame.from)).filter(|peer| self.members.contains(peer));
+        if self.refusals.may((remote, peer)) {
+            let (node, from) = (self.me.id, frame.from);
+            tracing::warn!(%node, from, %address, why, "refused a peer's stream");
         }
     }
 

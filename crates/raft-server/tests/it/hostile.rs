@@ -55,6 +55,59 @@ async fn strangers_are_refused() {
     assert_eq!(cluster.status(1).await.node_id, 1, "it still serves");
 }
 
+/// However often a stranger comes, the log says it once in a while.
+#[tokio::test]
+async fn a_stranger_does_not_fill_the_log() {
+    let mut cluster = Cluster::new(3);
+    cluster.start(1);
+    let stranger = pb::PeerFrame { cluster: 1, ..frame(&cluster) };
+    for _ in 0..20 {
+        let (_, last) = speak(&cluster, vec![stranger.clone()]).await;
+        assert_eq!(last.unwrap().refusal, "n1 belongs to another cluster");
+    }
+    let log = cluster.log(1);
+    let lines = log.lines().filter(|line| line.contains("refused a peer's stream")).count();
+    // Two, should a minute have passed.
+    assert!((1..=2).contains(&lines), "{log}");
+    assert!(log.contains("127.0.0.1"), "{log}");
+}
+
+/// More silent connections than there are file descriptors, on both ports.
+#[tokio::test]
+async fn silent_connections_do_not_stop_a_node() {
+    let mut cluster = Cluster::new(1);
+    cluster.start_with_descriptors(1, 128);
+    cluster.put("key", b"value").await;
+    let mut kv = cluster.kv(1).await;
+    let get = pb::GetRequest { key: "key".into(), consistency: 0 };
+    assert!(kv.get(get).await.unwrap().into_inner().header.unwrap().success);
+    let mut silent = Vec::new();
+    for address in [cluster.client_address(1), cluster.peer_address(1)] {
+        for _ in 0..300 {
+            silent.push(TcpStream::connect(&address).await.unwrap());
+        }
+    }
+    for number in 0..40 {
+        // 100 kB each: the log needs descriptors for several new segments.
+        let request = pb::PutRequest {
+            key: format!("key {number}").into(),
+            value: vec![7; 100_000].into(),
+            session: None,
+        };
+        assert!(kv.put(request).await.unwrap().into_inner().header.unwrap().success);
+    }
+    let mut answer = Vec::new();
+    for mut socket in silent {
+        // Closed or reset, but not left hanging.
+        drop(timeout(PATIENCE, socket.read_to_end(&mut answer)).await.unwrap());
+    }
+    cluster.put("key", b"somebody new is let in").await;
+    let log = cluster.log(1);
+    let full = log.lines().filter(|line| line.contains("too many connections"));
+    assert!((2..=4).contains(&full.count()), "{log}");
+    assert!(!log.contains("could not accept"), "{log}");
+}
+
 /// Bytes without sense end their connection, on both listeners, and nothing else.
 #[tokio::test]
 async fn garbage_ends_its_connection() {

@@ -169,6 +169,27 @@ async fn a_damaged_data_dir() {
     assert!(!hint.is_empty());
 }
 
+/// What recovery cuts is said, with the file and the place.
+#[tokio::test]
+async fn a_torn_log() {
+    let mut cluster = Cluster::new(1);
+    cluster.start(1);
+    cluster.put("key", b"value").await;
+    cluster.kill(1);
+    let segment = find(&cluster.data_dir(1), b"value");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let at = bytes.windows(5).rposition(|window| window == b"value").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    cluster.start(1);
+    cluster.put("key", b"other").await;
+    let log = cluster.log(1);
+    let line =
+        log.lines().find(|line| line.contains("torn batch")).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains("WARN") && line.contains(&segment.display().to_string()), "{line}");
+    assert!(line.contains("offset=") && line.contains("last_index="), "{line}");
+}
+
 #[test]
 fn an_unwritable_data_dir() {
     let cluster = Cluster::new(1);

@@ -99,6 +99,18 @@ impl Cluster {
         self.nodes[at(id)] = Some(Node { child });
     }
 
+    /// Starts a node that may have so many files open.
+    pub(crate) fn start_with_descriptors(&mut self, id: u64, count: u32) {
+        let program = server(&self.config(), id);
+        let mut shell = Command::new("bash");
+        shell.arg("-c").arg(format!("ulimit -n {count}; exec \"$@\"")).arg("bash");
+        shell.arg(program.get_program()).args(program.get_args());
+        shell.env_remove("RUST_LOG").env_remove("RAFT_CONFIG");
+        let log = File::options().create(true).append(true).open(self.log_path(id)).unwrap();
+        let child = shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        self.nodes[at(id)] = Some(Node { child });
+    }
+
     pub(crate) fn start_all(&mut self) {
         for id in self.ids() {
             self.start(id);
