@@ -123,6 +123,8 @@ pub struct Wal {
     spare: Option<Spare>,
     /// A [`PrepareJob`] is under way elsewhere.
     preparing: bool,
+    /// There was no space for a spare: none is wanted before the log has found some itself.
+    full: bool,
     spares_named: u64,
     /// The last persist that is durable.
     seq: u64,
@@ -198,6 +200,7 @@ impl Wal {
             retired: Vec::new(),
             spare: None,
             preparing: false,
+            full: false,
             spares_named: 0,
             seq: 0,
             poisoned: None,
@@ -242,11 +245,13 @@ impl Wal {
     /// Work to be done beside the writer, if there is any: ask after every [`Wal::run`]. While one
     /// job is under way there is no other.
     pub fn prepare(&mut self) -> Option<PrepareJob> {
-        if self.preparing || (self.spare.is_some() && self.retired.is_empty()) {
+        // A retired segment takes no space to become a spare, or leaves some.
+        let wanted = self.spare.is_none() && !(self.full && self.retired.is_empty());
+        if self.preparing || (!wanted && self.retired.is_empty()) {
             return None;
         }
         self.preparing = true;
-        let spare = self.spare.is_none().then(|| self.name_spare());
+        let spare = wanted.then(|| self.name_spare());
         Some(PrepareJob {
             disk: Arc::clone(&self.disk),
             retired: std::mem::take(&mut self.retired),
@@ -259,6 +264,7 @@ impl Wal {
     /// Takes back what came of [`Wal::prepare`].
     pub fn prepared(&mut self, prepared: Prepared) {
         self.preparing = false;
+        self.full = prepared.full.is_some();
         if prepared.spare.is_some() {
             self.spare = prepared.spare;
         }
@@ -350,7 +356,9 @@ impl Wal {
             len: needed.max(self.segment_bytes.min(QUICK_SEGMENT_BYTES)),
             len_max: self.segment_bytes,
         };
-        Ok(job.run()?.spare.expect("a spare was asked for"))
+        let spare = job.make()?.expect("a spare was asked for");
+        self.full = false;
+        Ok(spare)
     }
 
     /// Gives up the oldest segments while none of their entries is wanted. Only to be called when

@@ -85,10 +85,20 @@ impl Writer {
 
 /// Makes segments ready, away from the writer, until the queue is closed.
 pub(crate) fn prepare_segments(preparations: &Queue<PrepareJob>, writer: &Queue<Job>) {
+    let mut said = false;
     while let Some(jobs) = preparations.take_all() {
         for job in jobs {
             match job.run() {
-                Ok(prepared) => drop(writer.push(Job::Prepared(prepared))),
+                Ok(prepared) => {
+                    if let Some(error) = prepared.full().filter(|_| !said) {
+                        said = true;
+                        tracing::warn!(
+                            %error,
+                            "the disk is full: this node ends when its log needs another segment"
+                        );
+                    }
+                    drop(writer.push(Job::Prepared(prepared)));
+                }
                 Err(error) => {
                     fatal::end(format_args!("could not make a segment of the log ready: {error}"))
                 }

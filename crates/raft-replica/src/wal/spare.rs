@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::QUICK_SEGMENT_BYTES;
 use super::format::padded;
-use crate::disk::{Disk, DiskFile, sync_parent};
+use crate::disk::{Disk, DiskFile, remove_if_there, sync_parent};
 use crate::error::{DiskError, During as _};
 
 /// Zeros are written and synced in pieces of this size, so that the log's own syncs never wait for
@@ -44,11 +44,29 @@ pub struct PrepareJob {
 /// What came of a [`PrepareJob`].
 pub struct Prepared {
     pub(super) spare: Option<Spare>,
+    pub(super) full: Option<DiskError>,
 }
 
 impl PrepareJob {
-    /// Does it, blocking. An error is final, as with the log itself.
+    /// Does it, blocking. An error is final, as with the log itself. That the disk is full is none:
+    /// the log goes on in the segment it has, and makes the next one itself when it needs it.
     pub fn run(self) -> Result<Prepared, DiskError> {
+        let (disk, path) = (Arc::clone(&self.disk), self.spare.clone());
+        match self.make() {
+            Ok(spare) => Ok(Prepared { spare, full: None }),
+            // Only if it is the spare that has no space: a removal that failed is an error.
+            Err(error) if error.is_full() && path.as_ref() == Some(&error.path) => {
+                // What was filled of it is all the log may have left to write in.
+                remove_if_there(&*disk, &error.path)?;
+                sync_parent(&*disk, &error.path)?;
+                Ok(Prepared { spare: None, full: Some(error) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes what is not needed, and makes the spare, if one is wanted.
+    pub(super) fn make(self) -> Result<Option<Spare>, DiskError> {
         let Self { disk, retired, spare: wanted, len, len_max } = self;
         let mut spare = None;
         // Each removal is durable before the next begins: a crash must not leave a gap in the
@@ -67,7 +85,14 @@ impl PrepareJob {
         if let (None, Some(path)) = (&spare, &wanted) {
             spare = Some(create(&*disk, path, len)?);
         }
-        Ok(Prepared { spare })
+        Ok(spare)
+    }
+}
+
+impl Prepared {
+    /// What the system said, if there was no space for the next segment.
+    pub fn full(&self) -> Option<&DiskError> {
+        self.full.as_ref()
     }
 }
 

@@ -44,6 +44,8 @@ struct State {
     dirs: BTreeMap<PathBuf, DirState>,
     calls: u64,
     fault: Fault,
+    /// Bytes that files may have together, if not any number.
+    space: Option<usize>,
     /// Calls that changed something, by kind.
     pub(crate) writes: u64,
     pub(crate) syncs: u64,
@@ -145,6 +147,12 @@ impl MemDisk {
         state.files[id] = FileState { durable: bytes.clone(), current: bytes, pending: Vec::new() };
     }
 
+    /// Makes the disk full once files have so many bytes more.
+    pub(crate) fn leave_space(&self, more: Option<usize>) {
+        let mut state = self.state();
+        state.space = more.map(|more| state.used() + more);
+    }
+
     /// A disk with the same content, with nothing unsynced.
     pub(crate) fn copy(&self) -> Self {
         let state = self.state();
@@ -189,6 +197,11 @@ impl State {
         let dir = self.dirs.get(path.parent().unwrap());
         let found = dir.and_then(|dir| dir.current.get(&name(path)));
         found.copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn used(&self) -> usize {
+        let ids = self.dirs.values().flat_map(|dir| dir.current.values());
+        ids.map(|&id| self.files[id].current.len()).sum()
     }
 
     fn create(&mut self, path: &Path) -> usize {
@@ -340,6 +353,11 @@ impl DiskFile for MemFile {
         let mut state = self.disk.state();
         let outcome = state.call();
         state.writes += 1;
+        let end = usize::try_from(offset).unwrap() + data.len();
+        let more = end.saturating_sub(state.files[self.id].current.len());
+        if state.space.is_some_and(|space| space < state.used() + more) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         // A write that fails gets halfway; one during which the process dies, anywhere.
         let data = if matches!(outcome, Ok(true)) { &data[..data.len() / 2] } else { data };
         let change = Change::Write(usize::try_from(offset).unwrap(), data.to_vec());

@@ -145,6 +145,76 @@ fn a_batch_larger_than_a_segment_is_written_whole() {
     assert_eq!((found.entries.len(), report.segments), (33, 3));
 }
 
+/// A spare that cannot be made is no reason to stop while the log has a segment to write in. It is
+/// tried again once the log has found space itself; if that does not, the log ends.
+#[test]
+fn a_full_disk_ends_the_log_only_when_it_needs_space() {
+    let disk = MemDisk::new();
+    let mut wal = create(&disk);
+    fill(&mut wal, 1, 1);
+    disk.leave_space(Some(5000));
+    let prepared = wal.prepare().unwrap().run().unwrap();
+    let error = prepared.full().unwrap();
+    assert!(error.is_full() && error.path.ends_with("spare-1.tmp"), "{error}");
+    wal.prepared(prepared);
+    assert_eq!(names(&disk), ["0000000000000001.log"], "nothing is left of it");
+    assert!(wal.prepare().is_none(), "it is not tried again at once");
+    fill(&mut wal, 2, 4);
+    assert!(wal.prepare().is_none());
+
+    disk.leave_space(None);
+    fill(&mut wal, 5, 6);
+    assert_eq!(wal.stats().rolls_inline, 1);
+    let prepared = wal.prepare().unwrap().run().unwrap();
+    assert!(prepared.full().is_none());
+    wal.prepared(prepared);
+
+    disk.leave_space(Some(5000));
+    fill(&mut wal, 7, 11);
+    let prepared = wal.prepare().unwrap().run().unwrap();
+    wal.prepared(prepared);
+    let mut seq = 11;
+    let error = loop {
+        seq += 1;
+        let entries = vec![entry(seq, 1, 1000)];
+        let job = Persist { seq, entries, ..Persist::default() };
+        if let Err(error) = wal.run(vec![job]) {
+            break error;
+        }
+        assert!(seq < 30, "the disk is full");
+    };
+    assert!(error.is_full(), "{error}");
+    disk.leave_space(None);
+    assert!(
+        wal.run(vec![Persist { seq: 99, hard_state: Some(term(2)), ..Persist::default() }])
+            .is_err()
+    );
+    assert_eq!(open(&disk).unwrap().1.entries.len() as u64, seq - 1);
+}
+
+/// A covered segment becomes a spare, or makes room for one, on a full disk too.
+#[test]
+fn a_full_disk_goes_on_with_covered_segments() {
+    let disk = MemDisk::new();
+    let mut wal = create(&disk);
+    fill(&mut wal, 1, 8);
+    disk.leave_space(Some(0));
+    let prepared = wal.prepare().unwrap().run().unwrap();
+    assert!(prepared.full().is_some());
+    wal.prepared(prepared);
+    assert!(wal.prepare().is_none());
+    compact(&mut wal, 9, 7);
+    let prepared = wal.prepare().unwrap().run().unwrap();
+    assert!(prepared.full().is_none());
+    wal.prepared(prepared);
+    for index in 9..=12 {
+        let entries = vec![entry(index, 1, 1000)];
+        wal.run(vec![Persist { seq: index + 1, entries, ..Persist::default() }]).unwrap();
+    }
+    assert_eq!(wal.stats().rolls_inline, 1);
+    assert_eq!(open(&disk).unwrap().1.entries.len(), 5);
+}
+
 /// Segments without a wanted entry go, the oldest first; one of them is used again, and what it
 /// held before does not come back.
 #[test]
