@@ -25,7 +25,7 @@ use crate::output::Output;
 use crate::process::Exit;
 use crate::schedule::{Draw, Schedule};
 use crate::signals::Signals;
-use crate::watch::{Hashes, View, Watch, role_name};
+use crate::watch::{Hashes, Pace, View, Watch, role_name};
 
 pub use finish::{COMPARE_MAX, Recovery};
 
@@ -49,6 +49,8 @@ pub struct Runner {
     /// When the faults end, if that is known: what is due later will not happen.
     faults_end: Option<Instant>,
     hashes: Hashes,
+    pace: Pace,
+    compared: finish::Compared,
     looked: Instant,
     gave_up: bool,
     /// A second signal came: no more waiting.
@@ -122,6 +124,8 @@ impl Runner {
             next: None,
             faults_end: None,
             hashes: Hashes::default(),
+            pace: Pace::default(),
+            compared: finish::Compared::default(),
             looked: Instant::now(),
             gave_up: false,
             hurried: false,
@@ -144,7 +148,8 @@ impl Runner {
     }
 
     /// Starts all nodes and waits until they serve: every one answers, all agree on one leader,
-    /// and that leader has committed in its term. If it fails nothing is left running.
+    /// and all have applied what its log held when it was first seen. If it fails nothing is left
+    /// running.
     pub async fn start(&mut self, seed: Option<u64>) -> Result<Duration, Failure> {
         let config = self.cluster.config();
         let (cluster, nodes) = (config.name.clone(), config.nodes.len());
@@ -187,8 +192,9 @@ impl Runner {
                 let known = opening.filter(|(id, term, _)| (*id, *term) == (leader, claim.term));
                 let (_, _, end) =
                     *opening.insert(known.unwrap_or((leader, claim.term, claim.last_index)));
-                if view.is_agreed() && 0 < end && end <= claim.applied_index {
+                if view.is_agreed() && 0 < end && view.short_of(end).is_empty() {
                     self.leader = Some((leader, claim.term));
+                    self.pace.note(&view);
                     return Ok(());
                 }
             }
@@ -234,6 +240,9 @@ impl Runner {
             let tail = self.cluster.process(*id).tail();
             let latest = tail.iter().skip(tail.len().saturating_sub(5));
             lines.extend(latest.map(|line| format!("      | {line}")));
+        }
+        if let Some((_, claim)) = view.leader() {
+            lines.extend(view.short_of(claim.commit_index));
         }
         Failure::new(Code::NotReady, lines.join("\n"))
     }
@@ -316,7 +325,10 @@ impl Runner {
 
     /// All nodes up and up to date, and a leader known.
     fn is_whole(&self) -> bool {
-        let up = self.nodes.values().all(|node| matches!(node.phase, Phase::Up));
+        let now = Instant::now();
+        let mut nodes = self.nodes.iter();
+        let up =
+            nodes.all(|(id, node)| matches!(node.phase, Phase::Up) && self.pace.keeps_up(*id, now));
         up && self.election.is_none() && self.leader.is_some()
     }
 

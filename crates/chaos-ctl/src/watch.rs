@@ -10,6 +10,7 @@ use raft_api::pb::{Role, StatusRequest, StatusResponse};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::NodeId;
+use crate::events::grouped;
 use crate::exit::Failure;
 
 /// Asks nodes how they are.
@@ -48,6 +49,22 @@ impl Watch {
         let answers = asked.map(async |(id, client)| (*id, ask(client.clone(), patience).await));
         let nodes = join_all(answers).await.into_iter().collect();
         View { at: Instant::now(), nodes }
+    }
+
+    /// Asks every node over and over for so long. What each said is a view of that node alone.
+    /// Under load this is how nodes are seen at the same index: not at once, but often.
+    pub async fn burst(&self, lasts: Duration, patience: Duration) -> Vec<View> {
+        let until = Instant::now() + lasts;
+        let series = self.clients.iter().map(async |(id, client)| {
+            let mut seen = Vec::new();
+            while Instant::now() < until {
+                let nodes = BTreeMap::from([(*id, ask(client.clone(), patience).await)]);
+                seen.push(View { at: Instant::now(), nodes });
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            seen
+        });
+        join_all(series).await.into_iter().flatten().collect()
     }
 }
 
@@ -98,6 +115,105 @@ impl View {
         let follows =
             |status: &StatusResponse| status.leader_id == leader.0 && status.term == claim.term;
         self.nodes.values().all(|answer| answer.as_ref().is_ok_and(follows))
+    }
+
+    /// The nodes that have not applied this index, and in words how they are. One that answers
+    /// and knows of no commit at all is refused by the others: they do not take what comes with
+    /// an empty data directory for the node they knew.
+    pub fn short_of(&self, index: u64) -> Vec<String> {
+        let short = self.nodes.iter().filter_map(|(id, answer)| match answer {
+            Ok(status) if index <= status.applied_index => None,
+            Ok(status) => {
+                let (at, goal) = (grouped(status.applied_index), grouped(index));
+                let why = if status.commit_index == 0 { REPLACED } else { "" };
+                Some(format!("{id} is up but at index {at} of {goal}{why}"))
+            }
+            Err(reason) => Some(format!("{id} does not answer: {reason}")),
+        });
+        short.collect()
+    }
+
+    /// Nodes that answer and are cut off all the same. One look is not enough to tell a node that
+    /// is busy from one that stands still, so there is an earlier one to compare with.
+    pub fn cut_off(&self, earlier: &View) -> Vec<String> {
+        let Some((leader, claim)) = self.leader() else {
+            return Vec::new();
+        };
+        let followers = self.answers().filter(|(id, _)| *id != leader);
+        let cut_off = followers.filter_map(|(id, status)| {
+            let why =
+                if status.commit_index == 0 && 0 < claim.commit_index { REPLACED } else { "" };
+            let peer = claim.peers.iter().find(|peer| peer.id == id.0);
+            if let Some(peer) = peer.filter(|peer| HEARD_MAX < Duration::from_millis(peer.heard_ms))
+            {
+                let silence = peer.heard_ms / 1000;
+                return Some(format!(
+                    "{id} is up but the leader has not heard it for {silence} s{why}"
+                ));
+            }
+            let (then, led_then) = (earlier.of(id)?, earlier.of(leader)?);
+            let empty = status.commit_index == 0 && then.commit_index == 0;
+            let stands = status.applied_index == then.applied_index
+                && status.applied_index < led_then.applied_index
+                && led_then.applied_index < claim.applied_index;
+            let (at, of) = (grouped(status.applied_index), grouped(claim.commit_index));
+            (empty && 0 < led_then.commit_index || stands)
+                .then(|| format!("{id} is up but stands at index {at} of {of}{why}"))
+        });
+        cut_off.collect()
+    }
+
+    /// Whether a second look could tell more: some node is not where the leader is.
+    pub fn is_uneven(&self) -> bool {
+        let led = self.leader().map_or(0, |(_, claim)| claim.applied_index);
+        self.answers().any(|(_, status)| status.applied_index < led)
+    }
+}
+
+/// A leader hears its followers many times a second.
+const HEARD_MAX: Duration = Duration::from_secs(2);
+const REPLACED: &str = ": its data directory may have been replaced";
+
+/// Who keeps up. A node does if, not long ago, it had applied what the leader had committed by an
+/// earlier look: so load alone makes nobody late, and a node that stands still is.
+#[derive(Clone, Debug, Default)]
+pub struct Pace {
+    nodes: BTreeMap<NodeId, Keeping>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Keeping {
+    goal: Option<u64>,
+    reached: Option<Instant>,
+}
+
+impl Pace {
+    /// Whoever was not seen at its goal for so long does not keep up. Looks are a second apart.
+    const REACHED_MAX: Duration = Duration::from_secs(3);
+
+    /// Takes the answers in.
+    pub fn note(&mut self, view: &View) {
+        let commit = view.leader().map(|(_, claim)| claim.commit_index).filter(|it| 0 < *it);
+        for (id, status) in view.answers() {
+            let node = self.nodes.entry(id).or_default();
+            let goal = node.goal.or(commit);
+            if goal.is_some_and(|goal| goal <= status.applied_index) {
+                *node = Keeping { goal: commit, reached: Some(view.at) };
+            } else {
+                node.goal = goal;
+            }
+        }
+    }
+
+    /// Whether a node keeps up.
+    pub fn keeps_up(&self, id: NodeId, now: Instant) -> bool {
+        let reached = self.nodes.get(&id).and_then(|node| node.reached);
+        reached.is_some_and(|reached| now.duration_since(reached) <= Self::REACHED_MAX)
+    }
+
+    /// Forgets what was seen: everybody has to show it anew.
+    pub fn restart(&mut self) {
+        self.nodes.clear();
     }
 }
 
@@ -156,15 +272,19 @@ impl Hashes {
         found
     }
 
-    /// The latest index at which this many nodes were seen.
-    pub fn compared(&self, nodes: usize) -> Option<u64> {
-        let full = self.seen.iter().rev().find(|(_, at_index)| at_index.len() == nodes);
+    /// The latest index, from this one on, at which this many nodes were seen. Index 0 is the
+    /// same everywhere and proves nothing.
+    pub fn compared(&self, nodes: usize, from: u64) -> Option<u64> {
+        let mut seen = self.seen.range(from.max(1)..).rev();
+        let full = seen.find(|(_, at_index)| at_index.len() == nodes);
         full.map(|(index, _)| *index)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use raft_api::pb::PeerStatus;
+
     use super::*;
 
     fn status(role: Role, term: u64, leader_id: u64) -> StatusResponse {
@@ -203,10 +323,75 @@ mod tests {
     fn hashes_are_compared_at_an_equal_index_across_moments() {
         let mut hashes = Hashes::default();
         assert_eq!(hashes.note(&view([applied(10, 7), applied(9, 6)])), None);
-        assert_eq!(hashes.compared(2), None);
+        assert_eq!(hashes.compared(2, 0), None);
         assert_eq!(hashes.note(&view([applied(12, 9), applied(10, 7)])), None);
-        assert_eq!(hashes.compared(2), Some(10));
+        assert_eq!(hashes.compared(2, 10), Some(10));
         let expected = Divergence { index: 12, one: (NodeId(2), 8), other: (NodeId(1), 9) };
         assert_eq!(hashes.note(&view([applied(13, 1), applied(12, 8)])), Some(expected));
+    }
+
+    #[test]
+    fn index_0_and_what_was_seen_before_compare_nothing() {
+        let mut hashes = Hashes::default();
+        hashes.note(&view([applied(0, 7), applied(0, 7)]));
+        assert_eq!(hashes.compared(2, 0), None);
+        hashes.note(&view([applied(10, 8), applied(10, 8)]));
+        assert_eq!(hashes.compared(2, 11), None);
+        assert_eq!(hashes.compared(2, 0), Some(10));
+    }
+
+    /// A leader and a follower, where they are.
+    fn pair(led: u64, follows: u64) -> View {
+        let leader =
+            StatusResponse { commit_index: led, applied_index: led, ..status(Role::Leader, 2, 1) };
+        let follower = status(Role::Follower, 2, 1);
+        let (commit_index, applied_index) = (follows, follows);
+        view([leader, StatusResponse { commit_index, applied_index, ..follower }])
+    }
+
+    #[test]
+    fn load_makes_nobody_late_and_standing_still_does() {
+        let (mut pace, n2) = (Pace::default(), NodeId(2));
+        pace.note(&pair(10, 8));
+        assert!(!pace.keeps_up(n2, Instant::now()), "not yet");
+        pace.note(&pair(20, 12));
+        pace.note(&pair(30, 21));
+        let now = Instant::now();
+        assert!(pace.keeps_up(n2, now), "what was committed a look ago is applied");
+        assert!(!pace.keeps_up(n2, now + 2 * Pace::REACHED_MAX), "that was long ago");
+        pace.restart();
+        for _look in 0..3 {
+            pace.note(&pair(30, 0));
+        }
+        assert!(!pace.keeps_up(n2, Instant::now()));
+        assert!(pace.keeps_up(NodeId(1), Instant::now()));
+    }
+
+    #[test]
+    fn a_node_that_is_cut_off_is_told_from_one_that_is_busy() {
+        assert!(pair(30, 20).cut_off(&pair(20, 10)).is_empty());
+        assert!(pair(30, 20).cut_off(&pair(20, 20)).is_empty(), "it was level a moment ago");
+        let stands = ["n2 is up but stands at index 10 of 30"];
+        assert_eq!(pair(30, 10).cut_off(&pair(20, 10)), stands);
+        let empty =
+            ["n2 is up but stands at index 0 of 30: its data directory may have been replaced"];
+        assert_eq!(pair(30, 0).cut_off(&pair(30, 0)), empty);
+        let mut unheard = pair(30, 0);
+        let peer = PeerStatus { id: 2, heard_ms: 12_345, ..Default::default() };
+        unheard.nodes.get_mut(&NodeId(1)).unwrap().as_mut().unwrap().peers.push(peer);
+        let line = "n2 is up but the leader has not heard it for 12 s: its data directory may have \
+                    been replaced";
+        assert_eq!(unheard.cut_off(&unheard.clone()), [line]);
+    }
+
+    #[test]
+    fn who_is_short_of_an_index_is_named_with_the_reason() {
+        let mut seen = pair(4006, 0);
+        seen.nodes.insert(NodeId(3), Err("not reachable".to_owned()));
+        let expected = [
+            "n2 is up but at index 0 of 4 006: its data directory may have been replaced",
+            "n3 does not answer: not reachable",
+        ];
+        assert_eq!(seen.short_of(4006), expected);
     }
 }

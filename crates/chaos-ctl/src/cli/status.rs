@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use raft_api::cluster::ClusterConfig;
 use serde::Serialize;
+use tokio::time::sleep;
 
 use super::Which;
 use super::up::runner_of;
@@ -13,7 +14,7 @@ use crate::home::Home;
 use crate::output::Output;
 use crate::watch::{View, Watch, role_name};
 
-/// Show the nodes; exit 0 if all is well, 8 if some node is missing, 3 if nothing runs
+/// Show the nodes; exit 0 if all is well, 8 if some node is missing or cut off, 3 if nothing runs
 #[derive(Debug, Args)]
 pub(super) struct Status {
     #[command(flatten)]
@@ -35,6 +36,8 @@ struct Report {
     runner: Option<i32>,
     leader: Option<u64>,
     healthy: bool,
+    /// What is wrong with nodes that answer.
+    problems: Vec<String>,
     nodes: Vec<Row>,
 }
 
@@ -52,9 +55,17 @@ struct Row {
 impl Status {
     pub(super) async fn run(self) -> Result<Code, Failure> {
         let config = self.which.load()?;
-        let view = Watch::new(&config)?.look(Duration::from_secs(1)).await;
+        let watch = Watch::new(&config)?;
+        let (patience, earlier) =
+            (Duration::from_secs(1), watch.look(Duration::from_secs(1)).await);
+        let view = if earlier.is_uneven() {
+            sleep(BETWEEN_LOOKS).await;
+            watch.look(patience).await
+        } else {
+            earlier.clone()
+        };
         let runner = runner_of(&Home::of(&config)).map(|birth| birth.pid);
-        let report = report(&config, &view, runner);
+        let report = report(&config, &view, &earlier, runner);
         let mut output = Output::stdout();
         match self.output {
             Form::Json => {
@@ -71,7 +82,17 @@ impl Status {
     }
 }
 
-fn report(config: &ClusterConfig, view: &View, runner: Option<i32>) -> Report {
+const LEADERLESS: &str = "all nodes answer and none leads: an election is under way, or too many \
+    refuse each other because data directories were replaced";
+
+/// Long enough for a node that is only busy to have moved on.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
+
+fn report(config: &ClusterConfig, view: &View, earlier: &View, runner: Option<i32>) -> Report {
+    let mut problems = view.cut_off(earlier);
+    if view.leader().is_none() && view.answers().count() == config.nodes.len() {
+        problems.push(LEADERLESS.to_owned());
+    }
     let rows = config.nodes.iter().map(|node| {
         let status = view.of(node.id);
         let reason = view.nodes.get(&node.id).and_then(|answer| answer.as_ref().err());
@@ -90,7 +111,8 @@ fn report(config: &ClusterConfig, view: &View, runner: Option<i32>) -> Report {
         cluster: config.name.clone(),
         runner,
         leader: view.leader().map(|(id, _)| id.0),
-        healthy: view.is_agreed(),
+        healthy: view.is_agreed() && problems.is_empty(),
+        problems,
         nodes: rows.collect(),
     }
 }
@@ -109,5 +131,11 @@ fn show(report: &Report, output: &mut Output) {
         let (term, commit, applied) = (shown(row.term), shown(row.commit), shown(row.applied));
         let numbers = format!("{term:>6}  {commit:>8}  {applied:>8}");
         output.line(&format!("  {name:<5}  {pid:<8}  {role:<14}  {numbers}  {}", row.client));
+    }
+    if !report.problems.is_empty() {
+        output.line("");
+    }
+    for problem in &report.problems {
+        output.line(&format!("  {problem}"));
     }
 }

@@ -85,6 +85,10 @@ pub(super) fn judge(calm: &Act, chaos: &Act, cluster: Code) -> Verdict {
         }
         Code::Crashed => return Verdict::Fail(cluster, "a node ended by itself".to_owned()),
         Code::TooSlow => return Verdict::Fail(cluster, "the cluster did not recover".to_owned()),
+        Code::Inconclusive | Code::Degraded => {
+            let what = "the nodes were never seen at an equal index after the last kill";
+            return Verdict::Inconclusive(what.to_owned());
+        }
         _ => return Verdict::Fail(cluster, "a process could not be ended".to_owned()),
     }
     let kills = chaos.kills;
@@ -180,6 +184,8 @@ mod tests {
         assert_eq!(judged(act(0, 5000, 1, 0), Code::Done), Code::Unsafe);
         assert_eq!(judged(act(3, 5000, 0, 0), Code::Unsafe), Code::Unsafe);
         assert_eq!(judged(act(3, 5000, 0, 0), Code::Crashed), Code::Crashed);
+        assert_eq!(judged(act(3, 5000, 0, 0), Code::Inconclusive), Code::Inconclusive);
+        assert_eq!(judged(act(3, 5000, 1, 0), Code::Inconclusive), Code::Unsafe);
         let unread = Act { result: BenchResult { ok: 5000, ..Default::default() }, kills: 3 };
         assert_eq!(judged(unread, Code::Done), Code::Inconclusive);
     }

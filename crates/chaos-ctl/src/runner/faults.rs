@@ -129,6 +129,7 @@ impl Runner {
             node.applied = status.applied_index;
         }
         self.compare_hashes(&view);
+        self.pace.note(&view);
         self.follow_leader(&view);
         self.follow_returns(&view);
         view

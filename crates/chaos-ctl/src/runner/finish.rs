@@ -1,19 +1,24 @@
 //! How a run ends: whole if it can be, compared, and with nothing left behind.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tokio::time::{sleep, sleep_until};
 
 use super::{Ending, PATIENCE, Phase, Runner};
+use crate::NodeId;
 use crate::events::{Event, Shown, grouped, micros};
 use crate::exit::{Code, Failure};
 use crate::process::Exit;
+use crate::watch::{Hashes, View};
 
 /// How long nodes may take to become whole when the faults are over.
 const RECOVERY_MAX: Duration = Duration::from_secs(30);
 /// How long to look for an index at which all nodes can be compared, when nothing presses.
-pub const COMPARE_MAX: Duration = Duration::from_secs(5);
+pub const COMPARE_MAX: Duration = Duration::from_secs(15);
+/// How long nodes are asked over and over before it is looked at what they said.
+const BURST: Duration = Duration::from_millis(200);
 
 /// What the end of a run brought to light.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +31,47 @@ pub enum Recovery {
     Unknown,
 }
 
+/// What came of comparing the nodes at the end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Compared {
+    /// Where all nodes were seen to be the same.
+    index: Option<u64>,
+    /// Whether every node had applied what was committed when the comparison began.
+    caught_up: bool,
+}
+
+/// What is seen while nodes are compared.
+#[derive(Debug, Default)]
+struct Fresh {
+    hashes: Hashes,
+    /// Committed when all nodes first answered under a leader.
+    floor: Option<u64>,
+    applied: BTreeMap<NodeId, u64>,
+}
+
+impl Fresh {
+    fn note(&mut self, view: &View, nodes: usize) {
+        if self.floor.is_none() && view.leader().is_some() && view.answers().count() == nodes {
+            let commits = view.answers().map(|(_, status)| status.commit_index);
+            self.floor = commits.max().filter(|commit| 0 < *commit);
+        }
+        self.hashes.note(view);
+        for (id, status) in view.answers() {
+            let applied = self.applied.entry(id).or_default();
+            *applied = status.applied_index.max(*applied);
+        }
+    }
+
+    fn compared(&self, nodes: usize) -> Option<u64> {
+        self.hashes.compared(nodes, self.floor?)
+    }
+
+    fn caught_up(&self, nodes: &[NodeId]) -> bool {
+        let Some(floor) = self.floor else { return false };
+        nodes.iter().all(|id| self.applied.get(id).is_some_and(|applied| floor <= *applied))
+    }
+}
+
 impl Runner {
     /// Starts what is down, and waits until the cluster is whole.
     pub async fn recover(&mut self) -> Result<Recovery, Failure> {
@@ -35,51 +81,90 @@ impl Runner {
                 *due = Some(now);
             }
         }
+        // What was seen while there were faults does not count.
+        self.pace.restart();
         let deadline = now + RECOVERY_MAX;
-        while !self.is_whole() {
+        loop {
+            let view = self.observe().await;
+            if self.is_whole() {
+                return Ok(Recovery::Whole);
+            }
             if deadline < Instant::now() {
+                self.tell_who_is_missing(&view);
                 return Ok(Recovery::Late);
             }
-            let pause = self.look_due().max(Instant::now() + Duration::from_millis(10));
-            match self.drive(None, sleep_until(pause.into())).await? {
+            match self.drive(None, sleep(Duration::from_millis(50))).await? {
                 Ending::Done => (),
                 Ending::Stopped(_) | Ending::GaveUp => return Ok(Recovery::Unknown),
             }
         }
-        Ok(Recovery::Whole)
     }
 
-    /// Looks for an index that all nodes have applied and were seen at, and says in words what came
-    /// of it. A difference is an event of its own.
+    /// Names the nodes that keep the cluster from being whole.
+    fn tell_who_is_missing(&mut self, view: &View) {
+        let mut lines = Vec::new();
+        let down = |id: &NodeId| matches!(self.nodes[id].phase, Phase::Down { .. });
+        let down = self.nodes.keys().filter(|id| down(id));
+        lines.extend(down.map(|id| format!("{id} is down")));
+        match view.leader() {
+            Some((_, claim)) => lines.extend(view.short_of(claim.commit_index)),
+            None => lines.push("no node leads".to_owned()),
+        }
+        for text in lines {
+            self.journal.record(&Event::Note { text });
+        }
+    }
+
+    /// Looks for an index that all nodes have applied and were seen at, from now on and not before
+    /// what is committed now, and says in words what came of it. A difference is an event of its
+    /// own.
     pub async fn compare(&mut self, patience: Duration) -> String {
         let nodes = self.cluster.ids();
         let deadline = Instant::now() + patience;
+        let mut fresh = Fresh::default();
         while self.cluster.running() == nodes.len() && Instant::now() < deadline {
             let view = self.watch.look(PATIENCE).await;
             self.compare_hashes(&view);
-            let last = view.answers().map(|(_, status)| status.applied_index).max();
-            let level = view.answers().all(|(_, status)| Some(status.applied_index) == last);
-            if level && view.answers().count() == nodes.len() || self.journal.is_unread() {
+            fresh.note(&view, nodes.len());
+            if fresh.compared(nodes.len()).is_some() || self.journal.is_unread() {
                 break;
             }
-            tokio::select! { biased;
+            let views = tokio::select! { biased;
                 _signal = self.signals.next() => {
                     self.hurried = true;
                     break;
                 }
-                () = sleep(Duration::from_millis(20)) => (),
+                views = self.watch.burst(BURST, PATIENCE) => views,
+            };
+            for view in views {
+                self.compare_hashes(&view);
+                fresh.note(&view, nodes.len());
             }
         }
+        let index = fresh.compared(nodes.len());
+        self.compared = Compared { index, caught_up: fresh.caught_up(&nodes) };
         if 0 < self.journal.summary().diverged {
             return "hash DIFFERS".to_owned();
         }
-        match self.hashes.compared(nodes.len()) {
+        match index {
             Some(index) => {
                 let names: Vec<_> = nodes.iter().map(ToString::to_string).collect();
                 format!("hash {} @ index {}", names.join("="), grouped(index))
             }
             None => "hash not compared".to_owned(),
         }
+    }
+
+    /// Says in words why the run shows nothing, if that is so.
+    fn tell_doubt(&mut self, code: Code) {
+        let text = match code {
+            Code::Inconclusive => {
+                "INCONCLUSIVE  the nodes were never seen at an equal index after the last fault"
+            }
+            Code::Degraded => "not every node was up and caught up at the end",
+            _ => return,
+        };
+        self.journal.record(&Event::Note { text: text.to_owned() });
     }
 
     /// Ends all nodes: SIGTERM first, SIGKILL after the grace or at the next signal, and then looks
@@ -136,10 +221,11 @@ impl Runner {
         }
     }
 
-    /// What the program exits with.
-    pub fn verdict(&self, recovery: Recovery, leftovers: usize) -> Code {
+    /// What the program exits with. A run that ended by itself must have shown that the nodes are
+    /// the same; one that was interrupted, that all of them were there.
+    pub fn verdict(&mut self, recovery: Recovery, leftovers: usize) -> Code {
         let summary = self.journal.summary();
-        if 0 < summary.diverged {
+        let code = if 0 < summary.diverged {
             Code::Unsafe
         } else if 0 < summary.crashes {
             Code::Crashed
@@ -147,8 +233,14 @@ impl Runner {
             Code::Internal
         } else if recovery == Recovery::Late {
             Code::TooSlow
+        } else if recovery == Recovery::Whole && self.compared.index.is_none() {
+            Code::Inconclusive
+        } else if !self.compared.caught_up {
+            Code::Degraded
         } else {
             Code::Done
-        }
+        };
+        self.tell_doubt(code);
+        code
     }
 }

@@ -10,3 +10,5 @@ mod readme;
 mod runner;
 #[cfg(test)]
 mod stage;
+#[cfg(test)]
+mod wiped;
