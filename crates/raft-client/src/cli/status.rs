@@ -48,7 +48,7 @@ pub(crate) async fn run(target: &Target, client: &Client) -> Result<Done, Failur
     }
     let look = async || join_all(addrs.iter().map(|addr| client.status(addr))).await;
     let earlier = look().await;
-    let uneven = is_uneven(&reports(&earlier));
+    let uneven = is_uneven(&answers(&earlier));
     let nodes = if uneven {
         sleep(BETWEEN_LOOKS).await;
         look().await
@@ -60,12 +60,12 @@ pub(crate) async fn run(target: &Target, client: &Client) -> Result<Done, Failur
     Ok(Done { note: lost.then(|| format!("hint: {ASSUMED}")), ..done })
 }
 
-fn reports(nodes: &[NodeStatus]) -> Vec<&StatusResponse> {
+fn answers(nodes: &[NodeStatus]) -> Vec<&StatusResponse> {
     nodes.iter().filter_map(|node| node.status.as_ref().ok()).collect()
 }
 
 fn report(nodes: &[NodeStatus], earlier: &[NodeStatus], ids: &BTreeMap<String, u64>) -> Done {
-    let reports = self::reports(nodes);
+    let reports = answers(nodes);
     let commit = reports.iter().map(|report| report.commit_index).max().unwrap_or(0);
     let rows = nodes.iter().map(|node| match &node.status {
         Ok(report) => row(node, report, commit),
@@ -80,7 +80,7 @@ fn report(nodes: &[NodeStatus], earlier: &[NodeStatus], ids: &BTreeMap<String, u
     let mut data = table(COLUMNS, rows);
     let (line, code) = judgement(&reports, nodes.len());
     data.extend(["\n", &line, "\n"]);
-    let mut problems = cut_off(&reports, &self::reports(earlier));
+    let mut problems = cut_off(&reports, &answers(earlier));
     if reports.len() == nodes.len() && leader(&reports).is_none() {
         problems.push(LEADERLESS.to_owned());
     }

@@ -7,4 +7,6 @@ mod discovery;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
 mod retries;

@@ -1,0 +1,56 @@
+//! `raft-client status` tells nodes that answer and are cut off from nodes that are well.
+
+use assert_cmd::Command;
+
+use crate::fake::Fakes;
+
+/// The exit code, and what follows the table.
+fn status(fakes: &Fakes) -> (i32, String) {
+    let mut command = Command::cargo_bin("raft-client").unwrap();
+    command.args(["--endpoints", &fakes.addrs().join(","), "status"]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let end = said.find("cluster fake").unwrap();
+    (output.status.code().unwrap(), said[end..].to_owned())
+}
+
+fn started() -> Fakes {
+    let fakes = Fakes::start(3);
+    fakes.world().applied = 4006;
+    fakes
+}
+
+#[test]
+fn a_wiped_node_degrades_the_status() {
+    let fakes = started();
+    assert_eq!(status(&fakes).0, 0);
+    fakes.world().wiped = Some(2);
+    let (code, said) = status(&fakes);
+    assert_eq!(code, 8, "{said}");
+    let line = "\nn2 is up but stands at index 0 of 4006: its data directory may have been \
+                replaced\n";
+    assert!(said.ends_with(line), "{said}");
+}
+
+#[test]
+fn a_node_that_its_leader_does_not_hear_degrades_the_status() {
+    let fakes = started();
+    fakes.world().unheard_ms = [(2, 40), (3, 1990)].into();
+    assert_eq!(status(&fakes).0, 0);
+    fakes.world().unheard_ms = [(2, 40), (3, 12_345)].into();
+    let (code, said) = status(&fakes);
+    assert_eq!(code, 8, "{said}");
+    assert!(said.ends_with("\nn3 is up but the leader has not heard it for 12 s\n"), "{said}");
+}
+
+/// That a majority must be up would be no help: all are.
+#[test]
+fn a_cluster_without_a_leader_says_what_may_be_the_reason() {
+    let fakes = started();
+    fakes.elect(0);
+    let (code, said) = status(&fakes);
+    assert_eq!(code, 8, "{said}");
+    assert!(said.contains("3/3 up   no leader"), "{said}");
+    assert!(said.contains("\nall nodes answer and none leads: an election is under way"), "{said}");
+    assert!(!said.contains("majority"), "{said}");
+}
