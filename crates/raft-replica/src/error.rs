@@ -113,7 +113,10 @@ impl StorageError {
                  from a copy. Do not delete the file alone",
             ),
             Self::Foreign { .. } => Some("put the file back where it came from"),
-            Self::NotOurs { .. } => Some("point the node at an empty or a new directory"),
+            Self::NotOurs { .. } => Some(
+                "restore IDENTITY if this was a data directory; otherwise point the node at an \
+                 empty or a new one",
+            ),
         }
     }
 

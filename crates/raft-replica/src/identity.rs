@@ -6,8 +6,9 @@
 //! ```
 //!
 //! A crash while the directory is created leaves `IDENTITY.tmp`, perhaps an empty log, and no
-//! `IDENTITY`; nothing was promised yet, so the next start simply begins anew. A directory with
-//! an `IDENTITY` has a log, or something is wrong.
+//! `IDENTITY`; nothing was promised yet, so the next start simply begins anew. A log that holds
+//! anything, or a snapshot, is no such leftover: its `IDENTITY` was lost or renamed, and the start is
+//! refused. A directory with an `IDENTITY` has a log, or something is wrong.
 
 use std::io;
 use std::path::Path;
@@ -17,7 +18,7 @@ use raft_core::{ClusterId, Incarnation, Membership, NodeId, codec};
 
 use crate::disk::{self, Disk, LOCK_FILE};
 use crate::error::{DiskError, During as _, StorageError};
-use crate::wal::{Wal, WalOptions};
+use crate::wal::{self, Wal, WalOptions};
 
 /// The name of the file.
 const FILE: &str = "IDENTITY";
@@ -67,9 +68,13 @@ impl Identity {
             "IDENTITY.tmp" | "wal" | "snapshots" => unfinished,
             _ => false,
         };
-        match names.iter().find(|name| !ours(name)) {
+        let found = match names.iter().find(|name| !ours(name)) {
+            None => used(disk, dir)?,
+            found => found.cloned(),
+        };
+        match found {
             None => Ok(None),
-            Some(found) => Err(StorageError::NotOurs { dir: dir.into(), found: found.clone() }),
+            Some(found) => Err(StorageError::NotOurs { dir: dir.into(), found }),
         }
     }
 
@@ -155,4 +160,17 @@ impl Identity {
         let bootstrap = codec::take_membership(&mut input).ok_or(SHORT)?;
         Ok(Self { cluster_name, cluster, node, incarnation, bootstrap })
     }
+}
+
+/// Something in the directory that no interrupted creation leaves behind.
+fn used(disk: &dyn Disk, dir: &Path) -> Result<Option<String>, DiskError> {
+    let snapshots = dir.join("snapshots");
+    let first = match disk.list(&snapshots) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        names => names.during("read", &snapshots)?.into_iter().next(),
+    };
+    if let Some(name) = first {
+        return Ok(Some(format!("snapshots/{name}")));
+    }
+    Ok(wal::used(disk, dir)?.map(|name| format!("wal/{name}")))
 }

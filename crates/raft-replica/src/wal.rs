@@ -16,13 +16,14 @@ mod recover;
 mod spare;
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use raft_core::{ClusterId, Entry, HardState, Incarnation, Index, LogId, Message, NodeId};
 use raft_core::{Persist, SnapshotMeta};
 
-use crate::disk::{Disk, DiskFile, create_dir_all, remove_if_there, sync_parent};
+use crate::disk::{Disk, DiskFile, create_dir_all, is_temporary, remove_if_there, sync_parent};
 use crate::error::{DiskError, During as _, StorageError};
 use format::{FIRST_FRAME, FRAME_HEADER, FrameHeader, Owner, SECTOR, SegmentHeader, padded};
 use outline::Outline;
@@ -428,6 +429,25 @@ fn begin_segment(
     sync_parent(disk, &active.extent.path)?;
     active.end = bytes.len() as u64;
     Ok(active)
+}
+
+/// A file of the log in the data directory `root` that [`Wal::create`] has not left behind, or that
+/// has been written to since.
+pub(crate) fn used(disk: &dyn Disk, root: &Path) -> Result<Option<String>, DiskError> {
+    let dir = root.join("wal");
+    let names = match disk.list(&dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        names => names.during("read", &dir)?,
+    };
+    for name in names {
+        let path = dir.join(&name);
+        let untouched = is_temporary(&name)
+            || path == segment_path(&dir, 1) && recover::is_untouched(disk, &path)?;
+        if !untouched {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 fn segment_path(dir: &Path, number: u64) -> PathBuf {

@@ -16,9 +16,11 @@ use raft_core::{Entry, Index};
 use super::format::{FIRST_FRAME, FRAME_HEADER, FrameHeader, Owner, SECTOR, SegmentHeader};
 use super::outline::Outline;
 use super::record::{self, Record};
-use super::{Active, Cut, Extent, Recovered, RecoveryReport, segment_path, spare};
-use crate::disk::{Disk, DiskFile, is_temporary};
-use crate::error::{Damage, During as _, StorageError};
+use super::{
+    Active, Cut, Extent, QUICK_SEGMENT_BYTES, Recovered, RecoveryReport, segment_path, spare,
+};
+use crate::disk::{self, Disk, DiskFile, is_temporary};
+use crate::error::{Damage, DiskError, During as _, StorageError};
 
 /// Everything recovery found.
 pub(super) struct Found {
@@ -100,6 +102,24 @@ fn open_segments(disk: &dyn Disk, dir: &Path, owner: &Owner) -> Result<Vec<Segme
         segments.push(Segment::open(disk, path, number, owner)?);
     }
     Ok(segments)
+}
+
+/// Whether a segment holds its head and nothing else. One that is damaged is not asked further.
+pub(super) fn is_untouched(disk: &dyn Disk, path: &Path) -> Result<bool, DiskError> {
+    let file = disk.open(path).during("open", path)?;
+    let len = file.len().during("read", path)?;
+    if QUICK_SEGMENT_BYTES < len {
+        return Ok(false);
+    }
+    drop(file);
+    let bytes = disk::read_all(disk, path)?;
+    // The first frame begins behind the sector of the header.
+    let Some(frame) = bytes.get(SECTOR..).and_then(FrameHeader::decode) else {
+        return Ok(false);
+    };
+    let end = usize::try_from(SECTOR as u64 + frame.extent()).unwrap_or(usize::MAX);
+    let rest = bytes.get(end..).unwrap_or_default();
+    Ok(frame.records == 1 && rest.iter().all(|&byte| byte == 0))
 }
 
 /// A segment being read.

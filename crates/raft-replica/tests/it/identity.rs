@@ -1,10 +1,12 @@
 //! Whose directory it is, and that only one process works in it.
 
-use raft_core::{ClusterId, Incarnation, Membership, NodeId};
-use raft_replica::{Disk, Identity, LockError, RealDisk, StorageError};
+use std::sync::Arc;
+
+use raft_core::{ClusterId, Incarnation, Membership, NodeId, Persist};
+use raft_replica::{Disk, Identity, LockError, RealDisk, StorageError, Wal};
 
 use crate::mem_disk::MemDisk;
-use crate::support::root;
+use crate::support::{root, segment, term};
 
 fn identity() -> Identity {
     Identity {
@@ -38,6 +40,52 @@ fn a_directory_with_other_files_is_refused() {
     );
     assert_eq!(error.to_string(), text);
     assert!(matches!(error, StorageError::NotOurs { .. }));
+}
+
+/// Whoever loses or renames the identity of a directory in use does not lose its log.
+#[test]
+fn a_log_without_its_identity_is_not_a_leftover() {
+    let refused = |disk: &MemDisk| match Identity::load(disk, root()).unwrap_err() {
+        error @ StorageError::NotOurs { .. } => {
+            assert!(error.hint().unwrap().starts_with("restore IDENTITY"));
+            let StorageError::NotOurs { found, .. } = error else { unreachable!() };
+            found
+        }
+        error => panic!("{error}"),
+    };
+    let fresh = || {
+        let disk = MemDisk::new();
+        identity().create(&disk, root(), 8 << 10).unwrap();
+        disk.rename(&root().join("IDENTITY"), &root().join("IDENTITY.tmp")).unwrap();
+        disk
+    };
+    let leftover = fresh();
+    leftover.create_dir(&root().join("snapshots")).unwrap();
+    leftover.set_bytes(&root().join("wal/spare-0.tmp"), vec![1; 100]);
+    assert_eq!(Identity::load(&leftover, root()).unwrap(), None, "nothing was promised");
+    identity().create(&leftover, root(), 8 << 10).unwrap();
+
+    let written = fresh();
+    let options = identity().wal_options(8 << 10);
+    let (mut wal, ..) = Wal::open(Arc::new(written.clone()), root(), &options).unwrap();
+    let promise = Persist { seq: 1, hard_state: Some(term(1)), ..Persist::default() };
+    wal.run(vec![promise]).unwrap();
+    assert_eq!(refused(&written), "wal/0000000000000001.log");
+
+    let several = fresh();
+    several.set_bytes(&segment(2), several.bytes(&segment(1)));
+    assert_eq!(refused(&several), "wal/0000000000000002.log");
+    several.remove(&segment(1)).unwrap();
+    assert_eq!(refused(&several), "wal/0000000000000002.log");
+
+    let large = fresh();
+    large.set_bytes(&segment(1), vec![0; 5 << 20]);
+    assert_eq!(refused(&large), "wal/0000000000000001.log");
+
+    let snapshot = fresh();
+    snapshot.create_dir(&root().join("snapshots")).unwrap();
+    snapshot.set_bytes(&root().join("snapshots/incoming.part"), vec![1]);
+    assert_eq!(refused(&snapshot), "snapshots/incoming.part");
 }
 
 #[test]
