@@ -108,9 +108,9 @@ impl StorageError {
             }
             Self::Disk(_) => None,
             Self::Damaged(_) => Some(
-                "while a majority of the cluster is healthy: remove this member, move its \
-                 directory away, and add it again with an empty one; otherwise restore the file \
-                 from a copy. Do not delete the file alone",
+                "put the file back as it was when the node stopped; a majority of the cluster goes \
+                 on without this node meanwhile. Do not delete it, and do not start the node on an \
+                 older copy or an empty directory: it would break promises it made",
             ),
             Self::Foreign { .. } => Some("put the file back where it came from"),
             Self::NotOurs { .. } => Some(

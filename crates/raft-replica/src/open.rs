@@ -123,7 +123,7 @@ impl OpenError {
             Self::Storage(error) => error.hint(),
             Self::Lock(LockError::Disk(_)) => Some("check that the directory can be written"),
             Self::Inconsistent { .. } => {
-                Some("restore the directory from a copy, or rejoin the cluster as a new member")
+                Some("put the directory back as it was when the node stopped, all of it")
             }
         }
     }

@@ -94,7 +94,8 @@ pub(crate) fn prepare_segments(preparations: &Queue<PrepareJob>, writer: &Queue<
                         said = true;
                         tracing::warn!(
                             %error,
-                            "the disk is full: this node ends when its log needs another segment"
+                            "the disk is full: unless there is space by then, this node ends when its log \
+                             needs another segment"
                         );
                     }
                     drop(writer.push(Job::Prepared(prepared)));
