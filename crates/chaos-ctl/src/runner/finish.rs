@@ -11,12 +11,14 @@ use crate::NodeId;
 use crate::events::{Event, Shown, grouped, micros};
 use crate::exit::{Code, Failure};
 use crate::process::Exit;
+use crate::summary::Summary;
 use crate::watch::{Hashes, View};
 
 /// How long nodes may take to become whole when the faults are over.
 const RECOVERY_MAX: Duration = Duration::from_secs(30);
 /// How long to look for an index at which all nodes can be compared, when nothing presses.
 pub const COMPARE_MAX: Duration = Duration::from_secs(15);
+const COMPARE_BRIEFLY: Duration = Duration::from_secs(1);
 /// How long nodes are asked over and over before it is looked at what they said.
 const BURST: Duration = Duration::from_millis(200);
 
@@ -120,6 +122,8 @@ impl Runner {
     /// own.
     pub async fn compare(&mut self, patience: Duration) -> String {
         let nodes = self.cluster.ids();
+        // With a node missing there is little hope.
+        let patience = if self.is_whole() { patience } else { patience.min(COMPARE_BRIEFLY) };
         let deadline = Instant::now() + patience;
         let mut fresh = Fresh::default();
         while self.cluster.running() == nodes.len() && Instant::now() < deadline {
@@ -224,23 +228,89 @@ impl Runner {
     /// What the program exits with. A run that ended by itself must have shown that the nodes are
     /// the same; one that was interrupted, that all of them were there.
     pub fn verdict(&mut self, recovery: Recovery, leftovers: usize) -> Code {
-        let summary = self.journal.summary();
-        let code = if 0 < summary.diverged {
-            Code::Unsafe
-        } else if 0 < summary.crashes {
-            Code::Crashed
-        } else if 0 < leftovers {
-            Code::Internal
-        } else if recovery == Recovery::Late {
-            Code::TooSlow
-        } else if recovery == Recovery::Whole && self.compared.index.is_none() {
-            Code::Inconclusive
-        } else if !self.compared.caught_up {
-            Code::Degraded
-        } else {
-            Code::Done
-        };
+        let code = judge(self.journal.summary(), leftovers, recovery, self.compared);
         self.tell_doubt(code);
         code
+    }
+}
+
+/// Damage goes before doubt.
+fn judge(summary: &Summary, leftovers: usize, recovery: Recovery, compared: Compared) -> Code {
+    if 0 < summary.diverged {
+        Code::Unsafe
+    } else if 0 < summary.crashes {
+        Code::Crashed
+    } else if 0 < leftovers {
+        Code::Internal
+    } else if recovery == Recovery::Late {
+        Code::TooSlow
+    } else if recovery == Recovery::Whole && compared.index.is_none() {
+        Code::Inconclusive
+    } else if !compared.caught_up {
+        Code::Degraded
+    } else {
+        Code::Done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use raft_api::pb::{Role, StatusResponse};
+
+    use super::*;
+
+    /// Three nodes, the first of which leads, where they are.
+    fn view(applied: [u64; 3]) -> View {
+        let nodes = (1..).zip(applied).map(|(id, index)| {
+            let role = if id == 1 { Role::Leader } else { Role::Follower }.into();
+            let (commit_index, applied_index, state_hash) = (index, index, index * 7);
+            let status = StatusResponse {
+                role,
+                commit_index,
+                applied_index,
+                state_hash,
+                ..Default::default()
+            };
+            (NodeId(id), Ok(status))
+        });
+        View { at: Instant::now(), nodes: nodes.collect() }
+    }
+
+    const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+
+    #[test]
+    fn a_comparison_counts_from_what_was_committed_when_it_began() {
+        let mut fresh = Fresh::default();
+        fresh.note(&view([20, 18, 19]), 3);
+        assert!(!fresh.caught_up(&NODES));
+        fresh.note(&view([23, 19, 20]), 3);
+        fresh.note(&view([25, 20, 22]), 3);
+        assert_eq!(fresh.compared(3), Some(20), "seen at different moments");
+        assert!(fresh.caught_up(&NODES));
+    }
+
+    #[test]
+    fn a_node_that_stays_at_0_is_neither_compared_nor_caught_up() {
+        let mut fresh = Fresh::default();
+        fresh.note(&view([0, 0, 0]), 3);
+        for index in [1, 20, 20] {
+            fresh.note(&view([index, 0, index]), 3);
+        }
+        assert_eq!(fresh.compared(3), None);
+        assert!(!fresh.caught_up(&NODES));
+    }
+
+    #[test]
+    fn well_is_only_what_was_seen_to_be_well() {
+        let compared = |index, caught_up| Compared { index, caught_up };
+        let judged = |recovery, compared| judge(&Summary::default(), 0, recovery, compared);
+        assert_eq!(judged(Recovery::Whole, compared(Some(5), true)), Code::Done);
+        assert_eq!(judged(Recovery::Whole, compared(None, true)), Code::Inconclusive);
+        assert_eq!(judged(Recovery::Whole, Compared::default()), Code::Inconclusive);
+        assert_eq!(judged(Recovery::Late, compared(Some(5), true)), Code::TooSlow);
+        assert_eq!(judged(Recovery::Unknown, compared(None, true)), Code::Done);
+        assert_eq!(judged(Recovery::Unknown, compared(None, false)), Code::Degraded);
+        let diverged = Summary { diverged: 1, ..Summary::default() };
+        assert_eq!(judge(&diverged, 0, Recovery::Whole, Compared::default()), Code::Unsafe);
     }
 }
