@@ -69,7 +69,7 @@ impl From<ClientError> for Failure {
                 ),
                 FailedKind::NoLeader => (
                     NO_CLUSTER,
-                    "a majority of the nodes must be up; `raft-client status` shows who is",
+                    "a majority of the nodes must be up and have kept its data; `raft-client status` shows who is",
                 ),
                 FailedKind::Unserved => {
                     (DEADLINE, "nothing was done; `raft-client status` shows how the nodes are")
