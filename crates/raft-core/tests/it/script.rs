@@ -364,11 +364,15 @@ impl Script {
         };
         let at = at.as_deref().map_or(Ok(LogId::ZERO), parse_log_id)?;
         let mut body = message(kind, at, parse_log(at, log.as_deref())?, number.unwrap_or(0))?;
-        if let (Some(met), Body::Append(Append { met: notes, .. }))
-        | (Some(met), Body::Heartbeat(Heartbeat { met: notes, .. })) = (met, &mut body)
-        {
+        if let Some(met) = met {
             let (id, incarnation) = met.split_once(':').ok_or("want node:incarnation")?;
-            notes.insert(NodeId(id.parse()?), Incarnation(incarnation.parse()?));
+            let note = (NodeId(id.parse()?), Incarnation(incarnation.parse()?));
+            match &mut body {
+                Body::Append(Append { met, .. }) | Body::Heartbeat(Heartbeat { met, .. }) => {
+                    met.extend([note]);
+                }
+                _ => return Err("only a leader's messages tell whom it met".into()),
+            }
         }
         let message = Message {
             cluster: ClusterId(cluster.unwrap_or(7)),
