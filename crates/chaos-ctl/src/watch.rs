@@ -160,13 +160,24 @@ impl View {
             (empty && 0 < led_then.commit_index || stands)
                 .then(|| format!("{id} is up but stands at index {at} of {of}{why}"))
         });
-        cut_off.collect()
+        let idle =
+            (claim.commit_index == 0).then(|| format!("{leader} leads and has committed nothing"));
+        idle.into_iter().chain(cut_off).collect()
     }
 
-    /// Whether a second look could tell more: some node is not where the leader is.
+    /// Whether another look could tell more: some node is not where the leader is, or that has not
+    /// begun yet.
     pub fn is_uneven(&self) -> bool {
-        let led = self.leader().map_or(0, |(_, claim)| claim.applied_index);
-        self.answers().any(|(_, status)| status.applied_index < led)
+        let Some((_, claim)) = self.leader() else {
+            return false;
+        };
+        let led = claim.applied_index;
+        led == 0 || self.answers().any(|(_, status)| status.applied_index < led)
+    }
+
+    /// Whether there is a leader that has committed something.
+    pub fn has_begun(&self) -> bool {
+        self.leader().is_some_and(|(_, claim)| 0 < claim.commit_index)
     }
 }
 

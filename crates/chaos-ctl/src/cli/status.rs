@@ -56,14 +56,19 @@ impl Status {
     pub(super) async fn run(self) -> Result<Code, Failure> {
         let config = self.which.load()?;
         let watch = Watch::new(&config)?;
-        let (patience, earlier) =
-            (Duration::from_secs(1), watch.look(Duration::from_secs(1)).await);
-        let view = if earlier.is_uneven() {
+        let mut view = watch.look(PATIENCE).await;
+        let mut earlier = view.clone();
+        for _ in 1..LOOKS_MAX {
+            if !view.is_uneven() {
+                break;
+            }
             sleep(BETWEEN_LOOKS).await;
-            watch.look(patience).await
-        } else {
-            earlier.clone()
-        };
+            let enough = view.has_begun();
+            earlier = std::mem::replace(&mut view, watch.look(PATIENCE).await);
+            if enough {
+                break;
+            }
+        }
         let runner = runner_of(&Home::of(&config)).map(|birth| birth.pid);
         let report = report(&config, &view, &earlier, runner);
         let mut output = Output::stdout();
@@ -84,6 +89,12 @@ impl Status {
 
 const LEADERLESS: &str = "all nodes answer and none leads: an election is under way, or too many \
     refuse each other because data directories were replaced";
+
+/// How long a node may take to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Two looks tell a busy node from one that stands still, once the leader has committed something.
+const LOOKS_MAX: usize = 5;
 
 /// Long enough for a node that is only busy to have moved on.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(300);

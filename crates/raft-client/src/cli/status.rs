@@ -20,6 +20,9 @@ const DEGRADED: u8 = 8;
 /// Addresses that are not configured are asked for, but not for long.
 const LEARNING: Duration = Duration::from_millis(500);
 
+/// Two looks tell a busy node from one that stands still, once the leader has committed something.
+const LOOKS_MAX: usize = 5;
+
 /// Long enough for a node that is only busy to have moved on.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
 
@@ -47,14 +50,20 @@ pub(crate) async fn run(target: &Target, client: &Client) -> Result<Done, Failur
         }
     }
     let look = async || join_all(addrs.iter().map(|addr| client.status(addr))).await;
-    let earlier = look().await;
-    let uneven = is_uneven(&answers(&earlier));
-    let nodes = if uneven {
+    let mut nodes = look().await;
+    let mut earlier = nodes.clone();
+    for _ in 1..LOOKS_MAX {
+        let reports = answers(&nodes);
+        if !is_uneven(&reports) {
+            break;
+        }
+        let enough = leader(&reports).is_some_and(|leader| 0 < leader.commit_index);
         sleep(BETWEEN_LOOKS).await;
-        look().await
-    } else {
-        earlier.clone()
-    };
+        earlier = std::mem::replace(&mut nodes, look().await);
+        if enough {
+            break;
+        }
+    }
     let done = report(&nodes, &earlier, &ids);
     let lost = target.is_assumed && done.code == NO_CLUSTER;
     Ok(Done { note: lost.then(|| format!("hint: {ASSUMED}")), ..done })
@@ -97,10 +106,14 @@ fn leader<'a>(reports: &[&'a StatusResponse]) -> Option<&'a StatusResponse> {
     claims.max_by_key(|report| report.term).copied()
 }
 
-/// Whether a second look could tell more: some node is not where the leader is.
+/// Whether another look could tell more: some node is not where the leader is, or that has not
+/// begun yet.
 fn is_uneven(reports: &[&StatusResponse]) -> bool {
-    let led = leader(reports).map_or(0, |leader| leader.applied_index);
-    reports.iter().any(|report| report.applied_index < led)
+    let Some(leader) = leader(reports) else {
+        return false;
+    };
+    let led = leader.applied_index;
+    led == 0 || reports.iter().any(|report| report.applied_index < led)
 }
 
 /// Nodes that answer and are cut off all the same, in words. One look is not enough to tell a node
@@ -129,7 +142,9 @@ fn cut_off(reports: &[&StatusResponse], earlier: &[&StatusResponse]) -> Vec<Stri
         let (at, of) = (node.applied_index, leader.commit_index);
         (empty || stands).then(|| format!("n{id} is up but stands at index {at} of {of}{why}"))
     });
-    cut_off.collect()
+    let idle = (leader.commit_index == 0)
+        .then(|| format!("n{} leads and has committed nothing", leader.node_id));
+    idle.into_iter().chain(cut_off).collect()
 }
 
 /// The last column says why a node did not answer.
