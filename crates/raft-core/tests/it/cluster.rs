@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use raft_core::{
-    Apply, ClusterId, Config, Entry, Incarnation, Index, Input, Instant, LogId, Membership,
-    Message, Node, NodeId, Persist, Restored, RoleName, SnapshotCommand, SnapshotMeta, Term, Token,
+    Apply, ClusterId, Config, Entry, Event, HardState, Incarnation, Index, Input, Instant, LogId,
+    Membership, Message, Node, NodeId, Persist, Restored, RoleName, SnapshotCommand, SnapshotMeta,
+    Token,
 };
 
 use crate::show;
@@ -19,6 +20,8 @@ pub(crate) struct TestDisk {
     queue: VecDeque<Persist>,
     /// Writes stay queued until the script says `persist`.
     pub(crate) slow: bool,
+    /// Work on snapshot files, if it waits until the script says `serve`.
+    files: Option<Vec<SnapshotCommand>>,
     incarnation: u64,
     /// Bytes of the staging file, and of which snapshot.
     staged: Option<(SnapshotMeta, u64)>,
@@ -33,6 +36,10 @@ pub(crate) struct Cluster {
     pub(crate) cuts: BTreeSet<(NodeId, NodeId)>,
     /// What each node applied, by index: two nodes must never differ.
     applied: BTreeMap<NodeId, Vec<Entry>>,
+    /// What became of each request; none while it waits.
+    requests: BTreeMap<Token, Option<String>>,
+    /// Only what `live` shows is said.
+    quiet: bool,
     pub(crate) settings: Settings,
     out: String,
 }
@@ -44,6 +51,7 @@ pub(crate) struct Settings {
     pub(crate) trailing: u64,
     pub(crate) append_entries: usize,
     pub(crate) inflight: usize,
+    pub(crate) inflight_bytes: usize,
     pub(crate) uncommitted_bytes: usize,
     pub(crate) chunk: usize,
     pub(crate) snapshot_size: u64,
@@ -58,6 +66,7 @@ impl Default for Settings {
             trailing: 0,
             append_entries: 4096,
             inflight: 8,
+            inflight_bytes: 1 << 20,
             uncommitted_bytes: 1 << 20,
             chunk: 10,
             snapshot_size: 25,
@@ -89,13 +98,17 @@ impl Cluster {
             trailing_entries: settings.trailing,
             append_entries_max: settings.append_entries,
             inflight_messages_max: settings.inflight,
+            inflight_bytes_max: settings.inflight_bytes,
             uncommitted_bytes_max: settings.uncommitted_bytes,
             snapshot_chunk_bytes: settings.chunk,
             apply_bytes_max: settings.apply_bytes,
             ..Config::new(ClusterId(7), id, incarnation)
         };
         let now = *self.clocks.entry(id).or_default();
-        let node = Node::restore(config, disk.durable.clone(), now).expect("a disk of our own");
+        let node = match Node::restore(config, disk.durable.clone(), now) {
+            Ok(node) => node,
+            Err(error) => return self.say(&format!("{id} does not start: {error:?}")),
+        };
         let since = node.commit_index();
         self.applied.entry(id).or_default().retain(|entry| entry.id.index <= since);
         self.nodes.insert(id, node);
@@ -107,6 +120,7 @@ impl Cluster {
         if let Some(disk) = self.disks.get_mut(&id) {
             disk.queue.clear();
             disk.staged = None;
+            disk.files = disk.files.take().map(|_| Vec::new());
         }
         self.wires.retain(|message| message.to != id);
     }
@@ -149,7 +163,8 @@ impl Cluster {
     fn settle(&mut self, id: NodeId) {
         let effects = self.nodes.get_mut(&id).expect("the node runs").take_effects();
         for event in &effects.events {
-            self.say(&format!("{id} {}", show::event(event)));
+            let is_news = matches!(event, Event::Became { .. } | Event::LeaderChanged { .. });
+            self.say_if(is_news, &format!("{id} {}", show::event(event)));
         }
         for message in effects.send {
             self.say(&show::message(&message));
@@ -164,23 +179,29 @@ impl Cluster {
             self.apply(id, apply);
         }
         for read in effects.reads {
-            self.say(&format!("{id} read #{} at {}", read.token.0, read.index));
+            self.end(read.token, format!("read at {}", read.index));
+            self.say_if(true, &format!("{id} read #{} at {}", read.token.0, read.index));
         }
         for (token, refusal) in effects.refused {
-            self.say(&format!("{id} refuses #{}: {}", token.0, show::refusal(refusal)));
+            let why = show::refusal(refusal);
+            self.say_if(true, &format!("{id} refuses #{}: {why}", token.0));
+            self.end(token, why);
         }
         if !self.disks[&id].slow {
-            self.persist(id);
+            self.persist(id, usize::MAX);
         }
         for command in effects.snapshots {
-            self.serve_snapshot(id, command);
+            match &mut disk_of(&mut self.disks, id).files {
+                Some(waiting) => waiting.push(command),
+                None => self.serve_snapshot(id, command),
+            }
         }
     }
 
-    /// The disk finishes what is queued: then, and only then, the promises leave.
-    pub(crate) fn persist(&mut self, id: NodeId) {
+    /// The disk finishes the first `count` writes: then, and only then, the promises leave.
+    pub(crate) fn persist(&mut self, id: NodeId, count: usize) {
         let disk = self.disks.get_mut(&id).expect("the node has a disk");
-        let jobs: Vec<Persist> = disk.queue.drain(..).collect();
+        let jobs: Vec<Persist> = disk.queue.drain(..count.min(disk.queue.len())).collect();
         let Some(seq) = jobs.last().map(|job| job.seq) else { return };
         for job in jobs {
             write(&mut disk_of(&mut self.disks, id).durable, &job);
@@ -210,8 +231,64 @@ impl Cluster {
         count
     }
 
+    /// Time passes for all nodes alike, in steps from one deadline to the next.
+    pub(crate) fn live(&mut self, micros: u64) {
+        let mut left = micros;
+        self.quiet = true;
+        loop {
+            while 0 < self.deliver(|_| true) {
+                self.check();
+            }
+            let until = |(id, node): (&NodeId, &Node)| {
+                node.next_deadline().0.saturating_sub(self.clocks[id].0)
+            };
+            let next = self.nodes.iter().map(until).min().unwrap_or(left).max(1);
+            let elapsed = next.min(left);
+            for clock in self.clocks.values_mut() {
+                clock.0 += elapsed;
+            }
+            left -= elapsed;
+            if left == 0 {
+                break;
+            }
+            let due = |(id, node): (&NodeId, &Node)| {
+                (node.next_deadline() <= self.clocks[id]).then_some(*id)
+            };
+            let due: Vec<NodeId> = self.nodes.iter().filter_map(due).collect();
+            for id in due {
+                self.step(id, Input::Tick);
+            }
+        }
+        self.quiet = false;
+    }
+
     pub(crate) fn say(&mut self, line: &str) {
-        writeln!(self.out, "{line}").expect("a string takes everything");
+        self.say_if(false, line);
+    }
+
+    /// Says it, even while quiet if it is news.
+    fn say_if(&mut self, is_news: bool, line: &str) {
+        if is_news || !self.quiet {
+            writeln!(self.out, "{line}").expect("a string takes everything");
+        }
+    }
+
+    /// A request is made.
+    pub(crate) fn ask(&mut self, token: Token) {
+        self.requests.insert(token, None);
+    }
+
+    /// A request comes to its end: to one, and no other.
+    fn end(&mut self, token: Token, outcome: String) {
+        let request = self.requests.get_mut(&token).expect("somebody asked");
+        assert!(request.is_none(), "#{} ended twice: {request:?}, {outcome}", token.0);
+        *request = Some(outcome);
+    }
+
+    pub(crate) fn requests(&self) -> impl Iterator<Item = String> {
+        self.requests.iter().map(|(token, outcome)| {
+            format!("#{} {}", token.0, outcome.as_deref().unwrap_or("waits"))
+        })
     }
 
     pub(crate) fn take_output(&mut self) -> String {
@@ -226,6 +303,18 @@ impl Cluster {
         let size = self.settings.snapshot_size;
         let meta = SnapshotMeta { last, membership, size, checksum: 0 };
         self.step(id, Input::SnapshotBuilt(meta));
+    }
+
+    pub(crate) fn slow_files(&mut self, id: NodeId) {
+        disk_of(&mut self.disks, id).files.get_or_insert_default();
+    }
+
+    /// The work on snapshot files that waits is done.
+    pub(crate) fn serve(&mut self, id: NodeId) {
+        let waiting = disk_of(&mut self.disks, id).files.as_mut().map(std::mem::take);
+        for command in waiting.unwrap_or_default() {
+            self.serve_snapshot(id, command);
+        }
     }
 
     fn serve_snapshot(&mut self, id: NodeId, command: SnapshotCommand) {
@@ -254,7 +343,13 @@ impl Cluster {
     /// State-machine safety (§5.4.3): no two nodes apply different entries at one index.
     fn apply(&mut self, id: NodeId, apply: Apply) {
         match apply {
-            Apply::Entry { entry, .. } => {
+            Apply::Entry { entry, token } => {
+                if let Some(token) = token {
+                    if self.quiet {
+                        self.say_if(true, &format!("{id} answers #{}", token.0));
+                    }
+                    self.end(token, format!("applied at {}", entry.id));
+                }
                 for (other, applied) in &self.applied {
                     if let Some(theirs) = applied.iter().find(|it| it.id.index == entry.id.index) {
                         assert_eq!(*theirs, entry, "{id} and {other} applied different entries");
@@ -298,10 +393,23 @@ impl Cluster {
     }
 
     /// Writes a log onto the disk of a node that has not started yet.
-    pub(crate) fn prepare(&mut self, id: NodeId, term: Term, vote: Option<NodeId>, log: &[LogId]) {
+    pub(crate) fn prepare(
+        &mut self,
+        id: NodeId,
+        hard_state: HardState,
+        (base, covers): (LogId, LogId),
+        log: &[LogId],
+    ) {
+        let membership = self.membership();
         let disk = self.disks.entry(id).or_default();
-        disk.durable.hard_state.term = term;
-        disk.durable.hard_state.vote = vote;
+        disk.durable.hard_state = hard_state;
+        disk.durable.base = base;
+        disk.durable.snapshot = (covers != LogId::ZERO).then_some(SnapshotMeta {
+            last: covers,
+            membership,
+            size: self.settings.snapshot_size,
+            checksum: 0,
+        });
         let payload = |id: &LogId| Bytes::from(format!("t{}", id.term));
         disk.durable.entries = log
             .iter()

@@ -10,6 +10,8 @@ mod script;
 mod show;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod verb;
 
 use std::path::Path;
 

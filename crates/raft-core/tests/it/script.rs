@@ -5,152 +5,18 @@ use std::error::Error;
 
 use bytes::Bytes;
 use raft_core::{
-    Append, AppendReply, Body, ClusterId, Entry, Heartbeat, HeartbeatReply, Incarnation, Index,
-    Input, LogId, Message, NodeId, Payload, Proposal, RoleName, SnapshotChunk, SnapshotMeta, Term,
-    VoteReply, VoteRequest,
+    Append, AppendReply, Body, ClusterId, Entry, HardState, Heartbeat, HeartbeatReply, Incarnation,
+    Index, Input, LogId, Message, NodeId, Payload, Proposal, RoleName, SnapshotChunk, SnapshotMeta,
+    Term, VoteReply, VoteRequest,
 };
 
 use crate::cluster::{Cluster, Settings, token};
+use crate::verb::Verb;
 
 #[derive(Default)]
 pub(crate) struct Script {
     cluster: Cluster,
     requests: u64,
-}
-
-/// One variant per verb.
-#[derive(goldenscript::Command)]
-pub(crate) enum Verb {
-    /// Makes a cluster of so many voters, n1 first, and starts it.
-    Cluster {
-        voters: u64,
-        #[arg(key, optional)]
-        learners: Option<u64>,
-        /// Entries kept behind a snapshot.
-        #[arg(key, optional)]
-        trailing: Option<u64>,
-        /// Entries in one append, at most.
-        #[arg(key, optional)]
-        batch: Option<usize>,
-        /// Appends under way to one peer, at most.
-        #[arg(key, optional)]
-        inflight: Option<usize>,
-        /// Uncommitted bytes, at most.
-        #[arg(key, optional)]
-        quota: Option<usize>,
-        /// Bytes handed out to be applied in one turn, at most.
-        #[arg(key, optional)]
-        apply: Option<usize>,
-        /// Starts no node yet.
-        #[arg(key, optional)]
-        stopped: Option<bool>,
-    },
-    /// Writes the disk of a node before it starts, and starts it: `log=1,1,2` are the entries' terms.
-    Node {
-        id: u64,
-        #[arg(key)]
-        term: u64,
-        #[arg(key, optional)]
-        vote: Option<u64>,
-        #[arg(key, optional)]
-        log: Option<String>,
-    },
-    /// The node's clock moves to its next deadline: an election timeout, or a heartbeat.
-    Timeout { id: u64 },
-    /// The node's clock moves on, but the node does not notice before its next input.
-    Pause { id: u64, ms: u64 },
-    /// The node looks at its clock.
-    Tick { id: u64 },
-    /// Commands arrive at a node, all in one turn.
-    Propose {
-        id: u64,
-        #[arg(many)]
-        commands: Vec<String>,
-    },
-    /// Reads arrive at a node, all in one turn.
-    Read {
-        id: u64,
-        #[arg(optional)]
-        count: Option<u64>,
-    },
-    /// Delivers what waits now; what that causes waits in its turn.
-    Deliver {
-        #[arg(key, optional)]
-        from: Option<u64>,
-        #[arg(key, optional)]
-        to: Option<u64>,
-    },
-    /// Delivers until nothing waits any more.
-    Stabilize,
-    /// Loses what waits.
-    Drop {
-        #[arg(key, optional)]
-        from: Option<u64>,
-        #[arg(key, optional)]
-        to: Option<u64>,
-    },
-    /// Delivers what waits twice over.
-    Duplicate,
-    /// Reverses the order of what waits.
-    Reverse,
-    /// Loses everything from the first node to the second, from now on.
-    Cut { from: u64, to: u64 },
-    /// Loses everything from and to a node, from now on.
-    Isolate { id: u64 },
-    /// Ends all cuts.
-    Heal,
-    /// The node's disk works only when told to.
-    SlowDisk { id: u64 },
-    /// The node's disk works at once again, and finishes what waits.
-    FastDisk { id: u64 },
-    /// The node's disk finishes what waits.
-    Persist { id: u64 },
-    /// The node's disk fails.
-    FailDisk { id: u64 },
-    /// The process dies, and what was not durable with it.
-    Crash { id: u64 },
-    /// The node starts from its disk.
-    Start { id: u64 },
-    /// The process dies and the disk is replaced by an empty one.
-    Wipe { id: u64 },
-    /// The node makes a snapshot of what is committed.
-    Snapshot { id: u64 },
-    /// Elects the node: its timeout runs out and everything is delivered. Says who leads.
-    Elect { id: u64 },
-    /// Shows all nodes.
-    Status,
-    /// Shows what the node has on its disk.
-    Disk { id: u64 },
-    /// Shows the node's log.
-    Log { id: u64 },
-    /// Shows what waits.
-    Wires,
-    /// A message that nobody of the cluster sent: see `message` for the kinds.
-    Inject {
-        from: u64,
-        to: u64,
-        kind: String,
-        #[arg(key)]
-        term: u64,
-        /// The place it speaks of, as index@term.
-        #[arg(key, optional)]
-        at: Option<String>,
-        /// Terms of the entries it carries.
-        #[arg(key, optional)]
-        log: Option<String>,
-        #[arg(key, optional)]
-        number: Option<u64>,
-        /// An incarnation under which a leader says to know a node, as node:incarnation.
-        #[arg(key, optional)]
-        met: Option<String>,
-        #[arg(key, optional)]
-        cluster: Option<u64>,
-        #[arg(key, optional)]
-        incarnation: Option<u64>,
-        /// The recipient it names, if it is not the one it is delivered to.
-        #[arg(key, optional)]
-        named: Option<u64>,
-    },
 }
 
 impl goldenscript::Runner for Script {
@@ -160,7 +26,9 @@ impl goldenscript::Runner for Script {
         match verb {
             Verb::Cluster { .. } | Verb::Node { .. } => self.set_up(verb)?,
             Verb::Inject { .. } => self.inject(verb)?,
-            Verb::Status | Verb::Disk { .. } | Verb::Log { .. } | Verb::Wires => self.look(verb),
+            Verb::Status | Verb::Disk { .. } | Verb::Log { .. } | Verb::Wires | Verb::Requests => {
+                self.look(verb);
+            }
             _ => self.act(verb),
         }
         self.cluster.check();
@@ -177,6 +45,7 @@ impl Script {
                 trailing,
                 batch,
                 inflight,
+                inflight_bytes,
                 quota,
                 apply,
                 stopped,
@@ -188,6 +57,7 @@ impl Script {
                     trailing: trailing.unwrap_or(0),
                     append_entries: batch.unwrap_or(usual.append_entries),
                     inflight: inflight.unwrap_or(usual.inflight),
+                    inflight_bytes: inflight_bytes.unwrap_or(usual.inflight_bytes),
                     uncommitted_bytes: quota.unwrap_or(usual.uncommitted_bytes),
                     apply_bytes: apply.unwrap_or(usual.apply_bytes),
                     ..usual
@@ -198,9 +68,13 @@ impl Script {
                     }
                 }
             }
-            Verb::Node { id, term, vote, log } => {
-                let log = parse_log(LogId::ZERO, log.as_deref())?;
-                self.cluster.prepare(NodeId(*id), Term(*term), vote.map(NodeId), &log);
+            Verb::Node { id, term, vote, log, base, covers } => {
+                let base = base.as_deref().map_or(Ok(LogId::ZERO), parse_log_id)?;
+                let covers = covers.as_deref().map_or(Ok(base), parse_log_id)?;
+                let log = parse_log(base, log.as_deref())?;
+                let hard_state =
+                    HardState { term: Term(*term), vote: vote.map(NodeId), ..HardState::default() };
+                self.cluster.prepare(NodeId(*id), hard_state, (base, covers), &log);
                 self.cluster.start(NodeId(*id));
             }
             _ => unreachable!("dispatched above"),
@@ -217,12 +91,14 @@ impl Script {
             }
             Verb::Pause { id, ms } => cluster.advance(NodeId(*id), ms * 1000),
             Verb::Tick { id } => cluster.step(NodeId(*id), Input::Tick),
+            Verb::Live { ms } => cluster.live(ms * 1000),
             Verb::Propose { id, commands } => {
                 let mut proposals = Vec::new();
                 for command in commands {
                     self.requests += 1;
-                    let data = Bytes::from(command.clone());
-                    proposals.push(Proposal { token: token(self.requests), data });
+                    let (token, data) = (token(self.requests), Bytes::from(command.clone()));
+                    cluster.ask(token);
+                    proposals.push(Proposal { token, data });
                 }
                 cluster.step(NodeId(*id), Input::Propose(proposals));
             }
@@ -230,6 +106,7 @@ impl Script {
                 let mut inputs = Vec::new();
                 for _ in 0..count.unwrap_or(1) {
                     self.requests += 1;
+                    cluster.ask(token(self.requests));
                     inputs.push(Input::Read(token(self.requests)));
                 }
                 cluster.step_all(NodeId(*id), inputs);
@@ -238,9 +115,16 @@ impl Script {
             Verb::SlowDisk { id } => self.slow(*id, true),
             Verb::FastDisk { id } => {
                 self.slow(*id, false);
-                self.cluster.persist(NodeId(*id));
+                self.cluster.persist(NodeId(*id), usize::MAX);
             }
-            Verb::Persist { id } => cluster.persist(NodeId(*id)),
+            Verb::Persist { id, count } => {
+                cluster.persist(NodeId(*id), count.unwrap_or(usize::MAX));
+            }
+            Verb::Persisted { id, seq } => {
+                cluster.step(NodeId(*id), Input::Persisted { seq: *seq });
+            }
+            Verb::SlowFiles { id } => cluster.slow_files(NodeId(*id)),
+            Verb::Serve { id } => cluster.serve(NodeId(*id)),
             Verb::FailDisk { id } => cluster.step(NodeId(*id), Input::PersistFailed),
             Verb::Crash { id } => cluster.crash(NodeId(*id)),
             Verb::Start { id } => cluster.start(NodeId(*id)),
@@ -337,6 +221,12 @@ impl Script {
             }
             Verb::Wires => {
                 let lines: Vec<String> = cluster.wires.iter().map(crate::show::message).collect();
+                for line in lines {
+                    cluster.say(&line);
+                }
+            }
+            Verb::Requests => {
+                let lines: Vec<String> = cluster.requests().collect();
                 for line in lines {
                     cluster.say(&line);
                 }
