@@ -291,6 +291,7 @@ fn message(
     Ok(match kind {
         "prevote" => Body::PreVote(VoteRequest { last: at }),
         "prevote-granted" => Body::PreVoteReply(VoteReply { granted: true, asked: Term(number) }),
+        "prevote-refused" => Body::PreVoteReply(VoteReply { granted: false, asked: Term(number) }),
         "vote" => Body::Vote(VoteRequest { last: at }),
         "vote-granted" => Body::VoteReply(VoteReply { granted: true, asked: Term(number) }),
         "append" => Body::Append(Append { prev: at, entries, commit, met: BTreeMap::new() }),
