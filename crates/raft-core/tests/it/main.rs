@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod lockstep;
+#[cfg(test)]
 mod script;
 #[cfg(test)]
 mod show;
