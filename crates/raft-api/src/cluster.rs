@@ -13,8 +13,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use raft_core::{ClusterId, Membership, NodeId};
+use raft_core::{ClusterId, Membership, NodeId, Seat};
 
+use crate::contact::Contact;
 use crate::units::DurationRange;
 
 pub use error::ConfigError;
@@ -63,6 +64,9 @@ pub struct RaftConfig {
     /// How long without a leader before a node campaigns, drawn anew from this range each time. Its
     /// lower bound is at least three heartbeats.
     pub election_timeout: DurationRange,
+    /// Whether a leader whose process is found gone is replaced at once, without waiting until its
+    /// silence has lasted an election timeout.
+    pub fast_failover: bool,
     /// A snapshot is made after this many entries,
     pub snapshot_entries: u64,
     /// or after this many bytes of them.
@@ -96,6 +100,14 @@ pub struct RunnerConfig {
 /// Names the file where no command line does.
 const ENV: &str = "RAFT_CONFIG";
 
+impl NodeConfig {
+    /// Where it listens.
+    pub fn contact(&self) -> Contact {
+        let Self { peer, client, http, .. } = self.clone();
+        Contact { peer, client, http }
+    }
+}
+
 impl ClusterConfig {
     /// Reads and checks a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
@@ -124,7 +136,16 @@ impl ClusterConfig {
 
     /// The configuration a new cluster begins with: every node votes.
     pub fn membership(&self) -> Membership {
-        Membership::of_voters(self.nodes.iter().map(|node| node.id))
+        let seat = |node: &NodeConfig| Seat { contact: node.contact().encode(), ..Seat::default() };
+        let seats = self.nodes.iter().map(|node| (node.id, seat(node))).collect();
+        let voters = Membership::of_voters(self.nodes.iter().map(|node| node.id));
+        Membership { seats, ..voters }
+    }
+
+    /// A node that is to join, and so need not be in the file: with the addresses and the directory
+    /// that it would have there as `{id: ID, addr: ADDR}`.
+    pub fn newcomer(&self, id: NodeId, addr: Option<&str>) -> Result<NodeConfig, ConfigError> {
+        validate::newcomer(&self.path, id, addr)
     }
 
     /// Where clients reach the nodes, in the nodes' order.

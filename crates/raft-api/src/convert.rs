@@ -3,12 +3,12 @@
 //! One way is total. The other is not: what comes from the network is believed only as far as it
 //! has the shape of a message; whether it makes sense in the protocol is for the core to judge.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use raft_core::{
     Append, AppendReply, Body, ClusterId, Entry, Heartbeat, HeartbeatReply, Incarnation, Index,
-    LogId, Membership, Message, NodeId, SnapshotChunk, SnapshotMeta, SnapshotReply, Term,
+    LogId, Message, NodeId, ReadId, SeatId, SnapshotChunk, SnapshotMeta, SnapshotReply, Term,
     VoteReply, VoteRequest, codec,
 };
 
@@ -27,6 +27,9 @@ pub enum WireError {
     /// The entries of an append are not entries.
     #[error("entries that cannot be read")]
     DamagedEntries,
+    /// The membership of a snapshot is none.
+    #[error("a membership that cannot be read")]
+    DamagedMembership,
 }
 
 /// Packs messages from one member to one other. They keep their order.
@@ -69,11 +72,13 @@ fn header(message: &Message) -> (ClusterId, NodeId, NodeId, Incarnation) {
 
 fn body_to_wire(body: Body) -> Wire {
     match body {
-        Body::PreVote(VoteRequest { last }) => {
+        Body::PreVote(VoteRequest { last, handed_over: _ }) => {
             Wire::PreVote(pb::PreVote { last: Some(last.into()) })
         }
         Body::PreVoteReply(reply) => Wire::PreVoteReply(vote_reply_to_wire(&reply)),
-        Body::Vote(VoteRequest { last }) => Wire::Vote(pb::Vote { last: Some(last.into()) }),
+        Body::Vote(VoteRequest { last, handed_over }) => {
+            Wire::Vote(pb::Vote { last: Some(last.into()), handed_over })
+        }
         Body::VoteReply(reply) => Wire::VoteReply(vote_reply_to_wire(&reply)),
         Body::Append(Append { prev, entries, commit, met }) => Wire::Append(pb::Append {
             prev: Some(prev.into()),
@@ -92,9 +97,9 @@ fn body_to_wire(body: Body) -> Wire {
             let met = met_to_wire(&met);
             Wire::Heartbeat(pb::Heartbeat { round, commit: commit.0, met })
         }
-        Body::HeartbeatReply(HeartbeatReply { round, received, matched }) => {
+        Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow }) => {
             let (received, matched) = (received.0, matched.0);
-            Wire::HeartbeatReply(pb::HeartbeatReply { round, received, matched })
+            Wire::HeartbeatReply(pb::HeartbeatReply { round, received, matched, slow })
         }
         Body::SnapshotChunk(SnapshotChunk { meta, offset, data }) => {
             Wire::SnapshotChunk(pb::SnapshotChunk { meta: Some(meta.into()), offset, data })
@@ -104,14 +109,25 @@ fn body_to_wire(body: Body) -> Wire {
             Wire::SnapshotReply(pb::SnapshotReply { last, next_offset, installed })
         }
         Body::Stranger { known } => Wire::Stranger(pb::Stranger { known: known.0 }),
+        Body::TimeoutNow => Wire::TimeoutNow(pb::TimeoutNow {}),
+        Body::ReadIndex(id) => Wire::ReadIndex(pb::ReadIndex { id: Some(id.into()) }),
+        Body::ReadIndexReply { id, index } => {
+            Wire::ReadIndexReply(pb::ReadIndexReply { id: Some(id.into()), index: index.0 })
+        }
+        Body::Removed { as_of } => Wire::Removed(pb::Removed { as_of: Some(as_of.into()) }),
     }
 }
 
 fn body_from_wire(body: Wire) -> Result<Body, WireError> {
     Ok(match body {
-        Wire::PreVote(plea) => Body::PreVote(VoteRequest { last: log_id(plea.last, "last")? }),
+        Wire::PreVote(plea) => {
+            Body::PreVote(VoteRequest { last: log_id(plea.last, "last")?, handed_over: false })
+        }
         Wire::PreVoteReply(reply) => Body::PreVoteReply(vote_reply_from_wire(reply)),
-        Wire::Vote(plea) => Body::Vote(VoteRequest { last: log_id(plea.last, "last")? }),
+        Wire::Vote(plea) => Body::Vote(VoteRequest {
+            last: log_id(plea.last, "last")?,
+            handed_over: plea.handed_over,
+        }),
         Wire::VoteReply(reply) => Body::VoteReply(vote_reply_from_wire(reply)),
         Wire::Append(append) => Body::Append(Append {
             prev: log_id(append.prev, "prev")?,
@@ -130,9 +146,9 @@ fn body_from_wire(body: Wire) -> Result<Body, WireError> {
             let met = met_from_wire(&met);
             Body::Heartbeat(Heartbeat { round, commit: Index(commit), met })
         }
-        Wire::HeartbeatReply(pb::HeartbeatReply { round, received, matched }) => {
+        Wire::HeartbeatReply(pb::HeartbeatReply { round, received, matched, slow }) => {
             let (received, matched) = (Index(received), Index(matched));
-            Body::HeartbeatReply(HeartbeatReply { round, received, matched })
+            Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow })
         }
         Wire::SnapshotChunk(pb::SnapshotChunk { meta, offset, data }) => {
             let meta = meta.ok_or(WireError::Missing("meta"))?.try_into()?;
@@ -143,15 +159,32 @@ fn body_from_wire(body: Wire) -> Result<Body, WireError> {
             Body::SnapshotReply(SnapshotReply { last, next_offset, installed })
         }
         Wire::Stranger(pb::Stranger { known }) => Body::Stranger { known: Incarnation(known) },
+        Wire::TimeoutNow(pb::TimeoutNow {}) => Body::TimeoutNow,
+        Wire::ReadIndex(pb::ReadIndex { id }) => Body::ReadIndex(read_id(id)?),
+        Wire::ReadIndexReply(pb::ReadIndexReply { id, index }) => {
+            Body::ReadIndexReply { id: read_id(id)?, index: Index(index) }
+        }
+        Wire::Removed(pb::Removed { as_of }) => Body::Removed { as_of: log_id(as_of, "as_of")? },
     })
 }
 
-fn met_to_wire(met: &BTreeMap<NodeId, Incarnation>) -> Vec<pb::Acquaintance> {
-    met.iter().map(|(id, met)| pb::Acquaintance { id: id.0, incarnation: met.0 }).collect()
+fn met_to_wire(met: &BTreeMap<SeatId, Incarnation>) -> Vec<pb::Acquaintance> {
+    let acquaintance = |(seat, met): (&SeatId, &Incarnation)| pb::Acquaintance {
+        id: seat.node.0,
+        incarnation: met.0,
+        since: seat.since.0,
+    };
+    met.iter().map(acquaintance).collect()
 }
 
-fn met_from_wire(met: &[pb::Acquaintance]) -> BTreeMap<NodeId, Incarnation> {
-    met.iter().map(|met| (NodeId(met.id), Incarnation(met.incarnation))).collect()
+fn met_from_wire(met: &[pb::Acquaintance]) -> BTreeMap<SeatId, Incarnation> {
+    let seat = |met: &pb::Acquaintance| SeatId { node: NodeId(met.id), since: Index(met.since) };
+    met.iter().map(|met| (seat(met), Incarnation(met.incarnation))).collect()
+}
+
+fn read_id(id: Option<pb::ReadId>) -> Result<ReadId, WireError> {
+    let pb::ReadId { start, number } = id.ok_or(WireError::Missing("id"))?;
+    Ok(ReadId { start, number })
 }
 
 fn vote_reply_to_wire(reply: &VoteReply) -> pb::VoteReply {
@@ -182,12 +215,10 @@ fn log_id(id: Option<pb::LogId>, field: &'static str) -> Result<LogId, WireError
     id.map(LogId::from).ok_or(WireError::Missing(field))
 }
 
-fn ids(ids: Vec<u64>) -> BTreeSet<NodeId> {
-    ids.into_iter().map(NodeId).collect()
-}
-
-fn numbers(ids: &BTreeSet<NodeId>) -> Vec<u64> {
-    ids.iter().map(|id| id.0).collect()
+impl From<ReadId> for pb::ReadId {
+    fn from(id: ReadId) -> Self {
+        Self { start: id.start, number: id.number }
+    }
 }
 
 impl From<LogId> for pb::LogId {
@@ -204,11 +235,11 @@ impl From<pb::LogId> for LogId {
 
 impl From<SnapshotMeta> for pb::SnapshotMeta {
     fn from(meta: SnapshotMeta) -> Self {
+        let mut membership = Vec::new();
+        codec::put_membership(&mut membership, &meta.membership);
         Self {
             last: Some(meta.last.into()),
-            voters: numbers(&meta.membership.voters),
-            outgoing: numbers(&meta.membership.outgoing),
-            learners: numbers(&meta.membership.learners),
+            membership: membership.into(),
             size: meta.size,
             checksum: meta.checksum,
         }
@@ -219,13 +250,11 @@ impl TryFrom<pb::SnapshotMeta> for SnapshotMeta {
     type Error = WireError;
 
     fn try_from(meta: pb::SnapshotMeta) -> Result<Self, WireError> {
+        let mut bytes = meta.membership;
+        let membership = codec::take_membership(&mut bytes).filter(|_| bytes.is_empty());
         Ok(Self {
             last: log_id(meta.last, "last")?,
-            membership: Membership {
-                voters: ids(meta.voters),
-                outgoing: ids(meta.outgoing),
-                learners: ids(meta.learners),
-            },
+            membership: membership.ok_or(WireError::DamagedMembership)?,
             size: meta.size,
             checksum: meta.checksum,
         })

@@ -1,9 +1,11 @@
 //! What two processes must agree on: the generated gRPC code and cluster.yaml.
 
 pub mod cluster;
+pub mod contact;
 pub mod convert;
 pub mod pb;
 pub mod units;
 
 pub use cluster::{ClusterConfig, ConfigError};
+pub use contact::Contact;
 pub use raft_core::NodeId;

@@ -328,7 +328,10 @@ impl Client {
         let directory = &self.0.directory;
         match setback.fault.kind {
             FaultKind::Superseded => false,
-            FaultKind::Overloaded | FaultKind::DiskFull | FaultKind::SessionUnknown => true,
+            FaultKind::Overloaded
+            | FaultKind::DiskFull
+            | FaultKind::Transferring
+            | FaultKind::SessionUnknown => true,
             FaultKind::NotLeader => {
                 directory.suspect(leader);
                 // A hint is worth one attempt at once. If that is refused as well, two nodes know

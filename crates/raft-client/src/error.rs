@@ -219,6 +219,10 @@ fault_kinds! {
     Stopping = "stopping", "stopping";
     /// Its disk is full.
     DiskFull = "disk_full", "disk full";
+    /// The leader is handing over.
+    Transferring = "transferring", "handing over";
+    /// The membership or the leadership is not to change that way, or not now.
+    Reconfiguration = "reconfiguration", "not to be reconfigured so";
     /// It stopped leading after it took the command.
     OutcomeUnknown = "outcome_unknown", "lost leadership with the command in its log";
     /// The session is not known there.
@@ -272,6 +276,14 @@ impl FaultKind {
             Refusal::Invalid => Self::Invalid,
             Refusal::Stopping => Self::Stopping,
             Refusal::DiskFull => Self::DiskFull,
+            Refusal::Transferring => Self::Transferring,
+            Refusal::MembershipSenseless
+            | Refusal::MembershipTooEarly
+            | Refusal::MembershipInProgress
+            | Refusal::MembershipChanged
+            | Refusal::MembershipUnreachable
+            | Refusal::MembershipBehind
+            | Refusal::Transfer => Self::Reconfiguration,
         }
     }
 }

@@ -6,8 +6,10 @@
 //! entry       len u32 (of what follows) · kind u8 · term u64 · index u64 · body
 //! body        noop: empty · data: the bytes · config: membership
 //! membership  three lists (voters, outgoing, learners), each: count u32 · ids u64…
+//!             · count u32 · seats (node u64 · since u64 · len u32 · contact)…
 //! log id      term u64 · index u64
-//! hard state  term u64 · has vote u8 · vote u64 · count u32 · (node u64 · incarnation u64)…
+//! hard state  term u64 · has vote u8 · vote u64
+//!             · count u32 · (node u64 · since u64 · incarnation u64)…
 //! snapshot    log id · membership · size u64 · checksum u32
 //! ```
 
@@ -16,8 +18,9 @@ use alloc::vec::Vec;
 
 use bytes::{Buf as _, Bytes};
 
+use crate::membership::{Membership, Seat, SeatId};
 use crate::types::{
-    Entry, HardState, Incarnation, Index, LogId, Membership, NodeId, Payload, SnapshotMeta, Term,
+    Entry, HardState, Incarnation, Index, LogId, NodeId, Payload, SnapshotMeta, Term,
 };
 
 const KIND_NOOP: u8 = 0;
@@ -96,6 +99,12 @@ pub fn put_membership(out: &mut Vec<u8>, membership: &Membership) {
             out.extend_from_slice(&id.0.to_le_bytes());
         }
     }
+    put_count(out, membership.seats.len());
+    for (&node, Seat { since, contact }) in &membership.seats {
+        put_seat_id(out, SeatId { node, since: *since });
+        put_count(out, contact.len());
+        out.extend_from_slice(contact);
+    }
 }
 
 /// Takes a membership off the front.
@@ -103,7 +112,27 @@ pub fn take_membership(input: &mut Bytes) -> Option<Membership> {
     let voters = take_ids(input)?;
     let outgoing = take_ids(input)?;
     let learners = take_ids(input)?;
-    Some(Membership { voters, outgoing, learners })
+    let mut seats = BTreeMap::new();
+    for _ in 0..take_u32(input)? {
+        let SeatId { node, since } = take_seat_id(input)?;
+        let len = usize::try_from(take_u32(input)?).ok()?;
+        if input.len() < len {
+            return None;
+        }
+        seats.insert(node, Seat { since, contact: input.split_to(len) });
+    }
+    Some(Membership { voters, outgoing, learners, seats })
+}
+
+/// Appends a member's stay.
+pub fn put_seat_id(out: &mut Vec<u8>, seat: SeatId) {
+    out.extend_from_slice(&seat.node.0.to_le_bytes());
+    out.extend_from_slice(&seat.since.0.to_le_bytes());
+}
+
+/// Takes a member's stay off the front.
+pub fn take_seat_id(input: &mut Bytes) -> Option<SeatId> {
+    Some(SeatId { node: NodeId(take_u64(input)?), since: Index(take_u64(input)?) })
 }
 
 /// Appends a hard state.
@@ -112,8 +141,8 @@ pub fn put_hard_state(out: &mut Vec<u8>, state: &HardState) {
     out.push(u8::from(state.vote.is_some()));
     out.extend_from_slice(&state.vote.unwrap_or_default().0.to_le_bytes());
     put_count(out, state.peers.len());
-    for (id, incarnation) in &state.peers {
-        out.extend_from_slice(&id.0.to_le_bytes());
+    for (&seat, incarnation) in &state.peers {
+        put_seat_id(out, seat);
         out.extend_from_slice(&incarnation.0.to_le_bytes());
     }
 }
@@ -130,7 +159,7 @@ pub fn take_hard_state(input: &mut Bytes) -> Option<HardState> {
     };
     let mut peers = BTreeMap::new();
     for _ in 0..take_u32(input)? {
-        peers.insert(NodeId(take_u64(input)?), Incarnation(take_u64(input)?));
+        peers.insert(take_seat_id(input)?, Incarnation(take_u64(input)?));
     }
     Some(HardState { term, vote, peers })
 }
@@ -154,7 +183,7 @@ pub fn take_snapshot_meta(input: &mut Bytes) -> Option<SnapshotMeta> {
 }
 
 fn put_count(out: &mut Vec<u8>, count: usize) {
-    let count = u32::try_from(count).expect("a cluster has few members");
+    let count = u32::try_from(count).expect("a cluster has few members, and contacts are short");
     out.extend_from_slice(&count.to_le_bytes());
 }
 
@@ -188,10 +217,15 @@ mod tests {
     }
 
     fn memberships() -> impl Strategy<Value = Membership> {
-        (ids(), ids(), ids()).prop_map(|(voters, outgoing, learners)| Membership {
+        let contact = proptest::collection::vec(any::<u8>(), 0..9);
+        let seat = (any::<u64>(), contact)
+            .prop_map(|(since, contact)| Seat { since: Index(since), contact: contact.into() });
+        let seats = proptest::collection::btree_map(any::<u64>().prop_map(NodeId), seat, 0..4);
+        (ids(), ids(), ids(), seats).prop_map(|(voters, outgoing, learners, seats)| Membership {
             voters,
             outgoing,
             learners,
+            seats,
         })
     }
 
@@ -227,11 +261,13 @@ mod tests {
         fn snapshots_and_hard_states_survive_a_round_trip(
             membership in memberships(),
             (term, vote, size, checksum) in any::<(u64, Option<u64>, u64, u32)>(),
-            peers in proptest::collection::btree_map(any::<u64>(), any::<u64>(), 0..5),
+            peers in proptest::collection::btree_map(any::<(u64, u64)>(), any::<u64>(), 0..5),
         ) {
             let last = LogId::new(Term(term), Index(size));
             let meta = SnapshotMeta { last, membership, size, checksum };
-            let peers = peers.into_iter().map(|(id, inc)| (NodeId(id), Incarnation(inc))).collect();
+            let seat = |(node, since)| SeatId { node: NodeId(node), since: Index(since) };
+            let peers =
+                peers.into_iter().map(|(id, inc)| (seat(id), Incarnation(inc))).collect();
             let state = HardState { term: Term(term), vote: vote.map(NodeId), peers };
             let mut out = Vec::new();
             put_snapshot_meta(&mut out, &meta);

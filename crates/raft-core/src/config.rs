@@ -3,9 +3,8 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::types::{
-    ClusterId, Entry, HardState, Incarnation, LogId, Membership, NodeId, SnapshotMeta,
-};
+use crate::membership::Membership;
+use crate::types::{ClusterId, Entry, HardState, Incarnation, LogId, NodeId, SnapshotMeta};
 
 /// Identity, timing and limits of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +15,7 @@ pub struct Config {
     pub id: NodeId,
     /// Its incarnation: drawn when its data directory was created.
     pub incarnation: Incarnation,
-    /// Seeds the randomness of election timeouts.
+    /// Seeds the randomness of election timeouts and question ids. Should differ at every start.
     pub seed: u64,
     /// How often a leader says that it is alive.
     pub heartbeat: Duration,
@@ -26,6 +25,11 @@ pub struct Config {
     pub election_timeout: Duration,
     /// Up to this much is added to the election timeout, drawn anew for each attempt.
     pub election_jitter: Duration,
+    /// Whether a leader whose process is known to be gone is replaced without waiting for its
+    /// silence to last an election timeout.
+    pub fast_failover: bool,
+    /// Up to this much a node waits then, so that not all campaign at once.
+    pub failover_jitter: Duration,
     /// Bytes of entries in one append, at most (one entry always fits).
     pub append_bytes_max: usize,
     /// Entries in one append, at most.
@@ -36,8 +40,12 @@ pub struct Config {
     pub inflight_bytes_max: usize,
     /// Bytes of entries appended but not yet committed before proposals are refused.
     pub uncommitted_bytes_max: usize,
-    /// Bytes of committed entries handed out to be applied in one turn (one entry always fits).
+    /// Bytes of committed entries handed out and not yet applied (one entry always fits).
     pub apply_bytes_max: usize,
+    /// Bytes of entries committed but not yet applied before proposals are refused.
+    pub apply_lag_bytes_max: usize,
+    /// Bytes of the log that a node may lack for the leader to hand over to it.
+    pub transfer_lag_bytes_max: usize,
     /// Bytes of a snapshot in one message, at most.
     pub snapshot_chunk_bytes: usize,
     /// Entries kept in the log after a snapshot covers them, for peers that are a little behind.
@@ -72,12 +80,16 @@ impl Config {
             heartbeat: Duration::from_millis(50),
             election_timeout: Duration::from_millis(300),
             election_jitter: Duration::from_millis(300),
+            fast_failover: true,
+            failover_jitter: Duration::from_millis(20),
             append_bytes_max: 1 << 20,
             append_entries_max: 4096,
             inflight_messages_max: 8,
             inflight_bytes_max: 8 << 20,
             uncommitted_bytes_max: 64 << 20,
             apply_bytes_max: 1 << 20,
+            apply_lag_bytes_max: 32 << 20,
+            transfer_lag_bytes_max: 8 << 20,
             snapshot_chunk_bytes: 1 << 20,
             trailing_entries: 10_000,
             trailing_bytes_max: 32 << 20,

@@ -4,9 +4,10 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::membership::Membership;
 use crate::message::Message;
 use crate::types::{
-    Entry, HardState, Incarnation, Index, LogId, Membership, NodeId, SnapshotMeta, Term, Token,
+    Entry, HardState, Incarnation, Index, LogId, NodeId, SnapshotMeta, Term, Token,
 };
 
 /// What the driver must do, in the order of the fields: a driver that walks them top to bottom is
@@ -24,6 +25,8 @@ pub struct Effects {
     pub apply: Vec<Apply>,
     /// Reads that may be served once the given index is applied.
     pub reads: Vec<ReadReady>,
+    /// Changes of membership and leadership that are complete.
+    pub done: Vec<Token>,
     /// Requests that came to an end without an entry to apply.
     pub refused: Vec<(Token, Refusal)>,
     /// Work on snapshot files.
@@ -93,10 +96,58 @@ pub enum Refusal {
         /// Who leads, as far as this node knows.
         leader: Option<NodeId>,
     },
-    /// Too much is waiting to be committed; nothing was done.
+    /// Too much is waiting to be committed or applied; nothing was done.
     Overloaded,
-    /// The leadership ended after the command was appended: it may or may not take effect.
+    /// The leadership ended meanwhile: what was asked for may or may not take effect.
     Unknown,
+    /// The leader is handing over; nothing was done. Try again in a moment.
+    Transferring {
+        /// To whom.
+        to: NodeId,
+    },
+    /// The membership stays as it is, or as far as the change had come.
+    Membership(MembershipRefusal),
+    /// The leader stays.
+    Transfer(TransferRefusal),
+}
+
+/// Why a membership does not change, or not further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MembershipRefusal {
+    /// No voter would be left, or somebody would be voter and learner.
+    Senseless,
+    /// Nothing of the leader's own term is committed yet: try again in a moment.
+    TooEarly,
+    /// Another change is under way.
+    InProgress,
+    /// The membership is not the one that the wish was made up from.
+    Changed,
+    /// No quorum of the new membership has been heard from lately.
+    Unreachable,
+    /// This new voter does not catch up, or is silent. It stays a learner.
+    Behind {
+        /// Who.
+        id: NodeId,
+    },
+}
+
+/// Why the leader does not hand over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferRefusal {
+    /// It is handing over to somebody already.
+    InProgress,
+    /// The one that was named is no voter, or ceased to be one.
+    NotAVoter,
+    /// The one that was named has not been heard from lately.
+    Silent,
+    /// The one that was named lacks too much of the log.
+    Behind,
+    /// The disk of the one that was named stalls.
+    Slow,
+    /// There is nobody who could take over.
+    Nobody,
+    /// The one that was named did not take over in time. The leader goes on.
+    TimedOut,
 }
 
 /// Work on snapshot files, to be done beside the log's writer.
@@ -145,6 +196,42 @@ pub enum Event {
     },
     /// The leader gave up because it did not hear from a majority (CheckQuorum).
     QuorumLost,
+    /// The node wants to be elected.
+    Campaigning {
+        /// Why.
+        cause: ElectionCause,
+        /// The term it would lead.
+        term: Term,
+    },
+    /// The leader's process is gone: its connection broke, and another was refused.
+    LeaderLost {
+        /// The leader.
+        leader: NodeId,
+        /// The term it leads.
+        term: Term,
+    },
+    /// The leader begins to hand over.
+    Transferring {
+        /// To whom.
+        to: NodeId,
+    },
+    /// The leader gave up handing over.
+    TransferFailed {
+        /// To whom it tried.
+        to: NodeId,
+        /// What was wrong.
+        reason: TransferRefusal,
+    },
+    /// The own disk has not finished a write for an election timeout.
+    DiskStalled,
+    /// A peer says that this node is no member any more: it will not campaign again, unless a leader
+    /// speaks to it.
+    Removed {
+        /// The peer.
+        by: NodeId,
+        /// A committed entry as of which it is not.
+        as_of: LogId,
+    },
     /// Entries that conflicted with the leader's were cut.
     Truncated {
         /// The first index cut.
@@ -200,6 +287,17 @@ pub enum DropReason {
     Malformed,
     /// It contradicts what is known to be committed, or a second leader speaks in one term.
     Contradiction,
+}
+
+/// What makes a node want to be elected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ElectionCause {
+    /// No leader spoke for an election timeout.
+    Timeout,
+    /// The leader's process is known to be gone.
+    LeaderLost,
+    /// The leader hands over.
+    Transfer,
 }
 
 /// A role without its data.

@@ -1,8 +1,8 @@
 //! Elections (§5.2, §5.4.1; pre-vote: dissertation §9.6).
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::effects::Event;
+use crate::effects::{ElectionCause, Event};
 use crate::message::{Body, VoteReply, VoteRequest};
 use crate::node::Node;
 use crate::progress::Peer;
@@ -14,10 +14,14 @@ impl Node {
     /// The leader is silent: asks the others whether they would give a vote, without disturbing
     /// anybody's term. A node that is cut off asks in vain for ever, and comes back harmless.
     pub(crate) fn ask_whether_to_campaign(&mut self) {
+        self.refuse_pending();
+        let asked = self.hard.term.next();
+        let lost = self.leader_is_lost();
+        let cause = if lost { ElectionCause::LeaderLost } else { ElectionCause::Timeout };
+        self.effects.events.push(Event::Campaigning { cause, term: asked });
         self.role = Role::PreCandidate(self.new_campaign());
         self.announce_role();
-        let asked = self.hard.term.next();
-        let request = VoteRequest { last: self.log.last() };
+        let request = VoteRequest { last: self.log.last(), handed_over: false };
         for to in self.other_voters() {
             self.send_in(to, asked, Body::PreVote(request.clone()));
         }
@@ -26,14 +30,14 @@ impl Node {
 
     /// Asks for votes. The pleas leave at once: they promise nothing. But the own vote counts only
     /// when it is durable, see [`Node::become_leader_if_elected`].
-    fn campaign(&mut self) {
+    pub(crate) fn campaign(&mut self, handed_over: bool) {
         self.hard.term = self.hard.term.next();
         self.hard.vote = Some(self.config.id);
         self.persist_hard_state();
         let vote_seq = self.persist().seq;
         self.role = Role::Candidate(self.new_campaign(), vote_seq);
         self.announce_role();
-        let request = VoteRequest { last: self.log.last() };
+        let request = VoteRequest { last: self.log.last(), handed_over };
         for to in self.other_voters() {
             self.send(to, Body::Vote(request.clone()));
         }
@@ -81,10 +85,9 @@ impl Node {
             self.hard.vote = Some(from);
             self.persist_hard_state();
         }
-        let deadline = self.draw_deadline();
-        if let Role::Follower(follower) = &mut self.role {
-            follower.deadline = deadline; // Somebody may soon lead: give it the time.
-        }
+        // Somebody may soon lead: give it the time.
+        let deadline = self.draw_campaign_deadline();
+        self.role.postpone(deadline);
         self.promise(from, Body::VoteReply(VoteReply { granted: true, asked }));
     }
 
@@ -104,14 +107,20 @@ impl Node {
     fn campaign_if_encouraged(&mut self) {
         let Role::PreCandidate(campaign) = &self.role else { return };
         match quorum::tally(self.members.active(), &campaign.votes) {
-            Tally::Won => self.campaign(),
+            Tally::Won => self.campaign(false),
             // Refused by too many: wait for the leader they hear, or for the next timeout.
-            Tally::Lost => {
-                self.follow(None);
-                self.announce_role();
-            }
+            Tally::Lost => self.lose_election(),
             Tally::Open => (),
         }
+    }
+
+    fn lose_election(&mut self) {
+        self.follow(None);
+        if self.leader_is_lost() {
+            let deadline = self.draw_campaign_deadline();
+            self.role.postpone(deadline);
+        }
+        self.announce_role();
     }
 
     /// Becomes leader once a quorum agreed and the own (term, vote) is durable. Without the second
@@ -121,10 +130,7 @@ impl Node {
         let Role::Candidate(campaign, vote_seq) = &self.role else { return };
         match quorum::tally(self.members.active(), &campaign.votes) {
             Tally::Won if self.disk.is_durable(*vote_seq) => self.become_leader(),
-            Tally::Lost => {
-                self.follow(None);
-                self.announce_role();
-            }
+            Tally::Lost => self.lose_election(),
             Tally::Won | Tally::Open => (),
         }
     }
@@ -141,7 +147,11 @@ impl Node {
             round: 0,
             heartbeat_due: self.now.after(self.config.heartbeat),
             reads: VecDeque::new(),
+            change: None,
+            leaving: BTreeSet::new(),
+            transfer: None,
         });
+        self.lost = None;
         self.announce_role();
         let event = Event::LeaderChanged { leader: Some(self.config.id), term: self.hard.term };
         self.effects.events.push(event);
@@ -153,7 +163,7 @@ impl Node {
 
     fn new_campaign(&mut self) -> Campaign {
         let votes = BTreeMap::from([(self.config.id, true)]);
-        Campaign { votes, deadline: self.draw_deadline() }
+        Campaign { votes, deadline: self.draw_campaign_deadline() }
     }
 
     fn other_voters(&self) -> alloc::vec::Vec<NodeId> {

@@ -50,14 +50,17 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod change;
 pub mod codec;
 mod config;
 mod disk;
 mod effects;
 mod election;
+mod failover;
 mod input;
 mod log;
 mod members;
+mod membership;
 mod message;
 mod node;
 mod progress;
@@ -67,20 +70,22 @@ mod replication;
 mod rng;
 mod role;
 mod snapshot;
+mod transfer;
 mod types;
 
 pub use config::{Config, Restored};
 pub use effects::{
-    Apply, Compact, DropReason, Effects, Event, Persist, ReadReady, Refusal, RoleName,
-    SnapshotCommand,
+    Apply, Compact, DropReason, Effects, ElectionCause, Event, MembershipRefusal, Persist,
+    ReadReady, Refusal, RoleName, SnapshotCommand, TransferRefusal,
 };
-pub use input::{Input, Proposal};
+pub use input::{Input, MembershipChange, Proposal};
+pub use membership::{Membership, Seat, SeatId};
 pub use message::{
-    Append, AppendReply, Body, Heartbeat, HeartbeatReply, Message, SnapshotChunk, SnapshotReply,
-    VoteReply, VoteRequest,
+    Append, AppendReply, Body, Heartbeat, HeartbeatReply, Message, ReadId, SnapshotChunk,
+    SnapshotReply, VoteReply, VoteRequest,
 };
 pub use node::{Node, PeerView, RestoreError};
 pub use types::{
-    ClusterId, Entry, HardState, Incarnation, Index, Instant, LogId, Membership, NodeId, Payload,
-    SnapshotMeta, Term, Token,
+    ClusterId, Entry, HardState, Incarnation, Index, Instant, LogId, NodeId, Payload, SnapshotMeta,
+    Term, Token,
 };

@@ -3,19 +3,21 @@
 
 use alloc::vec::Vec;
 
-use crate::types::{Index, Membership};
+use crate::membership::Membership;
+use crate::types::{Index, LogId};
 
 /// The configurations of the log, oldest first. Never empty; indexes grow.
 #[derive(Clone, Debug)]
 pub(crate) struct Members {
-    history: Vec<(Index, Membership)>,
+    history: Vec<(LogId, Membership)>,
     active: Membership,
+    since: LogId,
 }
 
 impl Members {
-    /// The configuration as of `index`: a snapshot's, or the one the cluster began with.
-    pub(crate) fn new(index: Index, membership: Membership) -> Self {
-        Self { history: alloc::vec![(index, membership.clone())], active: membership }
+    /// The configuration as of `since`: a snapshot's, or the one the cluster began with.
+    pub(crate) fn new(since: LogId, membership: Membership) -> Self {
+        Self { history: alloc::vec![(since, membership.clone())], active: membership, since }
     }
 
     /// The active configuration.
@@ -23,16 +25,27 @@ impl Members {
         &self.active
     }
 
+    /// The entry that made it active, or a later one that a snapshot ends with.
+    pub(crate) fn since(&self) -> LogId {
+        self.since
+    }
+
+    /// All that may yet become active again, or are.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Membership> {
+        self.history.iter().map(|(_, membership)| membership)
+    }
+
     /// The configuration as of `index`.
     pub(crate) fn at(&self, index: Index) -> &Membership {
-        let held = self.history.iter().rev().find(|(since, _)| *since <= index);
+        let held = self.history.iter().rev().find(|(since, _)| since.index <= index);
         held.map_or(&self.active, |(_, membership)| membership)
     }
 
     /// A configuration was appended.
-    pub(crate) fn push(&mut self, index: Index, membership: Membership) {
-        self.history.push((index, membership.clone()));
+    pub(crate) fn push(&mut self, since: LogId, membership: Membership) {
+        self.history.push((since, membership.clone()));
         self.active = membership;
+        self.since = since;
     }
 
     /// Entries from `index` on were cut. Answers whether that changed the active configuration.
@@ -40,19 +53,20 @@ impl Members {
         let before = self.history.len();
         // The first one is a snapshot's or the cluster's own: it is committed and stays.
         while 1 < self.history.len()
-            && self.history.last().is_some_and(|(since, _)| index <= *since)
+            && self.history.last().is_some_and(|(since, _)| index <= since.index)
         {
             self.history.pop();
         }
-        if let Some((_, membership)) = self.history.last() {
+        if let Some((since, membership)) = self.history.last() {
             self.active = membership.clone();
+            self.since = *since;
         }
         self.history.len() != before
     }
 
     /// Nothing before `index` will be asked for again.
     pub(crate) fn compact(&mut self, index: Index) {
-        let older = self.history.iter().filter(|(since, _)| *since <= index).count();
+        let older = self.history.iter().filter(|(since, _)| since.index <= index).count();
         self.history.drain(..older.saturating_sub(1));
     }
 }

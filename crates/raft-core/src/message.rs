@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::membership::SeatId;
 use crate::types::{ClusterId, Entry, Incarnation, Index, LogId, NodeId, SnapshotMeta, Term};
 
 /// A message between members. Nothing about it is trusted: a node checks cluster, recipient and
@@ -54,6 +55,22 @@ pub enum Body {
         /// The incarnation the sender knows.
         known: Incarnation,
     },
+    /// The leader hands over: campaign at once (dissertation §3.10).
+    TimeoutNow,
+    /// A follower asks from where on a linearizable read may be served (dissertation §6.4).
+    ReadIndex(ReadId),
+    /// Answers that.
+    ReadIndexReply {
+        /// The question.
+        id: ReadId,
+        /// Serve the reads from a state that has applied at least this.
+        index: Index,
+    },
+    /// Tells the recipient that it is no member any more (dissertation §4.2.3).
+    Removed {
+        /// A committed entry as of which it is not.
+        as_of: LogId,
+    },
 }
 
 /// A plea for a vote.
@@ -61,6 +78,17 @@ pub enum Body {
 pub struct VoteRequest {
     /// The last entry of the candidate's log.
     pub last: LogId,
+    /// Whether the leader itself wants this election: then nobody protects it (dissertation §4.2.3).
+    pub handed_over: bool,
+}
+
+/// Names a question, so that an answer to an earlier one is not taken for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadId {
+    /// Drawn when the asking node started.
+    pub start: u64,
+    /// Grows with every question.
+    pub number: u64,
 }
 
 /// The answer to a plea.
@@ -83,7 +111,7 @@ pub struct Append {
     pub commit: Index,
     /// Under which incarnations the leader knows the members; with an append that looks for the
     /// place where the logs agree, and empty otherwise.
-    pub met: BTreeMap<NodeId, Incarnation>,
+    pub met: BTreeMap<SeatId, Incarnation>,
 }
 
 /// The answer to an append.
@@ -114,7 +142,7 @@ pub struct Heartbeat {
     pub commit: Index,
     /// Under which incarnations the leader knows the members: those who follow one leader may never
     /// have spoken to each other, and must all the same know who has lost a disk.
-    pub met: BTreeMap<NodeId, Incarnation>,
+    pub met: BTreeMap<SeatId, Incarnation>,
 }
 
 /// The answer to a heartbeat.
@@ -127,6 +155,8 @@ pub struct HeartbeatReply {
     /// The last index that agrees and is durable already: repeats the latest acknowledgement, should
     /// it have been lost.
     pub matched: Index,
+    /// Whether the disk stalls, or did lately: such a node should not become leader.
+    pub slow: bool,
 }
 
 /// A piece of a snapshot.

@@ -8,11 +8,12 @@ use crate::effects::{DropReason, Effects, Event, Persist, RoleName};
 use crate::input::Input;
 use crate::log::Log;
 use crate::members::Members;
+use crate::membership::Membership;
 use crate::message::{Body, HeartbeatReply, Message};
 use crate::rng::Rng;
 use crate::role::{Follower, Role};
 use crate::types::{
-    HardState, Incarnation, Index, Instant, LogId, Membership, NodeId, Payload, SnapshotMeta, Term,
+    HardState, Incarnation, Index, Instant, LogId, NodeId, Payload, SnapshotMeta, Term,
 };
 
 /// No cluster gets here by elections; a message that claims so would leave no terms to go on with.
@@ -34,10 +35,22 @@ pub struct Node {
     /// The last entry known to be committed.
     pub(crate) commit: Index,
     /// The last entry handed out to be applied.
+    pub(crate) handed_out: Index,
+    /// The last entry that the state machine has applied.
     pub(crate) applied: Index,
     pub(crate) disk: Disk,
     pub(crate) effects: Effects,
-    rng: Rng,
+    pub(crate) rng: Rng,
+    /// When the leader's process was found gone, unless a leader has spoken since.
+    pub(crate) lost: Option<Instant>,
+    /// When the own disk last made this node hand over.
+    pub(crate) stalled: Option<Instant>,
+    /// The committed entry as of which this node is no member, by another's word.
+    pub(crate) removed: Option<LogId>,
+    /// Drawn at the start: tells this node's questions from those of an earlier run.
+    pub(crate) start: u64,
+    /// Questions asked since the start.
+    pub(crate) questions: u64,
     /// The disk failed: nothing is said or done any more.
     failed: bool,
 }
@@ -77,8 +90,8 @@ impl Node {
         let mut last = restored.base;
         let mut log = Log::new(restored.base);
         let (since, membership) = match &restored.snapshot {
-            Some(meta) => (meta.last.index, meta.membership.clone()),
-            None => (Index(0), restored.bootstrap),
+            Some(meta) => (meta.last, meta.membership.clone()),
+            None => (LogId::ZERO, restored.bootstrap),
         };
         let mut members = Members::new(since, membership);
         for entry in restored.entries {
@@ -87,9 +100,9 @@ impl Node {
             }
             last = entry.id;
             if let Payload::Config(membership) = &entry.payload
-                && since < entry.id.index
+                && since.index < entry.id.index
             {
-                members.push(entry.id.index, membership.clone());
+                members.push(entry.id, membership.clone());
             }
             log.append(entry);
         }
@@ -101,26 +114,25 @@ impl Node {
         if restored.hard_state.term < last.term {
             return Err(RestoreError::TermBehind { term: restored.hard_state.term, last });
         }
-        let role = Role::Follower(Follower {
-            leader: None,
-            heard: Instant(0),
-            deadline: now,
-            received: Index(0),
-            incoming: None,
-        });
         let mut node = Self {
+            start: Rng::new(config.seed.rotate_left(32)).up_to(u64::MAX),
             rng: Rng::new(config.seed),
             config,
             now,
             hard: restored.hard_state,
-            role,
+            role: Role::Follower(Follower::new(None, Instant(0), now)),
             log,
             members,
             snapshot: restored.snapshot,
-            commit: since,
-            applied: since,
+            commit: since.index,
+            handed_out: since.index,
+            applied: since.index,
             disk: Disk::new(last.index),
             effects: Effects::default(),
+            lost: None,
+            stalled: None,
+            removed: None,
+            questions: 0,
             failed: false,
         };
         // A cluster of one has nobody to wait for.
@@ -147,6 +159,10 @@ impl Node {
             Input::Message(message) => self.on_message(message),
             Input::Propose(proposals) => self.on_propose(proposals),
             Input::Read(token) => self.on_read(token),
+            Input::ChangeMembership(change) => self.on_change_membership(change),
+            Input::Transfer { token, to } => self.on_transfer(token, to),
+            Input::Applied { index } => self.applied = index.clamp(self.applied, self.handed_out),
+            Input::PeerDown { peer } => self.on_peer_down(peer),
             Input::Persisted { seq } => self.on_persisted(seq),
             Input::PersistFailed => self.on_persist_failed(),
             Input::SnapshotBuilt(meta) => self.on_snapshot_built(meta),
@@ -165,11 +181,14 @@ impl Node {
     /// share one write, one message to each peer and one round of heartbeats.
     pub fn take_effects(&mut self) -> Effects {
         if !self.failed {
+            self.drive_change();
+            self.drive_transfer();
             self.replicate();
             self.start_read_round();
+            self.ask_for_reads();
             self.hand_out_committed();
             if self.effects.persist.is_some() {
-                self.disk.start(self.log.last().index);
+                self.disk.start(self.log.last().index, self.now);
             }
             self.assert_invariants();
         }
@@ -181,11 +200,12 @@ impl Node {
         if self.failed {
             return Instant(u64::MAX);
         }
-        if self.applied < self.commit {
+        if self.handed_out < self.commit && self.may_hand_out() {
             return self.now; // There is more to hand out.
         }
         match &self.role {
             Role::Leader(leader) => leader.heartbeat_due,
+            Role::Follower(follower) if follower.leader.is_some() => follower.deadline,
             _ if !self.is_promotable() => Instant(u64::MAX),
             Role::Follower(follower) => follower.deadline,
             Role::PreCandidate(campaign) | Role::Candidate(campaign, _) => campaign.deadline,
@@ -201,6 +221,8 @@ impl Node {
                     self.effects.events.push(Event::QuorumLost);
                     self.become_follower(self.hard.term, None);
                 } else if due {
+                    self.hand_over_if_stalled();
+                    self.repeat_transfer();
                     self.broadcast_heartbeat();
                 }
             }
@@ -208,10 +230,26 @@ impl Node {
             Role::PreCandidate(campaign) | Role::Candidate(campaign, _)
                 if now < campaign.deadline => {}
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(..) => {
-                if self.is_promotable() {
+                if self.disk.is_stalled(now, self.config.election_timeout) {
+                    // It could not lead before its vote is durable. Let the others try.
+                    let later = self.draw_deadline();
+                    self.role.postpone(later);
+                } else if self.is_promotable() {
                     self.ask_whether_to_campaign();
+                } else {
+                    self.give_up_leader();
                 }
             }
+        }
+    }
+
+    /// The leader is silent, and this node may not replace it.
+    fn give_up_leader(&mut self) {
+        if self.leader().is_some() {
+            self.refuse_pending();
+            self.follow(None);
+            let event = Event::LeaderChanged { leader: None, term: self.hard.term };
+            self.effects.events.push(event);
         }
     }
 
@@ -220,6 +258,11 @@ impl Node {
         match self.admit(&message) {
             Ok(()) => (),
             Err(reason) => return self.drop_message(from, reason),
+        }
+        if let Body::PreVote(request) | Body::Vote(request) = &message.body
+            && self.tell_if_removed(from, request.last)
+        {
+            return;
         }
         if message.term < self.hard.term {
             return self.on_stale_message(&message);
@@ -243,6 +286,10 @@ impl Node {
                     self.effects.events.push(Event::Stranger { by: from, known });
                 }
             }
+            Body::TimeoutNow => self.on_timeout_now(from),
+            Body::ReadIndex(id) => self.on_read_index(from, id),
+            Body::ReadIndexReply { id, index } => self.on_read_index_reply(from, id, index),
+            Body::Removed { as_of } => self.on_removed(from, as_of),
         }
     }
 
@@ -262,7 +309,9 @@ impl Node {
         if TERM_MAX < message.term {
             return Err(DropReason::Malformed);
         }
-        match self.hard.peers.get(&message.from).copied() {
+        // Only members are remembered, so that strangers cannot fill the record.
+        let Some(seat) = self.members.active().seat_id(message.from) else { return Ok(()) };
+        match self.hard.peers.get(&seat).copied() {
             Some(known) if known != message.incarnation => {
                 if !matches!(message.body, Body::Stranger { .. }) {
                     self.promise(message.from, Body::Stranger { known });
@@ -271,14 +320,11 @@ impl Node {
             }
             Some(_) => Ok(()),
             None => {
-                // Only members are remembered, so that strangers cannot fill the record.
-                if self.members.active().contains(message.from) {
-                    self.hard.peers.insert(message.from, message.incarnation);
-                    self.persist_hard_state();
-                    // The others must know before long: see `Heartbeat::met`.
-                    if let Role::Leader(leader) = &mut self.role {
-                        leader.heartbeat_due = self.now;
-                    }
+                self.hard.peers.insert(seat, message.incarnation);
+                self.persist_hard_state();
+                // The others must know before long: see `Heartbeat::met`.
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.heartbeat_due = self.now;
                 }
                 Ok(())
             }
@@ -293,17 +339,33 @@ impl Node {
             Body::Vote(_) => self.refuse_vote(message.from, message.term),
             Body::Append(_) | Body::Heartbeat(_) | Body::SnapshotChunk(_) => {
                 let none = Index(0);
-                let reply = HeartbeatReply { round: 0, received: none, matched: none };
+                let reply = self.heartbeat_reply(0, none, none);
                 self.promise(message.from, Body::HeartbeatReply(reply));
             }
             // Whoever answers about the next term need not have caught up with ours.
             Body::PreVoteReply(reply) => self.on_pre_vote_reply(message.from, reply),
+            // What is committed stays so, in whatever term it is said.
+            Body::Removed { as_of } => self.on_removed(message.from, *as_of),
             Body::VoteReply(_)
             | Body::AppendReply(_)
             | Body::HeartbeatReply(_)
             | Body::SnapshotReply(_)
-            | Body::Stranger { .. } => (),
+            | Body::Stranger { .. }
+            | Body::TimeoutNow
+            | Body::ReadIndex(_)
+            | Body::ReadIndexReply { .. } => (),
         }
+    }
+
+    /// What a follower says about itself.
+    pub(crate) fn heartbeat_reply(
+        &self,
+        round: u64,
+        received: Index,
+        matched: Index,
+    ) -> HeartbeatReply {
+        let slow = self.disk.is_slow(self.now, self.config.election_timeout);
+        HeartbeatReply { round, received, matched, slow }
     }
 
     /// A message of a later term. Answers whether to go on with it.
@@ -311,8 +373,13 @@ impl Node {
         match &message.body {
             // Asks about a term that nobody is in yet, and changes nothing (dissertation §9.6).
             Body::PreVote(_) => return true,
-            // Whoever hears a leader does not help to depose it (dissertation §4.2.3).
-            Body::Vote(_) if self.hears_other_leader(message.from) => return false,
+            // Whoever hears a leader does not help to depose it, unless it wants to be
+            // (dissertation §4.2.3).
+            Body::Vote(request)
+                if !request.handed_over && self.hears_other_leader(message.from) =>
+            {
+                return false;
+            }
             Body::Vote(_)
             | Body::PreVoteReply(_)
             | Body::VoteReply(_)
@@ -322,14 +389,19 @@ impl Node {
             | Body::HeartbeatReply(_)
             | Body::SnapshotChunk(_)
             | Body::SnapshotReply(_)
-            | Body::Stranger { .. } => (),
+            | Body::Stranger { .. }
+            | Body::TimeoutNow
+            | Body::ReadIndex(_)
+            | Body::ReadIndexReply { .. }
+            | Body::Removed { .. } => (),
         }
+        self.note_successor(message.from);
         self.become_follower(message.term, None);
         true
     }
 
     fn on_persisted(&mut self, seq: u64) {
-        self.disk.finish(seq);
+        self.disk.finish(seq, self.now, self.config.election_timeout);
         self.become_leader_if_elected();
         self.advance_commit();
     }
@@ -342,6 +414,7 @@ impl Node {
         self.effects.persist = None;
         self.effects.apply.clear();
         self.effects.reads.clear();
+        self.effects.done.clear();
     }
 
     /// The term moves on, or the role falls back: everything that belonged to the role ends here.
@@ -368,13 +441,8 @@ impl Node {
 
     /// Waits for `leader`, or for anyone.
     pub(crate) fn follow(&mut self, leader: Option<NodeId>) {
-        self.role = Role::Follower(Follower {
-            leader,
-            heard: self.now,
-            deadline: self.draw_deadline(),
-            received: Index(0),
-            incoming: None,
-        });
+        let deadline = self.draw_deadline();
+        self.role = Role::Follower(Follower::new(leader, self.now, deadline));
     }
 
     pub(crate) fn announce_role(&mut self) {
@@ -434,7 +502,7 @@ impl Node {
 
     /// Whether this node may be elected.
     pub(crate) fn is_promotable(&self) -> bool {
-        self.members.active().is_voter(self.config.id)
+        self.members.active().is_voter(self.config.id) && self.removed.is_none()
     }
 
     fn is_only_voter(&self) -> bool {
@@ -459,8 +527,10 @@ impl Node {
         let base = self.log.base();
         assert!(last.term <= self.hard.term, "log {last} is ahead of term {}", self.hard.term);
         assert!(self.commit <= last.index, "commit {} is beyond the log {last}", self.commit);
-        assert!(self.applied <= self.commit, "applied {} > {}", self.applied, self.commit);
-        assert!(base.index <= self.applied, "base {base} is not applied {}", self.applied);
+        let (applied, handed_out, commit) = (self.applied, self.handed_out, self.commit);
+        assert!(handed_out <= commit, "handed out {handed_out} > {commit}");
+        assert!(applied <= handed_out, "applied {applied} > {handed_out}");
+        assert!(base.index <= handed_out, "base {base} is not handed out {handed_out}");
         assert!(self.disk.durable() <= last.index, "durable {} > {last}", self.disk.durable());
         let covered = self.snapshot.as_ref().map_or(LogId::ZERO, |meta| meta.last);
         assert!(base.index <= covered.index, "nothing covers the log before {base}: {covered}");
@@ -548,6 +618,16 @@ impl Node {
     /// The last entry known to be committed.
     pub fn commit_index(&self) -> Index {
         self.commit
+    }
+
+    /// Whether it has been told that it is no member any more.
+    pub fn is_removed(&self) -> bool {
+        self.removed.is_some()
+    }
+
+    /// Whether its disk takes longer than an election timeout for a write, or did lately.
+    pub fn is_disk_slow(&self) -> bool {
+        self.disk.is_slow(self.now, self.config.election_timeout)
     }
 
     /// The newest snapshot.

@@ -13,6 +13,8 @@ pub(crate) struct Peer {
     pub(crate) heard: Instant,
     /// The latest heartbeat round it answered.
     pub(crate) acked_round: u64,
+    /// Whether its disk stalls, by its own word.
+    pub(crate) slow: bool,
     /// How it is being served.
     pub(crate) progress: Progress,
 }
@@ -59,7 +61,7 @@ impl Peer {
     /// A peer about whose log nothing is known.
     pub(crate) fn new(next: Index, now: Instant) -> Self {
         let progress = Progress::Probe { next, waiting: None };
-        Self { matched: Index(0), heard: now, acked_round: 0, progress }
+        Self { matched: Index(0), heard: now, acked_round: 0, slow: false, progress }
     }
 
     /// The first entry of the next append; during a snapshot the entry after it.
@@ -83,6 +85,17 @@ impl Peer {
     pub(crate) fn probe(&mut self, next: Index) {
         let next = next.max(self.matched.next());
         self.progress = Progress::Probe { next, waiting: None };
+    }
+
+    /// The connection is gone, and what was on it. The next append waits until the peer has answered
+    /// a heartbeat.
+    pub(crate) fn on_unreachable(&mut self) {
+        if let Progress::Replicate { inflight, .. } = &mut self.progress
+            && let Some(lost) = inflight.front().copied()
+        {
+            let next = self.matched.next();
+            self.progress = Progress::Probe { next, waiting: Some(lost) };
+        }
     }
 
     /// The peer's log agrees up to `index`, durably. `base` is the last index no longer held.

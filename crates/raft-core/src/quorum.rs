@@ -4,7 +4,8 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use crate::types::{Membership, NodeId};
+use crate::membership::Membership;
+use crate::types::NodeId;
 
 /// Where an election stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +83,7 @@ mod tests {
             (voters, outgoing, learners) in (sets(), sets(), sets()),
             values in proptest::collection::btree_map((1_u64..8).prop_map(NodeId), 1_u64..6, 0..8),
         ) {
-            let membership = Membership { voters, outgoing, learners };
+            let membership = Membership { voters, outgoing, learners, ..Membership::default() };
             let value = |id: NodeId| values.get(&id).copied().unwrap_or(0);
             let at_least = |bound: u64| {
                 membership.members().into_iter().filter(|&id| bound <= value(id)).collect()
@@ -100,7 +101,7 @@ mod tests {
                 (1_u64..8).prop_map(NodeId), any::<bool>(), 0..8),
         ) {
             prop_assume!(!voters.is_empty());
-            let membership = Membership { voters, outgoing, learners: BTreeSet::new() };
+            let membership = Membership { voters, outgoing, ..Membership::default() };
             let with = |wanted: &dyn Fn(Option<&bool>) -> bool| -> BTreeSet<NodeId> {
                 membership.members().into_iter().filter(|id| wanted(votes.get(id))).collect()
             };

@@ -4,12 +4,13 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use crate::effects::{Apply, DropReason, Event, Refusal};
-use crate::input::{Input, Proposal};
+use crate::input::{Input, MembershipChange, Proposal};
+use crate::membership::SeatId;
 use crate::message::{Append, AppendReply, Body, Heartbeat, HeartbeatReply};
 use crate::node::Node;
 use crate::progress::{Inflight, Progress};
 use crate::quorum;
-use crate::role::Role;
+use crate::role::{Reader, Role};
 use crate::types::{Entry, Incarnation, Index, LogId, NodeId, Payload, Token};
 
 /// The leader's side.
@@ -20,12 +21,19 @@ impl Node {
             // What is appended and not yet committed is bounded; one proposal always fits.
             let waiting = self.log.bytes_between(self.commit, last);
             let bound = u64::try_from(self.config.uncommitted_bytes_max).unwrap_or(u64::MAX);
+            let behind = self.log.bytes_between(self.applied, self.commit);
+            let behind_max = u64::try_from(self.config.apply_lag_bytes_max).unwrap_or(u64::MAX);
             let Role::Leader(leader) = &mut self.role else {
                 let leader = self.leader();
                 self.refuse(token, Refusal::NotLeader { leader });
                 continue;
             };
-            if bound <= waiting {
+            if let Some(transfer) = &leader.transfer {
+                let to = transfer.to;
+                self.refuse(token, Refusal::Transferring { to });
+                continue;
+            }
+            if bound <= waiting || behind_max <= behind {
                 self.refuse(token, Refusal::Overloaded);
                 continue;
             }
@@ -58,7 +66,7 @@ impl Node {
         let mut met = BTreeMap::new();
         let next = match &peer.progress {
             Progress::Probe { next, waiting: None } => {
-                met.clone_from(&self.hard.peers);
+                met = self.acquaintances();
                 *next
             }
             Progress::Replicate { next, inflight } => {
@@ -192,7 +200,7 @@ impl Node {
         let beats: Vec<(NodeId, Index)> =
             leader.peers.iter().map(|(&id, peer)| (id, peer.matched.min(commit))).collect();
         for (to, commit) in beats {
-            let met = self.hard.peers.clone();
+            let met = self.acquaintances();
             self.send(to, Body::Heartbeat(Heartbeat { round, commit, met }));
         }
         self.release_reads(); // A cluster of one confirms itself.
@@ -208,6 +216,7 @@ impl Node {
         }
         if let Some(peer) = leader.peers.get_mut(&from) {
             peer.acked_round = peer.acked_round.max(reply.round);
+            peer.slow = reply.slow;
             peer.on_received(reply.received, reply.round);
         }
         if reply.matched != Index(0) {
@@ -305,7 +314,7 @@ impl Node {
             // The leader knows that we hold this durably; we do not. Answering, without confirming
             // anything, lets it see whether we are still who we were.
             let none = Index(0);
-            let reply = HeartbeatReply { round: 0, received: none, matched: none };
+            let reply = self.heartbeat_reply(0, none, none);
             self.promise(from, Body::HeartbeatReply(reply));
             return self.drop_message(from, DropReason::Contradiction);
         }
@@ -313,7 +322,8 @@ impl Node {
         let received = self.note_received(heartbeat.commit);
         self.commit = self.commit.max(heartbeat.commit);
         let matched = received.min(self.disk.durable());
-        let reply = HeartbeatReply { round: heartbeat.round, received, matched };
+        let reply = self.heartbeat_reply(heartbeat.round, received, matched);
+        self.ask_again();
         // Sent at once: `matched` is durable already, and that we have not left the term is true
         // whether or not a crash makes us forget it.
         self.send(from, Body::HeartbeatReply(reply));
@@ -322,24 +332,40 @@ impl Node {
     /// Learns from the leader under which incarnations the members are known. Answers false if it
     /// knows one under another than we do: then one of us obeys a disk that has forgotten what it
     /// promised, and the leader may have been elected without regard to what is acknowledged.
-    fn compare_notes(&mut self, from: NodeId, met: &BTreeMap<NodeId, Incarnation>) -> bool {
+    fn compare_notes(&mut self, from: NodeId, met: &BTreeMap<SeatId, Incarnation>) -> bool {
         let own = self.config.id;
-        let known = |id: &NodeId| self.hard.peers.get(id);
-        if met.iter().any(|(id, met)| *id != own && known(id).is_some_and(|known| known != met)) {
+        let known = |seat: &SeatId| self.hard.peers.get(seat);
+        let differs = |(seat, met): (&SeatId, &Incarnation)| {
+            seat.node != own && known(seat).is_some_and(|known| known != met)
+        };
+        if met.iter().any(differs) {
             self.drop_message(from, DropReason::Contradiction);
             return false;
         }
-        let news: Vec<(NodeId, Incarnation)> = met
+        let active = self.members.active();
+        let news: Vec<(SeatId, Incarnation)> = met
             .iter()
-            .filter(|&(id, _)| *id != own && known(id).is_none())
-            .filter(|&(id, _)| self.members.active().contains(*id))
-            .map(|(id, incarnation)| (*id, *incarnation))
+            .filter(|&(seat, _)| seat.node != own && known(seat).is_none())
+            .filter(|&(seat, _)| active.seat_id(seat.node) == Some(*seat))
+            .map(|(seat, incarnation)| (*seat, *incarnation))
             .collect();
         if !news.is_empty() {
             self.hard.peers.extend(news);
             self.persist_hard_state();
         }
         true
+    }
+
+    /// Under which incarnations the present members are known.
+    fn acquaintances(&self) -> BTreeMap<SeatId, Incarnation> {
+        let active = self.members.active();
+        let present = |seat: &SeatId| active.seat_id(seat.node) == Some(*seat);
+        self.hard
+            .peers
+            .iter()
+            .filter(|(seat, _)| present(seat))
+            .map(|(&seat, &it)| (seat, it))
+            .collect()
     }
 
     /// The leader of this term spoke. Answers false if it cannot be the leader.
@@ -368,6 +394,9 @@ impl Node {
                 self.effects.events.push(event);
             }
         }
+        // It lives, and takes this node for a member.
+        self.lost = None;
+        self.removed = None;
         true
     }
 
@@ -403,24 +432,37 @@ struct Fresh {
 /// Both sides.
 impl Node {
     fn append_entry(&mut self, entry: Entry) {
-        if let Payload::Config(membership) = &entry.payload {
-            self.members.push(entry.id.index, membership.clone());
-            let membership = membership.clone();
-            self.effects.events.push(Event::MembershipChanged { membership });
-        }
+        let membership = match &entry.payload {
+            Payload::Config(membership) => Some(membership.clone()),
+            Payload::Noop | Payload::Data(_) => None,
+        };
+        let id = entry.id;
         self.log.append(entry.clone());
         self.persist().entries.push(entry);
+        if let Some(membership) = membership {
+            self.members.push(id, membership.clone());
+            self.effects.events.push(Event::MembershipChanged { membership });
+            self.on_new_members();
+        }
     }
 
     /// Hands out what is committed, each with the request it answers, as much as one turn may hold:
     /// applying a long backlog at once, as after a restart, would keep heartbeats waiting, and the
     /// leader would lose its quorum over it.
     pub(crate) fn hand_out_committed(&mut self) {
-        self.hand_out(self.config.apply_bytes_max);
+        if self.may_hand_out() {
+            self.hand_out(self.config.apply_bytes_max);
+        }
+    }
+
+    /// Whether the state machine keeps up with what it has been given.
+    pub(crate) fn may_hand_out(&self) -> bool {
+        let bound = u64::try_from(self.config.apply_bytes_max).unwrap_or(u64::MAX);
+        self.log.bytes_between(self.applied, self.handed_out) < bound
     }
 
     fn hand_out(&mut self, bytes_max: usize) {
-        if self.commit <= self.applied {
+        if self.commit <= self.handed_out {
             return;
         }
         let mut bytes = 0_usize;
@@ -429,11 +471,11 @@ impl Node {
             Role::Leader(leader) => &mut leader.tokens,
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(..) => &mut none,
         };
-        for entry in self.log.between(self.applied, self.commit) {
+        for entry in self.log.between(self.handed_out, self.commit) {
             let token = tokens.pop_front_if(|(index, _)| *index == entry.id.index);
             let token = token.map(|(_, token)| token);
             self.effects.apply.push(Apply::Entry { entry: entry.clone(), token });
-            self.applied = entry.id.index;
+            self.handed_out = entry.id.index;
             bytes = bytes.saturating_add(entry.size());
             if bytes_max <= bytes {
                 break;
@@ -455,14 +497,30 @@ impl Node {
         {
             self.hand_out(usize::MAX);
         }
-        let Role::Leader(leader) = &mut self.role else { return };
-        let tokens = core::mem::take(&mut leader.tokens);
-        let reads = core::mem::take(&mut leader.reads);
-        for (_, token) in tokens {
-            self.refuse(token, Refusal::Unknown);
-        }
-        for (_, token) in reads {
-            self.refuse(token, Refusal::NotLeader { leader: None });
+        self.end_transfer();
+        let nobody = Refusal::NotLeader { leader: None };
+        match &mut self.role {
+            Role::Leader(leader) => {
+                let tokens = core::mem::take(&mut leader.tokens);
+                let reads = core::mem::take(&mut leader.reads);
+                let change = leader.change.take().map(|change| change.token);
+                for token in tokens.into_iter().map(|(_, token)| token).chain(change) {
+                    self.refuse(token, Refusal::Unknown);
+                }
+                for (_, reader) in reads {
+                    if let Reader::Here(token) = reader {
+                        self.refuse(token, nobody);
+                    }
+                }
+            }
+            Role::Follower(follower) => {
+                let asked = core::mem::take(&mut follower.asked);
+                let reads = core::mem::take(&mut follower.reads);
+                for token in asked.into_iter().flat_map(|asked| asked.tokens).chain(reads) {
+                    self.refuse(token, nobody);
+                }
+            }
+            Role::PreCandidate(_) | Role::Candidate(..) => (),
         }
     }
 
@@ -475,9 +533,15 @@ impl Node {
                     self.refuse(proposal.token, not_here);
                 }
             }
-            Input::Read(token) => self.refuse(token, not_here),
+            Input::Read(token)
+            | Input::Transfer { token, .. }
+            | Input::ChangeMembership(MembershipChange { token, .. }) => {
+                self.refuse(token, not_here);
+            }
             Input::Tick
             | Input::Message(_)
+            | Input::Applied { .. }
+            | Input::PeerDown { .. }
             | Input::Persisted { .. }
             | Input::PersistFailed
             | Input::SnapshotBuilt(_)

@@ -1,9 +1,13 @@
 //! The roles, each with its own data.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
 
+use crate::change::Change;
 use crate::effects::RoleName;
+use crate::message::ReadId;
 use crate::progress::Peer;
+use crate::transfer::Transfer;
 use crate::types::{Index, Instant, NodeId, SnapshotMeta, Token};
 
 /// What a node is in its term.
@@ -31,6 +35,19 @@ pub(crate) struct Follower {
     pub(crate) received: Index,
     /// The snapshot that is coming in.
     pub(crate) incoming: Option<SnapshotMeta>,
+    /// Reads for which the leader is to be asked.
+    pub(crate) reads: Vec<Token>,
+    /// Reads for which it has been asked.
+    pub(crate) asked: VecDeque<Asked>,
+}
+
+/// A question to the leader, without an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) number: u64,
+    pub(crate) at: Instant,
+    /// The reads that began before it was asked.
+    pub(crate) tokens: Vec<Token>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,10 +71,51 @@ pub(crate) struct Leader {
     /// When the next round is due, at the latest.
     pub(crate) heartbeat_due: Instant,
     /// Reads, each with the first round that can confirm it, ascending.
-    pub(crate) reads: VecDeque<(u64, Token)>,
+    pub(crate) reads: VecDeque<(u64, Reader)>,
+    /// The change of membership that is wanted.
+    pub(crate) change: Option<Change>,
+    /// Who has been removed and will be told once that is committed.
+    pub(crate) leaving: BTreeSet<NodeId>,
+    /// The handing over that is under way.
+    pub(crate) transfer: Option<Transfer>,
+}
+
+/// Who waits for a read.
+#[derive(Clone, Debug)]
+pub(crate) enum Reader {
+    /// A client of this node.
+    Here(Token),
+    /// A follower, for clients of its own.
+    Peer(NodeId, ReadId),
+}
+
+impl Follower {
+    /// Follows `leader`, or waits for one, until `deadline`.
+    pub(crate) fn new(leader: Option<NodeId>, heard: Instant, deadline: Instant) -> Self {
+        Self {
+            leader,
+            heard,
+            deadline,
+            received: Index(0),
+            incoming: None,
+            reads: Vec::new(),
+            asked: VecDeque::new(),
+        }
+    }
 }
 
 impl Role {
+    /// Moves the time of the next campaign.
+    pub(crate) fn postpone(&mut self, until: Instant) {
+        match self {
+            Role::Follower(follower) => follower.deadline = until,
+            Role::PreCandidate(campaign) | Role::Candidate(campaign, _) => {
+                campaign.deadline = until;
+            }
+            Role::Leader(_) => (),
+        }
+    }
+
     pub(crate) fn name(&self) -> RoleName {
         match self {
             Role::Follower(_) => RoleName::Follower,

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::effects::{Apply, Compact, DropReason, Event, SnapshotCommand};
 use crate::members::Members;
+use crate::membership::SeatId;
 use crate::message::{Body, SnapshotChunk, SnapshotReply};
 use crate::node::Node;
 use crate::progress::Progress;
@@ -33,9 +34,21 @@ impl Node {
         let first_kept = trailing.min(self.first_needed_by_snapshots());
         let first_kept = first_kept.max(self.log.base().index.next());
         self.members.compact(meta.last.index);
+        self.forget_the_gone();
         self.log.compact(first_kept);
         self.snapshot = Some(meta.clone());
         self.persist().compact = Some(Compact { snapshot: meta, first_kept });
+    }
+
+    /// Nobody who is in no configuration any more can come back under the same seat.
+    fn forget_the_gone(&mut self) {
+        let members = &self.members;
+        let held = |seat: &SeatId| members.all().any(|it| it.seat_id(seat.node) == Some(*seat));
+        let before = self.hard.peers.len();
+        self.hard.peers.retain(|seat, _| held(seat));
+        if self.hard.peers.len() != before {
+            self.persist_hard_state();
+        }
     }
 
     /// The first entry that a living peer will need once its snapshot has arrived.
@@ -219,14 +232,14 @@ impl Node {
         } else {
             self.disk.clamp(self.commit);
             self.log.reset(meta.last);
-            self.members = Members::new(meta.last.index, meta.membership.clone());
+            self.members = Members::new(meta.last, meta.membership.clone());
             let persist = self.persist();
             persist.entries.clear();
             persist.truncate_from = None;
         }
         self.snapshot = Some(meta.clone());
         self.commit = meta.last.index;
-        self.applied = meta.last.index;
+        self.handed_out = meta.last.index;
         self.note_received(meta.last.index);
         self.effects.apply.push(Apply::Install(meta.clone()));
         self.effects.events.push(Event::SnapshotInstalled { last: meta.last });

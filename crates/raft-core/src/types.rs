@@ -1,10 +1,12 @@
 //! The words of the protocol: ids, terms, indexes, entries, members.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use core::fmt;
 use core::time::Duration;
 
 use bytes::Bytes;
+
+use crate::membership::{Membership, SeatId};
 
 /// Identifies a member for the life of a cluster. Shown as `n3`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,18 +68,6 @@ pub enum Payload {
     Config(Membership),
 }
 
-/// Who votes and who listens. During a joint change `outgoing` holds the old voters, and every
-/// decision needs a majority of both sets (§6).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Membership {
-    /// The voters, in a joint configuration the incoming ones.
-    pub voters: BTreeSet<NodeId>,
-    /// The outgoing voters of a joint configuration; empty otherwise.
-    pub outgoing: BTreeSet<NodeId>,
-    /// Members that receive the log but do not vote.
-    pub learners: BTreeSet<NodeId>,
-}
-
 /// What must survive a crash besides the log (Figure 2): promises made to others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HardState {
@@ -85,9 +75,9 @@ pub struct HardState {
     pub term: Term,
     /// The candidate this node voted for in `term`.
     pub vote: Option<NodeId>,
-    /// The incarnation under which each peer has first been met. A peer that shows another one has
-    /// lost its disk, and its promises with it.
-    pub peers: BTreeMap<NodeId, Incarnation>,
+    /// The incarnation under which each member has first been met. One that shows another has lost
+    /// its disk, and its promises with it.
+    pub peers: BTreeMap<SeatId, Incarnation>,
 }
 
 /// Describes a snapshot: everything up to and including `last` is in it.
@@ -157,44 +147,9 @@ impl Entry {
         let body = match &self.payload {
             Payload::Noop => 0,
             Payload::Data(data) => data.len(),
-            Payload::Config(membership) => 8 * membership.len(),
+            Payload::Config(membership) => membership.size(),
         };
         OVERHEAD.saturating_add(body)
-    }
-}
-
-impl Membership {
-    /// A plain configuration of these voters.
-    pub fn of_voters(voters: impl IntoIterator<Item = NodeId>) -> Self {
-        Self { voters: voters.into_iter().collect(), ..Self::default() }
-    }
-
-    /// Whether `id` may vote and be elected.
-    pub fn is_voter(&self, id: NodeId) -> bool {
-        self.voters.contains(&id) || self.outgoing.contains(&id)
-    }
-
-    /// Whether `id` belongs to the configuration in any role.
-    pub fn contains(&self, id: NodeId) -> bool {
-        self.is_voter(id) || self.learners.contains(&id)
-    }
-
-    /// Everybody in the configuration, each once.
-    pub fn members(&self) -> BTreeSet<NodeId> {
-        let mut all = self.voters.clone();
-        all.extend(&self.outgoing);
-        all.extend(&self.learners);
-        all
-    }
-
-    /// Number of ids in all three lists.
-    pub fn len(&self) -> usize {
-        self.voters.len().saturating_add(self.outgoing.len()).saturating_add(self.learners.len())
-    }
-
-    /// Whether nobody is in it.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 
@@ -232,25 +187,4 @@ impl fmt::Display for LogId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.index, self.term)
     }
-}
-
-impl fmt::Display for Membership {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        list(f, "", &self.voters)?;
-        if !self.outgoing.is_empty() {
-            list(f, " leaving ", &self.outgoing)?;
-        }
-        if !self.learners.is_empty() {
-            list(f, " learners ", &self.learners)?;
-        }
-        Ok(())
-    }
-}
-
-fn list(f: &mut fmt::Formatter<'_>, title: &str, ids: &BTreeSet<NodeId>) -> fmt::Result {
-    f.write_str(title)?;
-    for (position, id) in ids.iter().enumerate() {
-        write!(f, "{}{id}", if position == 0 { "" } else { "," })?;
-    }
-    Ok(())
 }

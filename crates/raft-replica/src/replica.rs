@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use raft_core::{
-    Apply, Effects, Event, Index, Input, Instant, Message, Node, Persist, Proposal, Refusal,
-    SnapshotMeta, Token,
+    Apply, Effects, Event, Index, Input, Instant, MembershipChange, Message, Node, NodeId, Persist,
+    Proposal, Refusal, SnapshotMeta, Token,
 };
 
 use crate::envelope::{Content, Envelope};
@@ -134,6 +134,21 @@ impl<S: StateMachine> Replica<S> {
         }
     }
 
+    /// An operator wants another membership.
+    pub fn change_membership(&mut self, now: Instant, change: MembershipChange) {
+        self.node.step(now, Input::ChangeMembership(change));
+    }
+
+    /// The leader is to hand over, to `to` or to whoever is furthest along.
+    pub fn transfer(&mut self, now: Instant, token: Token, to: Option<NodeId>) {
+        self.node.step(now, Input::Transfer { token, to });
+    }
+
+    /// The process of a peer is gone: see [`Input::PeerDown`].
+    pub fn peer_down(&mut self, now: Instant, peer: NodeId) {
+        self.node.step(now, Input::PeerDown { peer });
+    }
+
     /// Every persist up to `seq` is durable.
     pub fn persisted(&mut self, now: Instant, seq: u64) {
         if let Some((_, marked)) = self.marking.take_if(|(marker, _)| *marker <= seq) {
@@ -166,6 +181,7 @@ impl<S: StateMachine> Replica<S> {
                 {
                     self.apply(apply);
                 }
+                self.note_applied();
             }
             Done::Forgot => (),
         }
@@ -173,18 +189,24 @@ impl<S: StateMachine> Replica<S> {
 
     /// Takes what is to be done since the last call.
     pub fn take(&mut self) -> Turn<S> {
-        let Effects { send, persist, apply, reads, refused, snapshots, events } =
+        let Effects { send, persist, apply, reads, done, refused, snapshots, events } =
             self.node.take_effects();
         self.turn.send = send;
         if let Some(persist) = &persist {
             self.note_marker(persist);
         }
         self.turn.persist = persist;
-        for item in apply {
-            self.apply(item);
+        if !apply.is_empty() {
+            for item in apply {
+                self.apply(item);
+            }
+            self.note_applied();
         }
         self.ready.extend(reads.into_iter().map(|read| (read.index, read.token)));
         self.answer_ready();
+        for token in done {
+            self.answer(token, Outcome::Done);
+        }
         for (token, refusal) in refused {
             self.queries.remove(&token);
             self.answer(token, Outcome::Refused(refusal.into()));
@@ -244,6 +266,15 @@ impl<S: StateMachine> Replica<S> {
         }
     }
 
+    /// Tells the core how far the state machine has come: it hands out no more than that keeps up with.
+    fn note_applied(&mut self) {
+        if self.loading.is_none() {
+            let index = self.state.applied.index;
+            // Not an arrival: no time has passed.
+            self.node.step(Instant::default(), Input::Applied { index });
+        }
+    }
+
     fn answer_ready(&mut self) {
         let applied = self.state.applied.index;
         while let Some((_, token)) = self.ready.pop_front_if(|(index, _)| *index <= applied) {
@@ -288,8 +319,11 @@ impl<S: StateMachine> Replica<S> {
             && self.loading.is_none()
             && applied.index <= self.node.durable_index();
         if due && possible {
-            self.building = true;
             let membership = self.node.membership_at(applied.index).clone();
+            if membership.is_empty() {
+                return; // A newcomer that has not yet read so far as to know the cluster.
+            }
+            self.building = true;
             let image = Box::new(self.state.image());
             self.turn.snapshots.push(SnapshotJob(Job::Build { membership, image }));
         }
@@ -314,6 +348,9 @@ impl From<Refusal> for Refused {
             Refusal::NotLeader { leader } => Self::NotLeader { leader },
             Refusal::Overloaded => Self::Overloaded,
             Refusal::Unknown => Self::OutcomeUnknown,
+            Refusal::Transferring { to } => Self::Transferring { to },
+            Refusal::Membership(refusal) => Self::Membership(refusal),
+            Refusal::Transfer(refusal) => Self::Transfer(refusal),
         }
     }
 }

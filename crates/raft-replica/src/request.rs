@@ -1,7 +1,7 @@
 //! What clients ask of a replica, and how it ends.
 
 use bytes::Bytes;
-use raft_core::{Index, LogId, NodeId, Token};
+use raft_core::{Index, LogId, MembershipRefusal, NodeId, Token, TransferRefusal};
 
 /// A request for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,11 +81,14 @@ pub enum Outcome {
         /// The state machine's result.
         result: Bytes,
     },
+    /// The membership is as it was to be, or the leadership is handed over.
+    Done,
     /// Nothing was done, or nobody knows.
     Refused(Refused),
 }
 
-/// Why a request was not served. Everything but `OutcomeUnknown` means that nothing was done.
+/// Why a request was not served. Everything but `OutcomeUnknown` means that nothing was done; a change
+/// of membership may have got as far as new learners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// This node does not lead.
@@ -103,4 +106,13 @@ pub enum Refused {
     SessionStale,
     /// The command or query makes no sense.
     Invalid(String),
+    /// The leader is handing over.
+    Transferring {
+        /// To whom.
+        to: NodeId,
+    },
+    /// The membership does not change, or not further.
+    Membership(MembershipRefusal),
+    /// The leader stays.
+    Transfer(TransferRefusal),
 }

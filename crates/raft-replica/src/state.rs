@@ -149,12 +149,17 @@ fn roll(hash: u64, id: LogId, command: &[u8], outcome: &Outcome) -> u64 {
             crc32c::crc32c_append(u32::from(*duplicate), result)
         }
         Outcome::SessionOpened { .. } => 2,
-        Outcome::Read { .. } => 3,
+        Outcome::Read { .. } | Outcome::Done => 3,
         Outcome::Refused(refused) => match refused {
             Refused::SessionUnknown => 4,
             Refused::SessionStale => 5,
             Refused::Overloaded => 6,
-            Refused::NotLeader { .. } | Refused::OutcomeUnknown | Refused::Invalid(_) => 7,
+            Refused::NotLeader { .. }
+            | Refused::OutcomeUnknown
+            | Refused::Invalid(_)
+            | Refused::Transferring { .. }
+            | Refused::Membership(_)
+            | Refused::Transfer(_) => 7,
         },
     };
     let sums = u64::from(crc32c::crc32c(command)) << 32 | u64::from(result);

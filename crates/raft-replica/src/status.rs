@@ -41,6 +41,10 @@ pub struct Status {
     pub items: u64,
     /// The active configuration.
     pub membership: Membership,
+    /// Whether it has been told that it is no member any more.
+    pub removed: bool,
+    /// Whether the log's disk stalls, or did lately.
+    pub disk_slow: bool,
 }
 
 /// A leader's view of a peer.
@@ -89,6 +93,8 @@ impl Status {
             duplicates: 0,
             items: 0,
             membership,
+            removed: node.is_removed(),
+            disk_slow: node.is_disk_slow(),
         }
     }
 }

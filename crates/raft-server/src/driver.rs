@@ -13,12 +13,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{Instant, Message, NodeId, Persist};
+use raft_core::{Instant, MembershipChange, Message, NodeId, Persist};
 use raft_replica::{Replica, Request, SnapshotDone, SnapshotJob, Turn};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::events::Counters;
 use self::events::Reporter;
 use self::requests::{Requests, tell};
 use self::watchdog::Watchdog;
@@ -74,7 +75,7 @@ pub(crate) enum Completion {
     /// All jobs of the log's writer up to this one.
     Persisted { seq: u64 },
     /// A job on snapshots.
-    Snapshot(SnapshotDone<Machine>),
+    Snapshot(Box<SnapshotDone<Machine>>),
 }
 
 /// Arrivals of one kind taken in one turn, at most, so that a flood of one kind does not keep the
@@ -97,7 +98,7 @@ impl Driver {
         (replica, me): (Replica<Machine>, NodeId),
         inbox: Inbox,
         outlets: Outlets,
-        clock: Clock,
+        (clock, counters): (Clock, Arc<Counters>),
         stop: CancellationToken,
     ) -> Self {
         let view = *inbox.ends.view.borrow();
@@ -110,7 +111,7 @@ impl Driver {
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             timer_at: Instant::default(),
             view,
-            reporter: Reporter::new(me),
+            reporter: Reporter::new(me, counters),
             requests: Requests::default(),
             proposals: Vec::new(),
             inquirers: Vec::new(),
@@ -254,7 +255,7 @@ impl Driver {
                 self.watchdog.finished(now, seq);
                 self.replica.persisted(now, seq);
             }
-            Completion::Snapshot(done) => self.replica.snapshot_done(now, done),
+            Completion::Snapshot(done) => self.replica.snapshot_done(now, *done),
         }
     }
 
@@ -285,6 +286,11 @@ impl Driver {
             Wish::Query { query, consistency } => {
                 self.replica.query(self.clock.now(), token, query, consistency);
             }
+            Wish::ChangeMembership(change) => {
+                let change = MembershipChange { token, ..*change };
+                self.replica.change_membership(self.clock.now(), change);
+            }
+            Wish::Transfer { to } => self.replica.transfer(self.clock.now(), token, to),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use raft_core::{NodeId, RoleName, Term};
+use raft_core::{MembershipChange, NodeId, RoleName, Term};
 use raft_replica::{Consistency, Outcome, Refused, RequestKind, Status};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -33,6 +33,10 @@ pub(crate) enum Wish {
     Propose(RequestKind),
     /// An answer from the state.
     Query { query: Bytes, consistency: Consistency },
+    /// Another membership. The token is filled in by the driver.
+    ChangeMembership(Box<MembershipChange>),
+    /// Another leader.
+    Transfer { to: Option<NodeId> },
 }
 
 /// Asks how the node is.
@@ -84,7 +88,7 @@ impl Wish {
     /// Whether only a leader, or a node that knows one, can do anything about it.
     pub(crate) fn needs_leader(&self) -> bool {
         match self {
-            Self::Propose(_) => true,
+            Self::Propose(_) | Self::ChangeMembership(_) | Self::Transfer { .. } => true,
             Self::Query { consistency, .. } => *consistency == Consistency::Linearizable,
         }
     }
@@ -120,6 +124,18 @@ impl Handle {
         let bytes = query.len();
         self.check_size(bytes)?;
         self.ask(Wish::Query { query, consistency }, bytes, Declined::Stopping).await
+    }
+
+    /// Changes the membership.
+    pub(crate) async fn change_membership(&self, change: MembershipChange) -> Ended {
+        let lost = Declined::Replica(Refused::OutcomeUnknown);
+        self.ask(Wish::ChangeMembership(Box::new(change)), 0, lost).await
+    }
+
+    /// Hands leadership over.
+    pub(crate) async fn transfer(&self, to: Option<NodeId>) -> Ended {
+        let lost = Declined::Replica(Refused::OutcomeUnknown);
+        self.ask(Wish::Transfer { to }, 0, lost).await
     }
 
     /// How the node is; `None` if it is ending.

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use raft_api::cluster::ClusterConfig;
 use raft_api::pb;
-use raft_core::{Incarnation, Index, NodeId, RoleName};
+use raft_core::{Incarnation, Index, MembershipRefusal, NodeId, RoleName, TransferRefusal};
 use raft_replica::{Consistency, Refused, RequestKind, SessionHeader};
 use tokio::time::Instant;
 
+use crate::driver::Counters;
 use crate::handle::{Declined, Handle};
 use crate::writer;
 
@@ -33,6 +34,7 @@ pub(crate) struct NodeFacts {
     pub(crate) config: ClusterConfig,
     pub(crate) started: Instant,
     pub(crate) stats: Arc<writer::Stats>,
+    pub(crate) counters: Arc<Counters>,
 }
 
 /// A refusal as the wire has it.
@@ -108,6 +110,17 @@ impl Front {
                 let message = "the answer to this sequence number is forgotten";
                 (pb::Refusal::SessionStale, message.to_owned(), elsewhere)
             }
+            Declined::Replica(Refused::Transferring { to }) => {
+                let message = format!("leadership is being handed over to {to}");
+                (pb::Refusal::Transferring, message, Some(to))
+            }
+            Declined::Replica(Refused::Membership(why)) => {
+                let (refusal, message) = membership_refusal(why);
+                (refusal, message, elsewhere)
+            }
+            Declined::Replica(Refused::Transfer(why)) => {
+                (pb::Refusal::Transfer, transfer_refusal(why).to_owned(), elsewhere)
+            }
             Declined::Replica(Refused::Invalid(why)) => (pb::Refusal::Invalid, why, elsewhere),
             Declined::TooLarge { bytes, max } => {
                 let message = format!("{bytes} bytes, more than the {max} allowed");
@@ -119,6 +132,48 @@ impl Front {
             }
         };
         RefusalParts { refusal, message, leader }
+    }
+}
+
+fn membership_refusal(why: MembershipRefusal) -> (pb::Refusal, String) {
+    let (refusal, message) = match why {
+        MembershipRefusal::Senseless => (
+            pb::Refusal::MembershipSenseless,
+            "a configuration needs a voter, and every member one role",
+        ),
+        MembershipRefusal::TooEarly => (
+            pb::Refusal::MembershipTooEarly,
+            "the leader is new and has committed nothing of its own yet",
+        ),
+        MembershipRefusal::InProgress => {
+            (pb::Refusal::MembershipInProgress, "another change of the configuration is under way")
+        }
+        MembershipRefusal::Changed => {
+            (pb::Refusal::MembershipChanged, "the configuration has been changed meanwhile")
+        }
+        MembershipRefusal::Unreachable => (
+            pb::Refusal::MembershipUnreachable,
+            "no majority of the new voters has been heard from lately: the cluster would stand \
+             still (force does it all the same)",
+        ),
+        MembershipRefusal::Behind { id } => {
+            let message =
+                format!("{id} is silent or does not catch up: it stays a learner (is it running?)");
+            return (pb::Refusal::MembershipBehind, message);
+        }
+    };
+    (refusal, message.to_owned())
+}
+
+fn transfer_refusal(why: TransferRefusal) -> &'static str {
+    match why {
+        TransferRefusal::InProgress => "leadership is being handed over already",
+        TransferRefusal::NotAVoter => "that node is not a voter",
+        TransferRefusal::Silent => "that node has not been heard from lately",
+        TransferRefusal::Behind => "that node lacks too much of the log",
+        TransferRefusal::Slow => "the disk of that node stalls",
+        TransferRefusal::Nobody => "there is no other voter that is up to date and heard from",
+        TransferRefusal::TimedOut => "that node did not take over in time",
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn run(
         for job in batch {
             match store.run(job) {
                 // Nobody listens once the process is ending.
-                Ok(done) => drop(completions.blocking_send(Completion::Snapshot(done))),
+                Ok(done) => drop(completions.blocking_send(Completion::Snapshot(Box::new(done)))),
                 Err(error) => fatal::end(format_args!("could not work on a snapshot: {error}")),
             }
         }

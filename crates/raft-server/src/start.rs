@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::driver::{Completion, Driver, Inbox, Outlets};
+use crate::driver::{Completion, Counters, Driver, Inbox, Outlets};
 use crate::handle::{Handle, View};
 use crate::limits::Limits;
 use crate::machine::Machine;
@@ -230,7 +230,9 @@ impl Running {
             writer: Arc::clone(&disk.jobs),
             snapshots: disk.snapshots,
         };
+        let (node_id, counters) = (node.id, Arc::new(Counters::default()));
         let facts = NodeFacts {
+            counters: Arc::clone(&counters),
             id: node.id,
             incarnation: report.incarnation,
             data_dir: node.data_dir,
@@ -242,7 +244,7 @@ impl Running {
             front: Front { handle, node: Arc::new(facts) },
             inbound,
             peers,
-            driver: Driver::new((replica, node.id), inbox, outlets, clock, stop),
+            driver: Driver::new((replica, node_id), inbox, outlets, (clock, counters), stop),
             dialers,
             jobs: disk.jobs,
             written: disk.written,

@@ -171,7 +171,10 @@ impl Client {
                         return self.give_up(around);
                     }
                     Refused::NotLeader { leader } => self.redirect(leader),
-                    Refused::Overloaded => (),
+                    Refused::Overloaded | Refused::Transferring { .. } => (),
+                    refused @ (Refused::Membership(_) | Refused::Transfer(_)) => {
+                        panic!("that is no answer to a command: {refused:?}")
+                    }
                     Refused::Invalid(text) => panic!("a sound request was refused: {text}"),
                 }
                 // This attempt has been answered, and so did nothing that `perhaps` does not say.

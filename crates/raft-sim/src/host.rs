@@ -321,6 +321,12 @@ impl Host {
             CoreEvent::Became { .. }
             | CoreEvent::LeaderChanged { leader: None, .. }
             | CoreEvent::MembershipChanged { .. }
+            | CoreEvent::Campaigning { .. }
+            | CoreEvent::LeaderLost { .. }
+            | CoreEvent::Transferring { .. }
+            | CoreEvent::TransferFailed { .. }
+            | CoreEvent::DiskStalled
+            | CoreEvent::Removed { .. }
             // A refusal that was overtaken contradicts what has been said since.
             | CoreEvent::Dropped { reason: DropReason::Contradiction, .. } => (),
             CoreEvent::Dropped { .. } | CoreEvent::Stranger { .. } => {

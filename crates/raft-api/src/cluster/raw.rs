@@ -26,7 +26,7 @@ pub(super) struct Cluster {
     pub(super) base_port: Option<u64>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a node such as {id: 1, addr: 127.0.0.1:7001}")]
 pub(super) struct Node {
     pub(super) id: u64,
@@ -44,6 +44,7 @@ pub(super) struct Node {
 pub(super) struct Raft {
     pub(super) election_timeout: Option<DurationRange>,
     pub(super) heartbeat: Option<HumanDuration>,
+    pub(super) fast_failover: Option<bool>,
     pub(super) snapshot: Option<Snapshot>,
     pub(super) command_max: Option<ByteSize>,
 }

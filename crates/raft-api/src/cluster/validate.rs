@@ -52,6 +52,23 @@ const NAME_LEN_MAX: usize = 64;
 
 /// Reads and checks a file.
 pub(super) fn load(path: &Path) -> Result<ClusterConfig, ConfigError> {
+    load_with(path, None)
+}
+
+/// The node that the file would have, were `{id: ID, addr: ADDR}` in it.
+pub(super) fn newcomer(
+    path: &Path,
+    id: NodeId,
+    addr: Option<&str>,
+) -> Result<NodeConfig, ConfigError> {
+    let config = load_with(path, Some((id, addr)))?;
+    Ok(config.node(id).expect("it was put in").clone())
+}
+
+fn load_with(
+    path: &Path,
+    newcomer: Option<(NodeId, Option<&str>)>,
+) -> Result<ClusterConfig, ConfigError> {
     let source = Source::read(path)?;
     let file: raw::File = source.parse()?;
     let path = absolute(path).map_err(|error| ConfigError::unreadable(path, error))?;
@@ -65,6 +82,11 @@ pub(super) fn load(path: &Path) -> Result<ClusterConfig, ConfigError> {
     let mut nodes = Vec::new();
     for (position, node) in file.nodes.unwrap_or_default().into_iter().enumerate() {
         nodes.push(cluster.node(&source, position, node)?);
+    }
+    if let Some((id, addr)) = newcomer {
+        let node = raw::Node { id: id.0, addr: addr.map(str::to_owned), ..raw::Node::default() };
+        nodes.retain(|node| node.id != id);
+        nodes.push(cluster.node(&source, nodes.len(), node)?);
     }
     if nodes.is_empty() {
         let error = source.error(&[Key("nodes")], "a cluster needs at least one node");
@@ -369,6 +391,7 @@ fn raft(source: &Source, raft: raw::Raft) -> Result<RaftConfig, ConfigError> {
     Ok(RaftConfig {
         heartbeat,
         election_timeout,
+        fast_failover: raft.fast_failover.unwrap_or(true),
         snapshot_entries: entries.0,
         snapshot_bytes: bytes.0,
         trailing_entries: trailing.0,

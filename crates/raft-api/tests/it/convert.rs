@@ -9,8 +9,8 @@ use raft_api::convert::{WireError, from_frame, to_frame};
 use raft_api::pb;
 use raft_core::{
     Append, AppendReply, Body, ClusterId, Entry, Heartbeat, HeartbeatReply, Incarnation, Index,
-    LogId, Membership, Message, NodeId, Payload, SnapshotChunk, SnapshotMeta, SnapshotReply, Term,
-    VoteReply, VoteRequest,
+    LogId, Membership, Message, NodeId, Payload, ReadId, Seat, SeatId, SnapshotChunk, SnapshotMeta,
+    SnapshotReply, Term, VoteReply, VoteRequest,
 };
 
 fn log_ids() -> impl Strategy<Value = LogId> {
@@ -26,10 +26,14 @@ fn ids() -> impl Strategy<Value = BTreeSet<NodeId>> {
 }
 
 fn memberships() -> impl Strategy<Value = Membership> {
-    (ids(), ids(), ids()).prop_map(|(voters, outgoing, learners)| Membership {
+    let seat =
+        (any::<u64>(), data()).prop_map(|(since, contact)| Seat { since: Index(since), contact });
+    let seats = proptest::collection::btree_map(any::<u64>().prop_map(NodeId), seat, 0..4);
+    (ids(), ids(), ids(), seats).prop_map(|(voters, outgoing, learners, seats)| Membership {
         voters,
         outgoing,
         learners,
+        seats,
     })
 }
 
@@ -52,8 +56,10 @@ fn vote_replies() -> impl Strategy<Value = VoteReply> {
     any::<(bool, u64)>().prop_map(|(granted, asked)| VoteReply { granted, asked: Term(asked) })
 }
 
-fn met() -> impl Strategy<Value = BTreeMap<NodeId, Incarnation>> {
-    let pair = any::<(u64, u64)>().prop_map(|(id, met)| (NodeId(id), Incarnation(met)));
+fn met() -> impl Strategy<Value = BTreeMap<SeatId, Incarnation>> {
+    let seat = |node, since| SeatId { node: NodeId(node), since: Index(since) };
+    let pair = any::<(u64, u64, u64)>()
+        .prop_map(move |(node, since, met)| (seat(node, since), Incarnation(met)));
     proptest::collection::vec(pair, 0..4).prop_map(|pairs| pairs.into_iter().collect())
 }
 
@@ -62,9 +68,10 @@ fn bodies() -> impl Strategy<Value = Body> {
     let appends = (log_ids(), proptest::collection::vec(entries(), 0..4), any::<u64>(), met());
     let pieces = (metas(), any::<u64>(), data());
     prop_oneof![
-        log_ids().prop_map(|last| Body::PreVote(VoteRequest { last })),
+        log_ids().prop_map(|last| Body::PreVote(VoteRequest { last, handed_over: false })),
         vote_replies().prop_map(Body::PreVoteReply),
-        log_ids().prop_map(|last| Body::Vote(VoteRequest { last })),
+        (log_ids(), any::<bool>())
+            .prop_map(|(last, handed_over)| Body::Vote(VoteRequest { last, handed_over })),
         vote_replies().prop_map(Body::VoteReply),
         appends.prop_map(|(prev, entries, commit, met)| Body::Append(Append {
             prev,
@@ -80,9 +87,10 @@ fn bodies() -> impl Strategy<Value = Body> {
         (any::<u64>(), any::<u64>(), met()).prop_map(|(round, commit, met)| Body::Heartbeat(
             Heartbeat { round, commit: Index(commit), met }
         )),
-        any::<(u64, u64, u64)>().prop_map(|(round, received, matched)| Body::HeartbeatReply(
-            HeartbeatReply { round, received: Index(received), matched: Index(matched) }
-        )),
+        any::<(u64, u64, u64, bool)>().prop_map(|(round, received, matched, slow)| {
+            let (received, matched) = (Index(received), Index(matched));
+            Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow })
+        }),
         pieces.prop_map(|(meta, offset, data)| Body::SnapshotChunk(SnapshotChunk {
             meta,
             offset,
@@ -92,6 +100,13 @@ fn bodies() -> impl Strategy<Value = Body> {
             Body::SnapshotReply(SnapshotReply { last, next_offset, installed })
         }),
         any::<u64>().prop_map(|known| Body::Stranger { known: Incarnation(known) }),
+        Just(Body::TimeoutNow),
+        any::<(u64, u64)>().prop_map(|(start, number)| Body::ReadIndex(ReadId { start, number })),
+        any::<(u64, u64, u64)>().prop_map(|(start, number, index)| Body::ReadIndexReply {
+            id: ReadId { start, number },
+            index: Index(index)
+        }),
+        log_ids().prop_map(|as_of| Body::Removed { as_of }),
     ]
 }
 
@@ -110,10 +125,14 @@ fn variant(body: &Body) -> usize {
         Body::SnapshotChunk(_) => 9,
         Body::SnapshotReply(_) => 10,
         Body::Stranger { .. } => 11,
+        Body::TimeoutNow => 12,
+        Body::ReadIndex(_) => 13,
+        Body::ReadIndexReply { .. } => 14,
+        Body::Removed { .. } => 15,
     }
 }
 
-const VARIANTS: usize = 12;
+const VARIANTS: usize = 16;
 
 #[test]
 fn every_body_is_tried() {

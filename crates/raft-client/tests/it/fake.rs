@@ -293,6 +293,25 @@ impl ManagementRpc for Node {
         }))
     }
 
+    async fn set_configuration(
+        &self,
+        _: Request<pb::SetConfigurationRequest>,
+    ) -> Result<Response<pb::SetConfigurationResponse>, Status> {
+        let header = self.world().header(self.id, pb::Refusal::None);
+        Ok(Response::new(pb::SetConfigurationResponse {
+            header: Some(header),
+            ..pb::SetConfigurationResponse::default()
+        }))
+    }
+
+    async fn transfer_leadership(
+        &self,
+        _: Request<pb::TransferLeadershipRequest>,
+    ) -> Result<Response<pb::TransferLeadershipResponse>, Status> {
+        let header = self.world().header(self.id, pb::Refusal::None);
+        Ok(Response::new(pb::TransferLeadershipResponse { header: Some(header) }))
+    }
+
     async fn open_session(
         &self,
         _: Request<pb::OpenSessionRequest>,

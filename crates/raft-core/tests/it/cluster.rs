@@ -41,6 +41,8 @@ pub(crate) struct Cluster {
     /// Only what `live` shows is said.
     quiet: bool,
     pub(crate) settings: Settings,
+    /// Nodes that did not belong to the cluster when it began.
+    joined: BTreeSet<NodeId>,
     out: String,
 }
 
@@ -80,7 +82,7 @@ impl Cluster {
         let all = 1..=self.settings.voters + self.settings.learners;
         let (voters, learners): (BTreeSet<_>, BTreeSet<_>) =
             all.map(NodeId).partition(|id| id.0 <= self.settings.voters);
-        Membership { voters, learners, outgoing: BTreeSet::new() }
+        Membership { voters, learners, ..Membership::default() }
     }
 
     /// Starts a node from its disk. A node without one gets an empty disk of incarnation 1.
@@ -91,7 +93,10 @@ impl Cluster {
         if disk.incarnation == 0 {
             disk.incarnation = 1;
         }
-        disk.durable.bootstrap = bootstrap;
+        // Whoever joins later knows nobody.
+        if bootstrap.contains(id) {
+            disk.durable.bootstrap = bootstrap;
+        }
         let incarnation = Incarnation(disk.incarnation);
         let config = Config {
             seed: id.0,
@@ -112,6 +117,17 @@ impl Cluster {
         let since = node.commit_index();
         self.applied.entry(id).or_default().retain(|entry| entry.id.index <= since);
         self.nodes.insert(id, node);
+    }
+
+    /// A node that belongs to nobody yet.
+    pub(crate) fn join(&mut self, id: NodeId) {
+        self.start(id);
+        self.joined.insert(id);
+    }
+
+    /// Everybody who ever was a member or wanted to be.
+    pub(crate) fn everybody(&self) -> BTreeSet<NodeId> {
+        self.membership().members().into_iter().chain(self.joined.iter().copied()).collect()
     }
 
     /// The process dies: what was not durable is gone, and so is what it had not read.
@@ -150,6 +166,11 @@ impl Cluster {
         self.settle(id);
     }
 
+    /// An input whose effects wait for the next turn.
+    fn step_only(&mut self, id: NodeId, input: Input) {
+        self.nodes.get_mut(&id).expect("the node runs").step(self.clocks[&id], input);
+    }
+
     /// Several inputs in one turn.
     pub(crate) fn step_all(&mut self, id: NodeId, inputs: Vec<Input>) {
         let now = self.clocks[&id];
@@ -176,11 +197,15 @@ impl Cluster {
         }
         for apply in effects.apply {
             self.say(&format!("{id} {}", show::apply(&apply)));
-            self.apply(id, apply);
+            let index = self.apply(id, apply);
+            self.step_only(id, Input::Applied { index });
         }
         for read in effects.reads {
             self.end(read.token, format!("read at {}", read.index));
             self.say_if(true, &format!("{id} read #{} at {}", read.token.0, read.index));
+        }
+        for token in effects.done {
+            self.say(&format!("{id} has done #{}", token.0));
         }
         for (token, refusal) in effects.refused {
             let why = show::refusal(refusal);
@@ -341,7 +366,7 @@ impl Cluster {
     }
 
     /// State-machine safety (§5.4.3): no two nodes apply different entries at one index.
-    fn apply(&mut self, id: NodeId, apply: Apply) {
+    fn apply(&mut self, id: NodeId, apply: Apply) -> Index {
         match apply {
             Apply::Entry { entry, token } => {
                 if let Some(token) = token {
@@ -355,9 +380,11 @@ impl Cluster {
                         assert_eq!(*theirs, entry, "{id} and {other} applied different entries");
                     }
                 }
+                let index = entry.id.index;
                 self.applied.entry(id).or_default().push(entry);
+                index
             }
-            Apply::Install(_) => (),
+            Apply::Install(meta) => meta.last.index,
         }
     }
 

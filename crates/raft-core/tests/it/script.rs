@@ -6,8 +6,8 @@ use std::error::Error;
 use bytes::Bytes;
 use raft_core::{
     Append, AppendReply, Body, ClusterId, Entry, HardState, Heartbeat, HeartbeatReply, Incarnation,
-    Index, Input, LogId, Message, NodeId, Payload, Proposal, RoleName, SnapshotChunk, SnapshotMeta,
-    Term, VoteReply, VoteRequest,
+    Index, Input, LogId, Membership, MembershipChange, Message, NodeId, Payload, Proposal,
+    RoleName, SeatId, SnapshotChunk, SnapshotMeta, Term, VoteReply, VoteRequest,
 };
 
 use crate::cluster::{Cluster, Settings, token};
@@ -111,6 +111,16 @@ impl Script {
                 }
                 cluster.step_all(NodeId(*id), inputs);
             }
+            Verb::Change { .. } => self.change(verb),
+            Verb::Transfer { id, to } => {
+                self.requests += 1;
+                let (token, to) = (token(self.requests), to.map(NodeId));
+                cluster.step(NodeId(*id), Input::Transfer { token, to });
+            }
+            Verb::PeerDown { id, peer } => {
+                cluster.step(NodeId(*id), Input::PeerDown { peer: NodeId(*peer) });
+            }
+            Verb::Join { id } => cluster.join(NodeId(*id)),
             Verb::Elect { id } => self.elect(NodeId(*id)),
             Verb::SlowDisk { id } => self.slow(*id, true),
             Verb::FastDisk { id } => {
@@ -161,13 +171,45 @@ impl Script {
             }
             Verb::Isolate { id } => {
                 let id = NodeId(*id);
-                for other in cluster.membership().members() {
+                for other in cluster.everybody() {
                     cluster.cuts.extend([(id, other), (other, id)]);
                 }
             }
             Verb::Heal => cluster.cuts.clear(),
             _ => unreachable!("every verb is dispatched"),
         }
+    }
+
+    fn change(&mut self, verb: &Verb) {
+        let Verb::Change { id, add, learner, remove, force, from } = verb else {
+            unreachable!("dispatched above")
+        };
+        let ids = |text: &Option<String>| -> Vec<NodeId> {
+            let ids = text.as_deref().unwrap_or_default().split(',').filter(|id| !id.is_empty());
+            ids.map(|id| NodeId(id.parse().expect("an id"))).collect()
+        };
+        let mut target = self.cluster.nodes[&NodeId(*id)].membership().clone();
+        target.outgoing.clear();
+        for id in ids(add) {
+            target.learners.remove(&id);
+            target.voters.insert(id);
+        }
+        for id in ids(learner) {
+            target.voters.remove(&id);
+            target.learners.insert(id);
+        }
+        for id in ids(remove) {
+            target.voters.remove(&id);
+            target.learners.remove(&id);
+        }
+        self.requests += 1;
+        let change = MembershipChange {
+            token: token(self.requests),
+            target,
+            from: from.as_ref().map(|_| Membership::of_voters(ids(from))),
+            force: force.unwrap_or(false),
+        };
+        self.cluster.step(NodeId(*id), Input::ChangeMembership(change));
     }
 
     fn slow(&mut self, id: u64, slow: bool) {
@@ -177,7 +219,7 @@ impl Script {
     fn elect(&mut self, id: NodeId) {
         self.cluster.advance_to_deadline(id);
         // The others' leader is silent for as long.
-        for other in self.cluster.membership().members() {
+        for other in self.cluster.everybody() {
             if other != id {
                 self.cluster.advance(other, 300_000);
             }
@@ -199,7 +241,7 @@ impl Script {
         let cluster = &mut self.cluster;
         match verb {
             Verb::Status => {
-                for id in cluster.membership().members() {
+                for id in cluster.everybody() {
                     let line = cluster.status(id);
                     cluster.say(&line);
                 }
@@ -256,7 +298,8 @@ impl Script {
         let mut body = message(kind, at, parse_log(at, log.as_deref())?, number.unwrap_or(0))?;
         if let Some(met) = met {
             let (id, incarnation) = met.split_once(':').ok_or("want node:incarnation")?;
-            let note = (NodeId(id.parse()?), Incarnation(incarnation.parse()?));
+            let seat = SeatId { node: NodeId(id.parse()?), since: Index(0) };
+            let note = (seat, Incarnation(incarnation.parse()?));
             match &mut body {
                 Body::Append(Append { met, .. }) | Body::Heartbeat(Heartbeat { met, .. }) => {
                     met.extend([note]);
@@ -289,10 +332,10 @@ fn message(
         .collect();
     let (commit, round) = (Index(number), number);
     Ok(match kind {
-        "prevote" => Body::PreVote(VoteRequest { last: at }),
+        "prevote" => Body::PreVote(VoteRequest { last: at, handed_over: false }),
         "prevote-granted" => Body::PreVoteReply(VoteReply { granted: true, asked: Term(number) }),
         "prevote-refused" => Body::PreVoteReply(VoteReply { granted: false, asked: Term(number) }),
-        "vote" => Body::Vote(VoteRequest { last: at }),
+        "vote" => Body::Vote(VoteRequest { last: at, handed_over: false }),
         "vote-granted" => Body::VoteReply(VoteReply { granted: true, asked: Term(number) }),
         "append" => Body::Append(Append { prev: at, entries, commit, met: BTreeMap::new() }),
         "matched" => Body::AppendReply(AppendReply::Matched { index: Index(number) }),
@@ -302,10 +345,11 @@ fn message(
         }),
         "heartbeat" => Body::Heartbeat(Heartbeat { round: 1, commit, met: BTreeMap::new() }),
         "heartbeat-reply" => {
-            Body::HeartbeatReply(HeartbeatReply { round, received: at.index, matched: at.index })
+            let (received, matched) = (at.index, at.index);
+            Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow: false })
         }
         "chunk" => {
-            let membership = raft_core::Membership::of_voters([1, 2, 3].map(NodeId));
+            let membership = Membership::of_voters([1, 2, 3].map(NodeId));
             let meta = SnapshotMeta { last: at, membership, size: 25, checksum: 0 };
             Body::SnapshotChunk(SnapshotChunk {
                 meta,

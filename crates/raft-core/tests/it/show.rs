@@ -13,6 +13,9 @@ pub(crate) fn message(message: &Message) -> String {
 pub(crate) fn body(body: &Body) -> String {
     match body {
         Body::PreVote(request) => format!("PreVote last={}", request.last),
+        Body::Vote(request) if request.handed_over => {
+            format!("Vote last={} handed over", request.last)
+        }
         Body::PreVoteReply(reply) => {
             format!("PreVoteReply {} {}", reply.asked, word(reply.granted))
         }
@@ -27,9 +30,16 @@ pub(crate) fn body(body: &Body) -> String {
         }
         Body::Heartbeat(beat) => format!("Heartbeat round={} commit={}", beat.round, beat.commit),
         Body::HeartbeatReply(reply) => format!(
-            "HeartbeatReply round={} received={} matched={}",
-            reply.round, reply.received, reply.matched
+            "HeartbeatReply round={} received={} matched={}{}",
+            reply.round,
+            reply.received,
+            reply.matched,
+            if reply.slow { " slow" } else { "" }
         ),
+        Body::TimeoutNow => "TimeoutNow".to_owned(),
+        Body::ReadIndex(id) => format!("ReadIndex #{}", id.number),
+        Body::ReadIndexReply { id, index } => format!("ReadIndexReply #{} at {index}", id.number),
+        Body::Removed { as_of } => format!("Removed as of {as_of}"),
         Body::SnapshotChunk(chunk) => {
             let end = chunk.offset + chunk.data.len() as u64;
             format!("SnapshotChunk {} bytes {}..{end}", snapshot(&chunk.meta), chunk.offset)
@@ -98,6 +108,9 @@ pub(crate) fn refusal(refusal: Refusal) -> String {
         Refusal::NotLeader { leader: None } => "not leader".to_owned(),
         Refusal::Overloaded => "overloaded".to_owned(),
         Refusal::Unknown => "outcome unknown".to_owned(),
+        Refusal::Transferring { to } => format!("handing over to {to}"),
+        Refusal::Membership(refusal) => format!("membership: {refusal:?}"),
+        Refusal::Transfer(refusal) => format!("transfer: {refusal:?}"),
     }
 }
 
@@ -108,6 +121,16 @@ pub(crate) fn event(event: &Event) -> String {
             format!("knows leader {leader} of term {term}")
         }
         Event::LeaderChanged { leader: None, term } => format!("knows no leader of term {term}"),
+        Event::Campaigning { cause, term } => format!("wants to lead term {term}: {cause:?}"),
+        Event::LeaderLost { leader, term } => format!("lost {leader}, leader of term {term}"),
+        Event::Transferring { to } => format!("hands over to {to}"),
+        Event::TransferFailed { to, reason } => {
+            format!("gives up handing over to {to}: {reason:?}")
+        }
+        Event::DiskStalled => "has a disk that stalls".to_owned(),
+        Event::Removed { by, as_of } => {
+            format!("learns from {by} that it is removed as of {as_of}")
+        }
         Event::QuorumLost => "heard from no quorum for too long".to_owned(),
         Event::Truncated { from } => format!("cuts its log from {from}"),
         Event::MembershipChanged { membership } => format!("membership is {membership}"),

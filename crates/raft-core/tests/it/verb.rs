@@ -67,6 +67,32 @@ pub(crate) enum Verb {
         #[arg(optional)]
         count: Option<u64>,
     },
+    /// Asks a node for another membership: `change 1 add="4,5" learner="6" remove="2"`. New ids in
+    /// `add` become voters, and learners are promoted by it.
+    Change {
+        id: u64,
+        #[arg(key, optional)]
+        add: Option<String>,
+        #[arg(key, optional)]
+        learner: Option<String>,
+        #[arg(key, optional)]
+        remove: Option<String>,
+        #[arg(key, optional)]
+        force: Option<bool>,
+        /// The voters that the wish was made up from.
+        #[arg(key, optional)]
+        from: Option<String>,
+    },
+    /// Asks a node to hand over.
+    Transfer {
+        id: u64,
+        #[arg(optional)]
+        to: Option<u64>,
+    },
+    /// The first node's connection from the second broke, and another was refused.
+    PeerDown { id: u64, peer: u64 },
+    /// Makes a node that belongs to nobody yet, with an empty disk, and starts it.
+    Join { id: u64 },
     /// Delivers what waits now; what that causes waits in its turn.
     Deliver {
         #[arg(key, optional)]

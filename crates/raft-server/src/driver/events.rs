@@ -1,10 +1,21 @@
 //! What happened, for the log.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use raft_core::{DropReason, Event, Incarnation, NodeId, RoleName};
+use raft_core::{DropReason, ElectionCause, Event, Incarnation, NodeId, RoleName};
 
 use crate::handle::View;
+
+/// What happened how often since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) campaigns_timeout: AtomicU64,
+    pub(crate) campaigns_leader_lost: AtomicU64,
+    pub(crate) campaigns_transfer: AtomicU64,
+    pub(crate) messages_dropped: AtomicU64,
+}
 
 /// Writes the log of one node: a line for every change an operator cares about, and none twice.
 #[derive(Debug)]
@@ -12,13 +23,14 @@ pub(super) struct Reporter {
     me: NodeId,
     /// Peers whose complaint about this node's disk was logged.
     complained: BTreeSet<(NodeId, Incarnation)>,
+    counters: Arc<Counters>,
     /// Peers that came with another data directory than the one known, and were logged.
     replaced: BTreeSet<NodeId>,
 }
 
 impl Reporter {
-    pub(super) fn new(me: NodeId) -> Self {
-        Self { me, complained: BTreeSet::new(), replaced: BTreeSet::new() }
+    pub(super) fn new(me: NodeId, counters: Arc<Counters>) -> Self {
+        Self { me, complained: BTreeSet::new(), counters, replaced: BTreeSet::new() }
     }
 
     /// Logs events, and returns the view they lead to.
@@ -55,6 +67,42 @@ impl Reporter {
             // Whoever leads is told of next, if anybody does.
             Event::Became { role, term } => *view = View { role, term, leader: None },
             Event::LeaderChanged { leader, term } => (view.leader, view.term) = (leader, term),
+            Event::Campaigning { cause, term } => {
+                let counters = &self.counters;
+                let (why, counter) = match cause {
+                    ElectionCause::Timeout => {
+                        ("no leader has been heard from", &counters.campaigns_timeout)
+                    }
+                    ElectionCause::LeaderLost => {
+                        ("the leader's process is gone", &counters.campaigns_leader_lost)
+                    }
+                    ElectionCause::Transfer => {
+                        ("the leader hands over", &counters.campaigns_transfer)
+                    }
+                };
+                counter.fetch_add(1, Ordering::Relaxed);
+                tracing::info!(%node, %term, why, "asks to be elected");
+            }
+            Event::LeaderLost { leader, term } => {
+                tracing::warn!(
+                    %node, %leader, %term,
+                    "the leader's process is gone: its connection broke, and another was refused"
+                );
+            }
+            Event::Transferring { to } => tracing::info!(%node, %to, "hands over leadership"),
+            Event::TransferFailed { to, reason } => {
+                tracing::warn!(%node, %to, ?reason, "gave up handing over leadership");
+            }
+            Event::DiskStalled => {
+                tracing::warn!(%node, "the disk stalls: another node should lead");
+            }
+            Event::Removed { by, as_of } => {
+                tracing::warn!(
+                    %node, %by, %as_of,
+                    "this node is no member of the cluster any more: it will not campaign, and can \
+                     be stopped"
+                );
+            }
             Event::QuorumLost => {
                 tracing::warn!(%node, "gave up leading: a majority has not been heard from");
             }
@@ -77,6 +125,7 @@ impl Reporter {
 
     fn on_dropped(&mut self, from: NodeId, reason: DropReason) {
         let node = self.me;
+        self.counters.messages_dropped.fetch_add(1, Ordering::Relaxed);
         if reason == DropReason::WrongIncarnation && self.replaced.insert(from) {
             tracing::warn!(
                 %node, %from,

@@ -46,7 +46,9 @@ impl Requests {
     pub(super) fn admit(&mut self, request: ClientRequest) -> (Token, Wish) {
         let ClientRequest { wish, answer } = request;
         let cut_short = match &wish {
-            Wish::Propose(_) => Declined::Replica(Refused::OutcomeUnknown),
+            Wish::Propose(_) | Wish::ChangeMembership(_) | Wish::Transfer { .. } => {
+                Declined::Replica(Refused::OutcomeUnknown)
+            }
             Wish::Query { .. } => Declined::Stopping,
         };
         self.last += 1;
@@ -63,7 +65,8 @@ impl Requests {
             Outcome::Refused(refused) => Err(Declined::Replica(refused)),
             outcome @ (Outcome::Applied { .. }
             | Outcome::SessionOpened { .. }
-            | Outcome::Read { .. }) => Ok(outcome),
+            | Outcome::Read { .. }
+            | Outcome::Done) => Ok(outcome),
         };
         tell(open.answer, ended);
     }
@@ -130,8 +133,10 @@ pub(super) fn tell<T>(answer: oneshot::Sender<T>, value: T) {
 fn size(wish: &Wish) -> usize {
     match wish {
         Wish::Propose(raft_replica::RequestKind::Command { command, .. }) => command.len(),
-        Wish::Propose(raft_replica::RequestKind::OpenSession) => 0,
         Wish::Query { query, .. } => query.len(),
+        Wish::Propose(raft_replica::RequestKind::OpenSession)
+        | Wish::ChangeMembership(_)
+        | Wish::Transfer { .. } => 0,
     }
 }
 

@@ -2,7 +2,10 @@
 
 use raft_api::pb;
 use raft_api::pb::management_rpc_server::ManagementRpc;
-use raft_core::{Membership, NodeId, RoleName};
+use std::sync::atomic::Ordering;
+
+use raft_api::contact::{Contact, members_from_wire, members_to_wire};
+use raft_core::{Index, Membership, MembershipChange, NodeId, RoleName, Token};
 use raft_replica::{Outcome, RequestKind};
 use tonic::{Request, Response, Status};
 
@@ -43,6 +46,40 @@ impl ManagementRpc for Management {
             term: status.term.0,
             node_id: self.0.node.id.0,
         }))
+    }
+
+    async fn set_configuration(
+        &self,
+        request: Request<pb::SetConfigurationRequest>,
+    ) -> Reply<pb::SetConfigurationResponse> {
+        let ended = match wanted(request.into_inner()) {
+            Ok(change) => self.0.handle.change_membership(change).await,
+            Err(declined) => Err(declined),
+        };
+        let header = match ended {
+            Ok(Outcome::Done) => self.0.header(Index(0)),
+            Ok(other) => return Err(mismatch(&other)),
+            Err(declined) => self.0.refused(declined),
+        };
+        let status = self.status_of_replica().await?;
+        Ok(Response::new(pb::SetConfigurationResponse {
+            header: Some(header),
+            members: self.members(&status.membership),
+            joint: status.membership.is_joint(),
+        }))
+    }
+
+    async fn transfer_leadership(
+        &self,
+        request: Request<pb::TransferLeadershipRequest>,
+    ) -> Reply<pb::TransferLeadershipResponse> {
+        let to = Some(request.into_inner().to).filter(|&to| to != 0).map(NodeId);
+        let header = match self.0.handle.transfer(to).await {
+            Ok(Outcome::Done) => self.0.header(Index(0)),
+            Ok(other) => return Err(mismatch(&other)),
+            Err(declined) => self.0.refused(declined),
+        };
+        Ok(Response::new(pb::TransferLeadershipResponse { header: Some(header) }))
     }
 
     async fn open_session(
@@ -121,23 +158,17 @@ impl Management {
     }
 
     fn members(&self, membership: &Membership) -> Vec<pb::Member> {
-        let member = |id: NodeId| {
-            let role = if membership.voters.contains(&id) {
-                pb::MemberRole::Voter
-            } else if membership.outgoing.contains(&id) {
-                pb::MemberRole::Outgoing
-            } else {
-                pb::MemberRole::Learner
-            };
-            let node = self.0.node.config.node(id);
-            pb::Member {
-                id: id.0,
-                peer_addr: node.map(|node| node.peer.clone()).unwrap_or_default(),
-                client_addr: self.0.client_address(Some(id)),
-                role: role.into(),
+        let mut members = members_to_wire(membership);
+        // The file knows addresses that the log does not, if the cluster began with an older one.
+        for member in &mut members {
+            if let Some(node) = self.0.node.config.node(NodeId(member.id))
+                && member.peer_addr.is_empty()
+            {
+                let Contact { peer, client, http } = node.contact();
+                (member.peer_addr, member.client_addr, member.http_addr) = (peer, client, http);
             }
-        };
-        membership.members().into_iter().map(member).collect()
+        }
+        members
     }
 
     fn status_response(&self, status: &raft_replica::Status) -> pb::StatusResponse {
@@ -175,6 +206,12 @@ impl Management {
             entries_persisted: node.stats.entries(),
             syncs: node.stats.syncs(),
             keys: status.items,
+            campaigns_timeout: node.counters.campaigns_timeout.load(Ordering::Relaxed),
+            campaigns_leader_lost: node.counters.campaigns_leader_lost.load(Ordering::Relaxed),
+            campaigns_transfer: node.counters.campaigns_transfer.load(Ordering::Relaxed),
+            messages_dropped: node.counters.messages_dropped.load(Ordering::Relaxed),
+            removed: status.removed,
+            disk_slow: status.disk_slow,
         }
     }
 }
@@ -188,6 +225,23 @@ fn role(status: &raft_replica::Status) -> pb::Role {
         RoleName::Leader => pb::Role::Leader,
     }
 }
+
+/// What an operator asks for, as the replica understands it. The driver names it.
+fn wanted(request: pb::SetConfigurationRequest) -> Result<MembershipChange, Declined> {
+    let pb::SetConfigurationRequest { members, expected, force } = request;
+    let target = members_from_wire(members).map_err(invalid)?;
+    let from = (!expected.is_empty()).then(|| members_from_wire(expected));
+    let from = from.transpose().map_err(invalid)?;
+    if let Some(id) =
+        target.members().into_iter().find(|id| CONTACT_MAX < target.contact(*id).len())
+    {
+        return Err(invalid(format_args!("the addresses of {id} are too long")));
+    }
+    Ok(MembershipChange { token: Token::default(), target, from, force })
+}
+
+/// Bytes of a member's addresses, at most.
+const CONTACT_MAX: usize = 1024;
 
 /// An outcome of another kind of request than was made.
 pub(super) fn mismatch(outcome: &Outcome) -> Status {

@@ -49,6 +49,12 @@ impl fmt::Display for Shown<'_> {
                 reply.next_offset,
                 if reply.installed { " installed" } else { "" }
             ),
+            Body::TimeoutNow => f.write_str("TimeoutNow"),
+            Body::ReadIndex(id) => write!(f, "ReadIndex {}", id.number),
+            Body::ReadIndexReply { id, index } => {
+                write!(f, "ReadIndexReply {} at {index}", id.number)
+            }
+            Body::Removed { as_of } => write!(f, "Removed as of {as_of}"),
             Body::Stranger { known } => write!(f, "Stranger, known {known}"),
         }
     }

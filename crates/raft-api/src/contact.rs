@@ -1,0 +1,92 @@
+//! How a member is reached, as the log keeps it, and members as the wire shows them.
+
+use bytes::Bytes;
+use prost::Message as _;
+use raft_core::{Index, Membership, NodeId, Seat};
+
+use crate::pb;
+use crate::pb::MemberRole;
+
+/// Where a member listens, each as `host:port`, or empty where that is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contact {
+    /// For other members.
+    pub peer: String,
+    /// For clients.
+    pub client: String,
+    /// For health and metrics.
+    pub http: String,
+}
+
+/// Why a list of members is no membership.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MembersError {
+    /// Ids begin at 1.
+    #[error("0 is not a node id")]
+    NoId,
+    /// One member has one role.
+    #[error("node {0} is in the list twice")]
+    Twice(u64),
+    /// A role that comes and goes by itself, or one that a later version invented.
+    #[error("node {0} can be a voter or a learner")]
+    Role(u64),
+}
+
+impl Contact {
+    /// The bytes that the core carries. Nothing at all, if nothing is known.
+    pub fn encode(&self) -> Bytes {
+        let Self { peer, client, http } = self.clone();
+        pb::Contact { peer, client, http }.encode_to_vec().into()
+    }
+
+    /// What such bytes mean; what cannot be read is not known.
+    pub fn decode(bytes: &Bytes) -> Self {
+        let pb::Contact { peer, client, http } =
+            pb::Contact::decode(bytes.clone()).unwrap_or_default();
+        Self { peer, client, http }
+    }
+}
+
+/// The members as the wire shows them.
+pub fn members_to_wire(membership: &Membership) -> Vec<pb::Member> {
+    let member = |id: NodeId| {
+        let role = if membership.voters.contains(&id) {
+            MemberRole::Voter
+        } else if membership.outgoing.contains(&id) {
+            MemberRole::Outgoing
+        } else {
+            MemberRole::Learner
+        };
+        let Contact { peer, client, http } = Contact::decode(&membership.contact(id));
+        pb::Member {
+            id: id.0,
+            peer_addr: peer,
+            client_addr: client,
+            role: role.into(),
+            http_addr: http,
+        }
+    };
+    membership.members().into_iter().map(member).collect()
+}
+
+/// A membership to be had, as the wire shows it.
+pub fn members_from_wire(members: Vec<pb::Member>) -> Result<Membership, MembersError> {
+    let mut membership = Membership::default();
+    for pb::Member { id, peer_addr: peer, client_addr: client, role, http_addr: http } in members {
+        let node = NodeId(id);
+        if id == 0 {
+            return Err(MembersError::NoId);
+        }
+        if membership.contains(node) {
+            return Err(MembersError::Twice(id));
+        }
+        match MemberRole::try_from(role) {
+            Ok(MemberRole::Voter) => membership.voters.insert(node),
+            Ok(MemberRole::Learner) => membership.learners.insert(node),
+            Ok(MemberRole::Outgoing) | Err(_) => return Err(MembersError::Role(id)),
+        };
+        let contact = Contact { peer, client, http }.encode();
+        membership.seats.insert(node, Seat { since: Index(0), contact });
+    }
+    Ok(membership)
+}
