@@ -36,6 +36,8 @@ pub(crate) struct Cluster {
     pub(crate) cuts: BTreeSet<(NodeId, NodeId)>,
     /// What each node applied, by index: two nodes must never differ.
     applied: BTreeMap<NodeId, Vec<Entry>>,
+    /// Where each node's state stands.
+    stands: BTreeMap<NodeId, Index>,
     /// What became of each request; none while it waits.
     requests: BTreeMap<Token, Option<String>>,
     /// Only what `live` shows is said.
@@ -116,6 +118,7 @@ impl Cluster {
         };
         let since = node.commit_index();
         self.applied.entry(id).or_default().retain(|entry| entry.id.index <= since);
+        self.stands.insert(id, since);
         self.nodes.insert(id, node);
     }
 
@@ -365,10 +368,14 @@ impl Cluster {
         self.step(id, input);
     }
 
-    /// State-machine safety (§5.4.3): no two nodes apply different entries at one index.
+    /// State-machine safety (§5.4.3): no two nodes apply different entries at one index. Nothing is
+    /// applied twice or left out. Answers where the state stands.
     fn apply(&mut self, id: NodeId, apply: Apply) -> Index {
+        let stands = self.stands.get_mut(&id).expect("the node was started");
         match apply {
             Apply::Entry { entry, token } => {
+                assert_eq!(entry.id.index, stands.next(), "{id} applies {}", entry.id);
+                *stands = entry.id.index;
                 if let Some(token) = token {
                     if self.quiet {
                         self.say_if(true, &format!("{id} answers #{}", token.0));
@@ -384,7 +391,11 @@ impl Cluster {
                 self.applied.entry(id).or_default().push(entry);
                 index
             }
-            Apply::Install(meta) => meta.last.index,
+            Apply::Install(meta) => {
+                assert!(*stands < meta.last.index, "{id} goes back to {}", meta.last);
+                *stands = meta.last.index;
+                meta.last.index
+            }
         }
     }
 

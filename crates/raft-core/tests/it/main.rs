@@ -7,6 +7,8 @@ mod cluster;
 #[cfg(test)]
 mod lockstep;
 #[cfg(test)]
+mod rows;
+#[cfg(test)]
 mod script;
 #[cfg(test)]
 mod show;
