@@ -143,3 +143,6 @@ impl Peer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
