@@ -3,10 +3,11 @@
 use super::*;
 use crate::config::{Config, Restored};
 use crate::input::{Input, Proposal};
+use crate::membership::Membership;
 use crate::message::{Append, AppendReply, Body, HeartbeatReply, Message, VoteReply};
 use crate::node::Node;
 use crate::role::Role;
-use crate::types::{ClusterId, Incarnation, LogId, Membership, NodeId, SnapshotMeta, Term, Token};
+use crate::types::{ClusterId, Incarnation, LogId, NodeId, SnapshotMeta, Term, Token};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -118,7 +119,7 @@ fn perform(node: &mut Node, now: Instant, act: &Act) {
             let Role::Leader(leader) = &node.role else { return };
             let round = leader.round.saturating_sub(ago);
             let (received, matched) = (Index(received), Index(matched));
-            let reply = HeartbeatReply { round, received, matched };
+            let reply = HeartbeatReply { round, received, matched, slow: false };
             message(PEER, term, Body::HeartbeatReply(reply))
         }
         Act::Tick => Input::Tick,

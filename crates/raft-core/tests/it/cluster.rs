@@ -36,6 +36,8 @@ pub(crate) struct Cluster {
     pub(crate) cuts: BTreeSet<(NodeId, NodeId)>,
     /// What each node applied, by index: two nodes must never differ.
     applied: BTreeMap<NodeId, Vec<Entry>>,
+    /// Whose state machines are too slow to report anything.
+    pub(crate) busy: BTreeSet<NodeId>,
     /// Where each node's state stands.
     stands: BTreeMap<NodeId, Index>,
     /// What became of each request; none while it waits.
@@ -174,6 +176,20 @@ impl Cluster {
         self.nodes.get_mut(&id).expect("the node runs").step(self.clocks[&id], input);
     }
 
+    /// The state machine has caught up.
+    pub(crate) fn report_applied(&mut self, id: NodeId) {
+        self.busy.remove(&id);
+        let index = self.stands[&id];
+        self.step(id, Input::Applied { index });
+    }
+
+    /// The node gets turns for as long as it wants the next one at once.
+    pub(crate) fn take_turns(&mut self, id: NodeId) {
+        while self.nodes[&id].next_deadline() <= self.clocks[&id] {
+            self.step(id, Input::Tick);
+        }
+    }
+
     /// Several inputs in one turn.
     pub(crate) fn step_all(&mut self, id: NodeId, inputs: Vec<Input>) {
         let now = self.clocks[&id];
@@ -187,7 +203,7 @@ impl Cluster {
     fn settle(&mut self, id: NodeId) {
         let effects = self.nodes.get_mut(&id).expect("the node runs").take_effects();
         for event in &effects.events {
-            let is_news = matches!(event, Event::Became { .. } | Event::LeaderChanged { .. });
+            let is_news = !matches!(event, Event::Dropped { .. });
             self.say_if(is_news, &format!("{id} {}", show::event(event)));
         }
         for message in effects.send {
@@ -201,14 +217,17 @@ impl Cluster {
         for apply in effects.apply {
             self.say(&format!("{id} {}", show::apply(&apply)));
             let index = self.apply(id, apply);
-            self.step_only(id, Input::Applied { index });
+            if !self.busy.contains(&id) {
+                self.step_only(id, Input::Applied { index });
+            }
         }
         for read in effects.reads {
             self.end(read.token, format!("read at {}", read.index));
             self.say_if(true, &format!("{id} read #{} at {}", read.token.0, read.index));
         }
         for token in effects.done {
-            self.say(&format!("{id} has done #{}", token.0));
+            self.say_if(true, &format!("{id} has done #{}", token.0));
+            self.end(token, "done".to_owned());
         }
         for (token, refusal) in effects.refused {
             let why = show::refusal(refusal);
@@ -494,9 +513,4 @@ fn write(durable: &mut Restored, job: &Persist) {
         durable.hard_state = hard_state.clone();
     }
     durable.entries.extend(job.entries.iter().cloned());
-}
-
-/// A token for each request of a script.
-pub(crate) fn token(number: u64) -> Token {
-    Token(number)
 }

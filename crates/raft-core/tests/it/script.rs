@@ -7,10 +7,10 @@ use bytes::Bytes;
 use raft_core::{
     Append, AppendReply, Body, ClusterId, Entry, HardState, Heartbeat, HeartbeatReply, Incarnation,
     Index, Input, LogId, Membership, MembershipChange, Message, NodeId, Payload, Proposal,
-    RoleName, SeatId, SnapshotChunk, SnapshotMeta, Term, VoteReply, VoteRequest,
+    RoleName, SeatId, SnapshotChunk, SnapshotMeta, Term, Token, VoteReply, VoteRequest,
 };
 
-use crate::cluster::{Cluster, Settings, token};
+use crate::cluster::{Cluster, Settings};
 use crate::verb::Verb;
 
 #[derive(Default)]
@@ -92,30 +92,30 @@ impl Script {
             Verb::Pause { id, ms } => cluster.advance(NodeId(*id), ms * 1000),
             Verb::Tick { id } => cluster.step(NodeId(*id), Input::Tick),
             Verb::Live { ms } => cluster.live(ms * 1000),
+            Verb::Turns { id } => cluster.take_turns(NodeId(*id)),
+            Verb::SlowApply { id } => {
+                cluster.busy.insert(NodeId(*id));
+            }
+            Verb::FastApply { id } => cluster.report_applied(NodeId(*id)),
             Verb::Propose { id, commands } => {
                 let mut proposals = Vec::new();
                 for command in commands {
-                    self.requests += 1;
-                    let (token, data) = (token(self.requests), Bytes::from(command.clone()));
-                    cluster.ask(token);
+                    let (token, data) = (self.request(), Bytes::from(command.clone()));
                     proposals.push(Proposal { token, data });
                 }
-                cluster.step(NodeId(*id), Input::Propose(proposals));
+                self.cluster.step(NodeId(*id), Input::Propose(proposals));
             }
             Verb::Read { id, count } => {
                 let mut inputs = Vec::new();
                 for _ in 0..count.unwrap_or(1) {
-                    self.requests += 1;
-                    cluster.ask(token(self.requests));
-                    inputs.push(Input::Read(token(self.requests)));
+                    inputs.push(Input::Read(self.request()));
                 }
-                cluster.step_all(NodeId(*id), inputs);
+                self.cluster.step_all(NodeId(*id), inputs);
             }
             Verb::Change { .. } => self.change(verb),
             Verb::Transfer { id, to } => {
-                self.requests += 1;
-                let (token, to) = (token(self.requests), to.map(NodeId));
-                cluster.step(NodeId(*id), Input::Transfer { token, to });
+                let (token, to) = (self.request(), to.map(NodeId));
+                self.cluster.step(NodeId(*id), Input::Transfer { token, to });
             }
             Verb::PeerDown { id, peer } => {
                 cluster.step(NodeId(*id), Input::PeerDown { peer: NodeId(*peer) });
@@ -202,14 +202,21 @@ impl Script {
             target.voters.remove(&id);
             target.learners.remove(&id);
         }
-        self.requests += 1;
         let change = MembershipChange {
-            token: token(self.requests),
+            token: self.request(),
             target,
             from: from.as_ref().map(|_| Membership::of_voters(ids(from))),
             force: force.unwrap_or(false),
         };
         self.cluster.step(NodeId(*id), Input::ChangeMembership(change));
+    }
+
+    /// Names a new request.
+    fn request(&mut self) -> Token {
+        self.requests += 1;
+        let token = Token(self.requests);
+        self.cluster.ask(token);
+        token
     }
 
     fn slow(&mut self, id: u64, slow: bool) {

@@ -52,6 +52,12 @@ pub(crate) enum Verb {
     Pause { id: u64, ms: u64 },
     /// The node looks at its clock.
     Tick { id: u64 },
+    /// The node gets turns for as long as it wants the next one at once.
+    Turns { id: u64 },
+    /// The node's state machine takes what it is given and reports nothing.
+    SlowApply { id: u64 },
+    /// The node's state machine has applied all it was given.
+    FastApply { id: u64 },
     /// Time passes for all: deadlines are met, and every message arrives at once. Shows who changed its
     /// role and what became of requests, and nothing else.
     Live { ms: u64 },
