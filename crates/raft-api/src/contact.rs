@@ -35,14 +35,23 @@ pub enum MembersError {
 impl Contact {
     /// The bytes that the core carries. Nothing at all, if nothing is known.
     pub fn encode(&self) -> Bytes {
-        let Self { peer, client, http } = self.clone();
-        pb::Contact { peer, client, http }.encode_to_vec().into()
+        pb::Contact::from(self.clone()).encode_to_vec().into()
     }
 
     /// What such bytes mean; what cannot be read is not known.
     pub fn decode(bytes: &Bytes) -> Self {
-        let pb::Contact { peer, client, http } =
-            pb::Contact::decode(bytes.clone()).unwrap_or_default();
+        pb::Contact::decode(bytes.clone()).unwrap_or_default().into()
+    }
+}
+
+impl From<pb::Contact> for Contact {
+    fn from(pb::Contact { peer, client, http }: pb::Contact) -> Self {
+        Self { peer, client, http }
+    }
+}
+
+impl From<Contact> for pb::Contact {
+    fn from(Contact { peer, client, http }: Contact) -> Self {
         Self { peer, client, http }
     }
 }

@@ -52,6 +52,7 @@ pub fn to_frame(messages: Vec<Message>) -> pb::PeerFrame {
         to: to.0,
         incarnation: incarnation.0,
         messages: messages.collect(),
+        contact: None,
     }
 }
 

@@ -233,6 +233,8 @@ impl Node {
             self.disk.clamp(self.commit);
             self.log.reset(meta.last);
             self.members = Members::new(meta.last, meta.membership.clone());
+            let membership = meta.membership.clone();
+            self.effects.events.push(Event::MembershipChanged { membership });
             let persist = self.persist();
             persist.entries.clear();
             persist.truncate_from = None;

@@ -17,6 +17,10 @@ const AFTER_HELP: &str = "\
 Example:
   raft-server --id 1 --config cluster.yaml
 
+A fourth node for a running cluster, which need not be in the file:
+  raft-server --id 4 --config cluster.yaml --join
+  raft-client set-config --add 4=127.0.0.1:7004
+
 A cluster of one, in cluster.yaml:
   cluster: {name: test}
   nodes:
@@ -39,6 +43,15 @@ pub(crate) struct Cli {
     /// The cluster file [default: ./cluster.yaml or ./configs/cluster.yaml; env: RAFT_CONFIG]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    /// If the data directory is new: wait to be added to a running cluster (raft-client set-config --add)
+    #[arg(long)]
+    join: bool,
+
+    /// The address for other nodes, as host:port, of a joining node that is not in the cluster file;
+    /// clients are served at port + 100
+    #[arg(long, value_name = "ADDR", requires = "join")]
+    addr: Option<String>,
 
     /// How much is logged [default: info; the environment's RUST_LOG gives finer control]
     #[arg(long, value_name = "LEVEL")]
@@ -88,7 +101,8 @@ impl Cli {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime
             .map_err(|error| Failure { error: format!("could not start: {error}"), hint: None })?;
-        let options = Options { config, id: NodeId(self.id) };
+        let join = self.join.then_some(self.addr);
+        let options = Options { config, id: NodeId(self.id), join };
         let code = runtime.block_on(until_signalled(options));
         runtime.shutdown_background();
         code

@@ -13,9 +13,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{Instant, MembershipChange, Message, NodeId, Persist};
+use raft_core::{Event, Instant, MembershipChange, Message, NodeId, Persist, RoleName};
 use raft_replica::{Replica, Request, SnapshotDone, SnapshotJob, Turn};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,7 @@ use crate::fatal;
 use crate::handle::{ClientRequest, Declined, Ends, Inquiry, View, Wish};
 use crate::machine::Machine;
 use crate::queue::Queue;
+use crate::roster::Rosters;
 use crate::transport::Peers;
 use crate::writer;
 
@@ -50,8 +51,21 @@ pub(crate) struct Driver {
     inquirers: Vec<Inquiry>,
     watchdog: Watchdog,
     stop: CancellationToken,
-    /// Set once the process is ending: when to wait no longer for open requests.
-    stop_at: Option<Instant>,
+    /// Cancelled once leadership is handed over: then clients are no longer served.
+    leave: CancellationToken,
+    /// How the process is ending, if it is.
+    stopping: Option<Stopping>,
+    /// Whether leadership is being handed over: requests wait for the next leader.
+    handing_over: bool,
+}
+
+/// How the process is ending.
+#[derive(Clone, Copy, Debug)]
+struct Stopping {
+    /// When to wait no longer.
+    until: Instant,
+    /// Whether another leader is still to be found.
+    hands_over: bool,
 }
 
 /// Where things arrive.
@@ -61,6 +75,8 @@ pub(crate) struct Inbox {
     pub(crate) peers: mpsc::Receiver<Vec<Message>>,
     /// What the disk's threads have finished. Full: the thread waits.
     pub(crate) completions: mpsc::Receiver<Completion>,
+    /// Peers whose processes were found gone. Full: forgotten.
+    pub(crate) gone: mpsc::Receiver<NodeId>,
 }
 
 /// Where things go.
@@ -68,6 +84,7 @@ pub(crate) struct Outlets {
     pub(crate) peers: Peers,
     pub(crate) writer: Arc<Queue<writer::Job>>,
     pub(crate) snapshots: Arc<Queue<SnapshotJob<Machine>>>,
+    pub(crate) rosters: Arc<Rosters>,
 }
 
 /// What one of the disk's threads has finished.
@@ -92,6 +109,9 @@ const TURN_LONG: Duration = Duration::from_millis(100);
 /// How long the end of the process waits for open requests.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
 
+/// How long before that it waits for another leader.
+const HAND_OVER_MAX: Duration = Duration::from_secs(1);
+
 impl Driver {
     /// A driver that ends some time after `stop` is called.
     pub(crate) fn new(
@@ -99,9 +119,10 @@ impl Driver {
         inbox: Inbox,
         outlets: Outlets,
         (clock, counters): (Clock, Arc<Counters>),
-        stop: CancellationToken,
+        (stop, leave): (CancellationToken, CancellationToken),
     ) -> Self {
         let view = *inbox.ends.view.borrow();
+        outlets.rosters.learn(replica.node().membership());
         Self {
             me,
             replica,
@@ -117,7 +138,9 @@ impl Driver {
             inquirers: Vec::new(),
             watchdog: Watchdog::default(),
             stop,
-            stop_at: None,
+            leave,
+            stopping: None,
+            handing_over: false,
         }
     }
 
@@ -128,9 +151,10 @@ impl Driver {
             let before = self.clock.now();
             self.gather();
             self.turn();
-            if self.view.leader.is_some() && self.unpark() {
+            if self.knows_whom_to_ask() && self.unpark() {
                 self.turn();
             }
+            self.leave_if_handed_over();
             self.note_length(before);
         }
         self.requests.stop_all();
@@ -151,7 +175,14 @@ impl Driver {
 
     fn is_done(&self) -> bool {
         let now = self.clock.now();
-        self.stop_at.is_some_and(|at| at <= now || self.requests.is_empty())
+        self.stopping.is_some_and(|stopping| {
+            !stopping.hands_over && (stopping.until <= now || self.requests.is_empty())
+        })
+    }
+
+    /// Whether requests have somewhere to go.
+    fn knows_whom_to_ask(&self) -> bool {
+        self.view.leader.is_some() && !self.handing_over
     }
 
     /// Waits for the first arrival or deadline.
@@ -161,9 +192,10 @@ impl Driver {
         let ends = &mut self.inbox.ends;
         tokio::select! {
             biased;
-            () = self.stop.cancelled(), if self.stop_at.is_none() => self.on_stop(),
+            () = self.stop.cancelled(), if self.stopping.is_none() => self.on_stop(),
             Some(done) = self.inbox.completions.recv() => self.on_completion(done),
             Some(batch) = self.inbox.peers.recv() => self.on_messages(batch),
+            Some(peer) = self.inbox.gone.recv() => self.on_gone(peer),
             Some(inquiry) = ends.inquiries.recv() => self.inquirers.push(inquiry),
             Some(request) = ends.requests.recv(), if clients_may => self.on_request(request),
             () = &mut self.timer => self.timer_at = Instant(u64::MAX),
@@ -235,9 +267,17 @@ impl Driver {
         }
     }
 
-    fn publish(&mut self, events: Vec<raft_core::Event>) {
+    fn publish(&mut self, events: Vec<Event>) {
         if events.is_empty() {
             return;
+        }
+        for event in &events {
+            match event {
+                Event::Transferring { .. } => self.handing_over = true,
+                Event::TransferFailed { .. } | Event::Became { .. } => self.handing_over = false,
+                Event::MembershipChanged { membership } => self.outlets.rosters.learn(membership),
+                _ => (),
+            }
         }
         self.view = self.reporter.report(self.view, events);
         let view = self.view;
@@ -266,14 +306,22 @@ impl Driver {
         }
     }
 
+    fn on_gone(&mut self, peer: NodeId) {
+        // What it said before it went comes first: it would be taken for a sign of life.
+        while let Ok(batch) = self.inbox.peers.try_recv() {
+            self.on_messages(batch);
+        }
+        self.replica.peer_down(self.clock.now(), peer);
+    }
+
     fn on_request(&mut self, request: ClientRequest) {
-        if self.stop_at.is_some() {
+        if self.stopping.is_some_and(|stopping| !stopping.hands_over) {
             return tell(request.answer, Err(Declined::Stopping));
         }
         if request.answer.is_closed() {
             return; // The client is gone, and nothing has been done for it.
         }
-        if self.view.leader.is_none() && request.wish.needs_leader() {
+        if !self.knows_whom_to_ask() && request.wish.needs_leader() {
             return self.requests.park(self.clock.now(), request);
         }
         self.submit(request);
@@ -304,10 +352,34 @@ impl Driver {
         any
     }
 
-    /// The process is to end: what has not begun is refused, what has begun may finish for a while.
+    /// The process is to end. A leader first finds another: until then requests wait here, and then
+    /// are sent there.
     fn on_stop(&mut self) {
-        self.stop_at = Some(self.clock.now().after(DRAIN_MAX));
-        self.requests.stop_parked();
+        let now = self.clock.now();
+        let hands_over =
+            self.view.role == RoleName::Leader && 1 < self.replica.node().membership().voters.len();
+        if hands_over {
+            let (answer, _) = oneshot::channel();
+            self.submit(ClientRequest { wish: Wish::Transfer { to: None }, answer });
+        }
+        self.stopping = Some(Stopping { until: now.after(HAND_OVER_MAX), hands_over });
+        self.leave_if_handed_over();
+    }
+
+    /// Once somebody else leads, or nobody will: what has not begun is refused, what has begun may
+    /// finish for a while.
+    fn leave_if_handed_over(&mut self) {
+        let now = self.clock.now();
+        let Some(Stopping { until, hands_over }) = self.stopping else { return };
+        if self.leave.is_cancelled() {
+            return;
+        }
+        let successor = self.view.leader.is_some_and(|leader| leader != self.me);
+        if !hands_over || successor || until <= now {
+            self.leave.cancel();
+            self.stopping = Some(Stopping { until: now.after(DRAIN_MAX), hands_over: false });
+            self.requests.stop_parked();
+        }
     }
 
     fn clients_may(&self) -> bool {
@@ -317,7 +389,8 @@ impl Driver {
     /// Sets the timer. It is only ever moved forward in time: a deadline that moves away, as most
     /// do with every message, costs one idle wake-up at the old one instead of a change each time.
     fn arm(&mut self) {
-        let others = [self.requests.next_deadline(), self.watchdog.next_deadline(), self.stop_at];
+        let stop_at = self.stopping.map(|stopping| stopping.until);
+        let others = [self.requests.next_deadline(), self.watchdog.next_deadline(), stop_at];
         let deadline =
             others.into_iter().flatten().fold(self.replica.next_deadline(), Instant::min);
         if deadline < self.timer_at {

@@ -22,6 +22,7 @@ pub mod logging;
 mod machine;
 mod ports;
 mod queue;
+mod roster;
 mod seldom;
 mod service;
 mod snapshots;

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::driver::Counters;
 use crate::handle::{Declined, Handle};
+use crate::roster::Rosters;
 use crate::writer;
 
 /// What all services share. Cheap to clone.
@@ -35,6 +36,7 @@ pub(crate) struct NodeFacts {
     pub(crate) started: Instant,
     pub(crate) stats: Arc<writer::Stats>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) rosters: Arc<Rosters>,
 }
 
 /// A refusal as the wire has it.
@@ -47,8 +49,7 @@ pub(crate) struct RefusalParts {
 impl Front {
     /// Where a node serves clients, as host:port; empty if nobody knows.
     pub(crate) fn client_address(&self, id: Option<NodeId>) -> String {
-        let node = id.and_then(|id| self.node.config.node(id));
-        node.map(|node| node.client.clone()).unwrap_or_default()
+        id.map(|id| self.node.rosters.client_address(id)).unwrap_or_default()
     }
 
     /// The header of an answer about the state at `index`.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use raft_api::cluster::{ClusterConfig, NodeConfig};
-use raft_core::{Incarnation, NodeId};
+use raft_api::cluster::{ClusterConfig, ConfigError, NodeConfig};
+use raft_core::{Incarnation, Membership, NodeId};
 use raft_replica::disk::DirLock;
 use raft_replica::{Cut, Disk, OpenError, OpenReport, Opened, RealDisk, SnapshotStore, Wal};
 use tokio::net::TcpListener;
@@ -22,9 +22,10 @@ use crate::limits::Limits;
 use crate::machine::Machine;
 use crate::ports::Port;
 use crate::queue::Queue;
+use crate::roster::Rosters;
 use crate::service::{Front, NodeFacts};
 use crate::transport::inbound::Inbound;
-use crate::transport::outbound::Dialer;
+use crate::transport::outbound::Dialing;
 use crate::transport::{Identity, Peers, frame_bytes_max};
 use crate::writer::{self, Writer};
 use crate::{listeners, snapshots};
@@ -42,6 +43,9 @@ pub enum StartError {
         /// The nodes in it.
         known: String,
     },
+    /// The node is to join under an address that cannot be.
+    #[error(transparent)]
+    Newcomer(ConfigError),
     /// The data directory cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -67,10 +71,16 @@ pub struct Options {
     pub config: ClusterConfig,
     /// Which of its nodes this is.
     pub id: NodeId,
+    /// Whether this node, if its data directory is new, waits to be added to a running cluster
+    /// instead of beginning one; and its address for peers, if the file does not have it.
+    pub join: Option<Option<String>>,
 }
 
 /// Messages from peers, in batches, between the streams and the driver. Full: streams wait.
 const PEER_BATCHES_MAX: usize = 1024;
+
+/// Peers found gone, between the streams and the driver. Full: forgotten.
+const GONE_MAX: usize = 64;
 
 /// Finished jobs between the disk's threads and the driver. Full: the thread waits.
 const COMPLETIONS_MAX: usize = 1024;
@@ -82,15 +92,21 @@ const FLUSH_MAX: Duration = Duration::from_secs(3);
 /// Runs a node until `stop` is cancelled: then it takes nothing new, answers what is pending, makes
 /// what was queued durable, and returns.
 pub async fn run(options: Options, stop: CancellationToken) -> Result<(), StartError> {
-    let Options { config, id } = options;
-    let node = config.node(id).ok_or_else(|| unknown_node(&config, id))?.clone();
+    let Options { config, id, join } = options;
+    let node = match (&join, config.node(id)) {
+        (Some(Some(addr)), _) => config.newcomer(id, Some(addr)).map_err(StartError::Newcomer)?,
+        (Some(None) | None, Some(node)) => node.clone(),
+        (Some(None), None) => config.newcomer(id, None).map_err(StartError::Newcomer)?,
+        (None, None) => return Err(unknown_node(&config, id)),
+    };
+    let bootstrap = if join.is_some() { Membership::default() } else { config.membership() };
     let clock = Clock::start();
     let limits = Limits::raise();
     // Whoever has the ports may have the directory as well, so they come first. Nobody is let in
     // before the log is read: a peer takes a refusal for what it is, and silence for a fault.
     let peers = Port::bind("peers", &node.peer, &node).await?;
     let clients = Port::bind("clients", &node.client, &node).await?;
-    let opened = open(&config, &node, clock)?;
+    let opened = open(&config, &node, bootstrap, clock)?;
     let doors = Doors {
         peers: (peers.listen()?, limits.peers),
         clients: (clients.listen()?, limits.clients),
@@ -100,8 +116,16 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), StartE
     }
     report_cut(id, &opened.report);
     ready(&config, &node, &opened.report);
-    let running = Running::start(config, node, opened, (clock, stop.clone()))?;
-    running.until_stopped(doors, stop).await;
+    if opened.replica.node().membership().is_empty() {
+        tracing::info!(
+            node = %id,
+            "belongs to no cluster yet: add it with raft-client set-config --add {}={}",
+            id.0, node.peer
+        );
+    }
+    let leave = CancellationToken::new();
+    let running = Running::start(config, node, opened, (clock, stop, leave.clone()))?;
+    running.until_stopped(doors, leave).await;
     tracing::info!(node = %id, "stopped");
     Ok(())
 }
@@ -109,9 +133,10 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), StartE
 fn open(
     config: &ClusterConfig,
     node: &NodeConfig,
+    bootstrap: Membership,
     clock: Clock,
 ) -> Result<Opened<Machine>, StartError> {
-    let (cluster, bootstrap) = (config.cluster_id(), config.membership());
+    let cluster = config.cluster_id();
     let fresh_incarnation = Incarnation(rand::random());
     let raft = &config.raft;
     let core = raft_core::Config {
@@ -120,6 +145,8 @@ fn open(
         heartbeat: raft.heartbeat,
         election_timeout: raft.election_timeout.min(),
         election_jitter: raft.election_timeout.width(),
+        fast_failover: raft.fast_failover,
+        failover_jitter: raft.heartbeat.mul_f64(FAILOVER_JITTER),
         trailing_entries: raft.trailing_entries,
         ..raft_core::Config::new(cluster, node.id, fresh_incarnation)
     };
@@ -138,6 +165,9 @@ fn open(
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     Ok(raft_replica::open(&disk, &node.data_dir, options, Machine::default, clock.now())?)
 }
+
+/// How long nodes that found the leader gone wait, at most, before they campaign; in heartbeats.
+const FAILOVER_JITTER: f64 = 0.4;
 
 /// A session that has not been used for so long, by the leaders' clocks, is forgotten.
 const SESSION_TTL_MS: u64 = 60 * 60 * 1000;
@@ -186,7 +216,7 @@ struct Running {
     inbound: Inbound,
     peers: Peers,
     driver: Driver,
-    dialers: Vec<Dialer>,
+    dialing: Dialing,
     jobs: Arc<Queue<writer::Job>>,
     /// Resolves once the log's writer has ended.
     written: oneshot::Receiver<()>,
@@ -199,40 +229,41 @@ impl Running {
         config: ClusterConfig,
         node: NodeConfig,
         opened: Opened<Machine>,
-        (clock, stop): (Clock, CancellationToken),
+        (clock, stop, leave): (Clock, CancellationToken, CancellationToken),
     ) -> Result<Self, StartError> {
         let Opened { replica, wal, snapshots, report, lock } = opened;
-        let others: Vec<_> = config.nodes.iter().filter(|other| other.id != node.id).collect();
-        let peers = Peers::new(others.iter().map(|other| other.id));
+        let rosters = Arc::new(Rosters::new(&config, &node));
+        let peers = Peers::default();
         let command_bytes_max =
             usize::try_from(config.raft.command_bytes_max).unwrap_or(usize::MAX);
         let me =
             Identity { cluster: config.cluster_id(), id: node.id, incarnation: report.incarnation };
-        let dialer = |other: &&NodeConfig| Dialer {
+        let (gone_end, gone) = mpsc::channel(GONE_MAX);
+        let dialing = Dialing {
             me,
-            peer: other.id,
-            address: other.peer.clone(),
+            contact: node.contact(),
+            rosters: Arc::clone(&rosters),
             peers: peers.clone(),
             frame_bytes_max: frame_bytes_max(command_bytes_max),
+            gone: gone_end,
         };
-        let dialers = others.iter().map(dialer).collect();
-
         let (batches_end, batches) = mpsc::channel(PEER_BATCHES_MAX);
-        let members = others.iter().map(|other| other.id).collect();
-        let inbound = Inbound::new(me, (members, peers.clone()), batches_end);
+        let inbound = Inbound::new(me, (Arc::clone(&rosters), peers.clone()), batches_end);
         let disk = DiskThreads::start(wal, snapshots, &peers)?;
         let status = replica.status(clock.now());
         let view = View { role: status.role, term: status.term, leader: status.leader };
         let (handle, ends) = Handle::new(view, command_bytes_max);
-        let inbox = Inbox { ends, peers: batches, completions: disk.completions };
+        let inbox = Inbox { ends, peers: batches, completions: disk.completions, gone };
         let outlets = Outlets {
             peers: peers.clone(),
             writer: Arc::clone(&disk.jobs),
             snapshots: disk.snapshots,
+            rosters: Arc::clone(&rosters),
         };
         let (node_id, counters) = (node.id, Arc::new(Counters::default()));
         let facts = NodeFacts {
             counters: Arc::clone(&counters),
+            rosters,
             id: node.id,
             incarnation: report.incarnation,
             data_dir: node.data_dir,
@@ -244,8 +275,14 @@ impl Running {
             front: Front { handle, node: Arc::new(facts) },
             inbound,
             peers,
-            driver: Driver::new((replica, node_id), inbox, outlets, (clock, counters), stop),
-            dialers,
+            driver: Driver::new(
+                (replica, node_id),
+                inbox,
+                outlets,
+                (clock, counters),
+                (stop, leave),
+            ),
+            dialing,
             jobs: disk.jobs,
             written: disk.written,
             lock,
@@ -254,18 +291,16 @@ impl Running {
 
     /// Serves, and ends in this order: clients, driver, log, peers. What a write still waits for
     /// when the process is told to end comes from the peers.
-    async fn until_stopped(self, doors: Doors, stop: CancellationToken) {
+    async fn until_stopped(self, doors: Doors, leave: CancellationToken) {
         let node = self.front.node.id;
         let command_bytes_max = self.front.handle.command_bytes_max();
         let counters = self.inbound.counters();
         let mut clients = JoinSet::new();
-        clients.spawn(listeners::serve_clients(self.front, doors.clients, stop));
+        clients.spawn(listeners::serve_clients(self.front, doors.clients, leave));
         let mut network = JoinSet::new();
         let frame_bytes_max = frame_bytes_max(command_bytes_max);
         network.spawn(listeners::serve_peers(self.inbound, doors.peers, frame_bytes_max));
-        for dialer in self.dialers {
-            network.spawn(dialer.run());
-        }
+        network.spawn(self.dialing.run());
         let mut driver = JoinSet::new();
         driver.spawn(self.driver.run());
 
@@ -347,8 +382,11 @@ impl StartError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::UnknownNode { .. } => {
-                Some("start one of these, or add the node to the file".to_owned())
+                let hint =
+                    "start one of these, or let a new node join a running cluster with --join";
+                Some(hint.to_owned())
             }
+            Self::Newcomer(error) => error.hint().map(str::to_owned),
             Self::Open(error) => {
                 let hint = error.hint().unwrap_or("check that the directory can be written");
                 Some(hint.to_owned())

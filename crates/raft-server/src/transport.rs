@@ -10,7 +10,7 @@ mod outbox;
 pub(crate) mod socket;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use raft_core::{ClusterId, Incarnation, Message, NodeId};
@@ -18,9 +18,10 @@ use raft_core::{ClusterId, Incarnation, Message, NodeId};
 use self::outbox::Outbox;
 
 /// The ways to all peers. Cheap to clone, and usable from any thread.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Peers {
-    outboxes: Arc<BTreeMap<NodeId, Arc<Outbox>>>,
+    /// Grows with the roster.
+    outboxes: Arc<RwLock<BTreeMap<NodeId, Arc<Outbox>>>>,
 }
 
 /// Who this node is to the others.
@@ -49,17 +50,15 @@ pub(crate) fn frame_bytes_max(command_bytes_max: usize) -> usize {
 }
 
 impl Peers {
-    /// Ways to these peers, none of which is open yet.
-    pub(crate) fn new(peers: impl IntoIterator<Item = NodeId>) -> Self {
-        let outboxes = peers.into_iter().map(|peer| (peer, Arc::new(Outbox::default())));
-        Self { outboxes: Arc::new(outboxes.collect()) }
-    }
-
     /// Sends messages, or drops those that cannot be sent. Never waits.
     pub(crate) fn send(&self, messages: Vec<Message>) {
+        if messages.is_empty() {
+            return;
+        }
+        let outboxes = self.outboxes.read().unwrap_or_else(PoisonError::into_inner);
         for message in messages {
-            // No outbox: a member that cluster.yaml does not know, and so nobody could reach.
-            if let Some(outbox) = self.outboxes.get(&message.to) {
+            // No outbox: nobody knows where that node is.
+            if let Some(outbox) = outboxes.get(&message.to) {
                 outbox.push(message);
             }
         }
@@ -67,15 +66,26 @@ impl Peers {
 
     /// This peer has spoken.
     pub(crate) fn nudge(&self, peer: NodeId) {
-        self.outbox(peer).nudge();
+        let outboxes = self.outboxes.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(outbox) = outboxes.get(&peer) {
+            outbox.nudge();
+        }
     }
 
     /// Messages dropped since the start, for all peers together.
     pub(crate) fn dropped(&self) -> u64 {
-        self.outboxes.values().map(|outbox| outbox.dropped()).sum()
+        let outboxes = self.outboxes.read().unwrap_or_else(PoisonError::into_inner);
+        outboxes.values().map(|outbox| outbox.dropped()).sum()
     }
 
+    /// The way to a peer; made if there is none.
     fn outbox(&self, peer: NodeId) -> Arc<Outbox> {
-        Arc::clone(self.outboxes.get(&peer).expect("every peer has an outbox"))
+        let outboxes = self.outboxes.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(outbox) = outboxes.get(&peer) {
+            return Arc::clone(outbox);
+        }
+        drop(outboxes);
+        let mut outboxes = self.outboxes.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(outboxes.entry(peer).or_default())
     }
 }

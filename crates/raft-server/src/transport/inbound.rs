@@ -1,6 +1,5 @@
 //! The streams peers have dialled: check who speaks, and pass on what they say.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,14 +11,15 @@ use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use super::{Identity, Peers};
+use crate::roster::Rosters;
 use crate::seldom::Seldom;
 
-/// Receives from peers. Nothing that arrives is trusted: a frame that is not from a member of this
+/// Receives from peers. Nothing that arrives is trusted: a frame that is not from another node of this
 /// cluster to this node ends its stream, one that cannot be read is dropped, and both are counted.
 #[derive(Clone, Debug)]
 pub(crate) struct Inbound {
     me: Identity,
-    members: Arc<BTreeSet<NodeId>>,
+    rosters: Arc<Rosters>,
     peers: Peers,
     driver: mpsc::Sender<Vec<Message>>,
     counters: Arc<Counters>,
@@ -35,14 +35,13 @@ pub(crate) struct Counters {
 }
 
 impl Inbound {
-    /// Passes messages of these members on to the driver.
+    /// Passes messages on to the driver.
     pub(crate) fn new(
         me: Identity,
-        (members, peers): (BTreeSet<NodeId>, Peers),
+        (rosters, peers): (Arc<Rosters>, Peers),
         driver: mpsc::Sender<Vec<Message>>,
     ) -> Self {
-        let (members, counters) = (Arc::new(members), Arc::default());
-        Self { me, members, peers, driver, counters, refusals: Arc::default() }
+        Self { me, rosters, peers, driver, counters: Arc::default(), refusals: Arc::default() }
     }
 
     /// What was not believed, since the start.
@@ -79,6 +78,9 @@ impl Inbound {
             let from = NodeId(frame.from);
             if !met {
                 met = true;
+                if let Some(contact) = &frame.contact {
+                    self.rosters.hear(from, &contact.clone().into());
+                }
                 self.peers.nudge(from);
             }
             match from_frame(frame) {
@@ -98,7 +100,7 @@ impl Inbound {
     fn say_refused(&self, frame: &pb::PeerFrame, remote: Option<IpAddr>, why: &str) {
         let address = remote.map_or_else(String::new, |remote| remote.to_string());
         // Several nodes may share an address; what a stranger claims to be does not count.
-        let peer = Some(NodeId(frame.from)).filter(|peer| self.members.contains(peer));
+        let peer = Some(NodeId(frame.from)).filter(|&peer| self.rosters.knows(peer));
         if self.refusals.may((remote, peer)) {
             let (node, from) = (self.me.id, frame.from);
             tracing::warn!(%node, from, %address, why, "refused a peer's stream");
@@ -121,7 +123,8 @@ impl Inbound {
         if frame.to != me.id.0 {
             return Err(format!("this is {}, not {}", me.id, NodeId(frame.to)));
         }
-        if frame.from == me.id.0 || !self.members.contains(&NodeId(frame.from)) {
+        // Who is a member is the core's to judge: a newcomer knows nobody yet.
+        if frame.from == me.id.0 || frame.from == 0 {
             return Err(format!("{} knows no peer {}", me.id, NodeId(frame.from)));
         }
         Ok(())

@@ -1,32 +1,54 @@
 //! The stream to one peer: dial, make sure who answers, send, and dial again when it breaks.
 
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use hyper_util::rt::TokioIo;
 use raft_api::convert::to_frame;
-use raft_api::pb;
 use raft_api::pb::peer_rpc_client::PeerRpcClient;
+use raft_api::{Contact, pb};
 use raft_core::NodeId;
 use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tonic::transport::{Endpoint, Uri};
 use tonic::{Status, Streaming};
 
+use super::outbox::Outbox;
 use super::socket::Socket;
 use super::{
     CONNECTION_WINDOW, Identity, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Peers, STREAM_WINDOW,
 };
+use crate::roster::{Roster, Rosters};
+
+/// Keeps streams to everybody in the roster open.
+pub(crate) struct Dialing {
+    pub(crate) me: Identity,
+    /// Where this node is: peers are told, for they may not know.
+    pub(crate) contact: Contact,
+    pub(crate) rosters: Arc<Rosters>,
+    pub(crate) peers: Peers,
+    pub(crate) frame_bytes_max: usize,
+    /// Who is told when a peer's process is found gone.
+    pub(crate) gone: mpsc::Sender<NodeId>,
+}
 
 /// Keeps a stream to one peer open.
 #[derive(Debug)]
-pub(crate) struct Dialer {
-    pub(crate) me: Identity,
-    pub(crate) peer: NodeId,
-    /// Where the peer listens, as host:port.
-    pub(crate) address: String,
-    pub(crate) peers: Peers,
-    pub(crate) frame_bytes_max: usize,
+struct Dialer {
+    me: Identity,
+    contact: Contact,
+    peer: NodeId,
+    roster: watch::Receiver<Roster>,
+    /// Where the peer is dialled, as host:port.
+    address: String,
+    outbox: Arc<Outbox>,
+    frame_bytes_max: usize,
+    gone: mpsc::Sender<NodeId>,
 }
 
 /// How a stream ended, or why there was none.
@@ -50,18 +72,53 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// The pause after a refusal.
 const PAUSE_REFUSED: Duration = Duration::from_secs(5);
 
-impl Dialer {
+/// When to try a port again whose connection broke: a process that is killed closes its sockets one
+/// after the other.
+const EXAMINE_PAUSES: [Duration; 3] =
+    [Duration::ZERO, Duration::from_millis(2), Duration::from_millis(10)];
+
+impl Dialing {
     /// Dials for ever.
     pub(crate) async fn run(self) {
+        let mut roster = self.rosters.watch();
+        let mut known = BTreeSet::from([self.me.id]);
+        let mut dialers = JoinSet::new();
+        loop {
+            let ids: Vec<NodeId> = roster.borrow_and_update().ids().collect();
+            for peer in ids.into_iter().filter(|&id| known.insert(id)) {
+                let dialer = Dialer {
+                    me: self.me,
+                    contact: self.contact.clone(),
+                    peer,
+                    roster: self.rosters.watch(),
+                    address: String::new(),
+                    outbox: self.peers.outbox(peer),
+                    frame_bytes_max: self.frame_bytes_max,
+                    gone: self.gone.clone(),
+                };
+                dialers.spawn(dialer.run());
+            }
+            if roster.changed().await.is_err() {
+                return; // The process is ending.
+            }
+        }
+    }
+}
+
+impl Dialer {
+    /// Dials for ever.
+    async fn run(mut self) {
         let mut pause = PAUSE_MIN;
         let mut said = None;
-        loop {
+        for attempt in 0_usize.. {
+            self.choose_address(attempt);
             let broken = self.stream(&mut said).await;
-            self.peers.outbox(self.peer).close();
+            self.outbox.close();
             self.say(&mut said, &broken);
             let next = match broken {
                 Broken::Lost(_) => {
                     pause = PAUSE_MIN;
+                    self.examine().await;
                     pause
                 }
                 Broken::Unreachable(_) => {
@@ -70,10 +127,35 @@ impl Dialer {
                 }
                 Broken::Refused(_) => PAUSE_REFUSED,
             };
-            let outbox = self.peers.outbox(self.peer);
             tokio::select! {
                 () = sleep(next.mul_f64(rand::random_range(0.5..1.0))) => (),
-                () = outbox.nudged(), if next <= PAUSE_MAX => (),
+                () = self.outbox.nudged(), if next <= PAUSE_MAX => (),
+                Ok(()) = self.roster.changed() => (),
+            }
+        }
+    }
+
+    /// Where several addresses are known, one after the other is tried.
+    fn choose_address(&mut self, attempt: usize) {
+        let addresses = self.roster.borrow_and_update().peer_addresses(self.peer);
+        let position = attempt.checked_rem(addresses.len()).unwrap_or_default();
+        self.address = addresses.into_iter().nth(position).unwrap_or_default();
+    }
+
+    /// The connection broke: is the process gone? A dead one's port refuses at once. One that is
+    /// alive, or cannot be reached, does not: that is no evidence.
+    async fn examine(&self) {
+        for pause in EXAMINE_PAUSES {
+            sleep(pause).await;
+            let dialed = timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.address)).await;
+            let Ok(Err(error)) = dialed else { continue };
+            if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset) {
+                tracing::debug!(node = %self.me.id, peer = %self.peer, %error, "the peer's process is gone");
+                if self.gone.try_send(self.peer).is_err() {
+                    // The driver is busy, and learns it from the peer's silence.
+                    tracing::debug!(node = %self.me.id, peer = %self.peer, "nobody is told");
+                }
+                return;
             }
         }
     }
@@ -99,8 +181,9 @@ impl Dialer {
             Ok(client) => client,
             Err(error) => return Broken::Unreachable(innermost(&error)),
         };
-        let outbox = self.peers.outbox(self.peer);
-        let frames = outbox.begin().map(to_frame);
+        let mut contact = Some(pb::Contact::from(self.contact.clone()));
+        let frames = self.outbox.begin().map(to_frame);
+        let frames = frames.map(move |frame| pb::PeerFrame { contact: contact.take(), ..frame });
         let notices = async { client.stream(frames).await.map(tonic::Response::into_inner) };
         let mut notices = match timeout(GREETING_TIMEOUT, notices).await {
             Ok(Ok(notices)) => notices,
@@ -117,7 +200,7 @@ impl Dialer {
             Ok(Err(status)) => return Broken::Unreachable(in_words(&status)),
             Err(_) => return Broken::Unreachable("no greeting".to_owned()),
         }
-        outbox.open();
+        self.outbox.open();
         *said = None;
         tracing::info!(node = %self.me.id, peer = %self.peer, "connected");
         last_word(notices).await

@@ -31,6 +31,7 @@ fn frame(cluster: &Cluster) -> pb::PeerFrame {
         to: 1,
         incarnation: 7,
         messages: Vec::new(),
+        contact: None,
     }
 }
 
@@ -43,7 +44,7 @@ async fn strangers_are_refused() {
     let cases = [
         (pb::PeerFrame { cluster: 1, ..good.clone() }, "n1 belongs to another cluster"),
         (pb::PeerFrame { to: 3, ..good.clone() }, "this is n1, not n3"),
-        (pb::PeerFrame { from: 4, ..good.clone() }, "n1 knows no peer n4"),
+        (pb::PeerFrame { from: 0, ..good.clone() }, "n1 knows no peer n0"),
         (pb::PeerFrame { from: 1, ..good.clone() }, "n1 knows no peer n1"),
     ];
     for (frame, refusal) in cases {

@@ -27,7 +27,7 @@ fn an_unknown_id() {
     let (error, hint) = refused(&cluster.config(), 9);
     let file = cluster.config().display().to_string();
     assert_eq!(error, format!("node 9 is not in {file}, which has nodes 1, 2, 3"));
-    assert_eq!(hint, "start one of these, or add the node to the file");
+    assert_eq!(hint, "start one of these, or let a new node join a running cluster with --join");
 }
 
 #[test]
