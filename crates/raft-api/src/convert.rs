@@ -102,8 +102,13 @@ fn body_to_wire(body: Body) -> Wire {
             let (received, matched) = (received.0, matched.0);
             Wire::HeartbeatReply(pb::HeartbeatReply { round, received, matched, slow })
         }
-        Body::SnapshotChunk(SnapshotChunk { meta, offset, data }) => {
-            Wire::SnapshotChunk(pb::SnapshotChunk { meta: Some(meta.into()), offset, data })
+        Body::SnapshotChunk(SnapshotChunk { meta, offset, data, checksum }) => {
+            Wire::SnapshotChunk(pb::SnapshotChunk {
+                meta: Some(meta.into()),
+                offset,
+                data,
+                checksum,
+            })
         }
         Body::SnapshotReply(SnapshotReply { last, next_offset, installed }) => {
             let last = Some(last.into());
@@ -151,9 +156,9 @@ fn body_from_wire(body: Wire) -> Result<Body, WireError> {
             let (received, matched) = (Index(received), Index(matched));
             Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow })
         }
-        Wire::SnapshotChunk(pb::SnapshotChunk { meta, offset, data }) => {
+        Wire::SnapshotChunk(pb::SnapshotChunk { meta, offset, data, checksum }) => {
             let meta = meta.ok_or(WireError::Missing("meta"))?.try_into()?;
-            Body::SnapshotChunk(SnapshotChunk { meta, offset, data })
+            Body::SnapshotChunk(SnapshotChunk { meta, offset, data, checksum })
         }
         Wire::SnapshotReply(pb::SnapshotReply { last, next_offset, installed }) => {
             let last = log_id(last, "last")?;

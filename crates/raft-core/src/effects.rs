@@ -165,8 +165,8 @@ pub enum SnapshotCommand {
         len: usize,
     },
     /// Put a piece into the staging file of this snapshot; answer with `Input::SnapshotStaged`. A
-    /// piece at another offset than the file's end is not written, and answered with that end. The
-    /// file of any other snapshot is given up.
+    /// piece at another offset than the file's end, or with a wrong checksum, is not written, and
+    /// answered with that end. The file of any other snapshot is given up.
     Stage {
         /// The snapshot.
         meta: SnapshotMeta,
@@ -174,6 +174,8 @@ pub enum SnapshotCommand {
         offset: u64,
         /// The piece.
         data: Bytes,
+        /// Its CRC32C.
+        checksum: u32,
     },
 }
 

@@ -60,6 +60,8 @@ pub enum Input {
         offset: u64,
         /// The piece.
         data: Bytes,
+        /// Its CRC32C.
+        checksum: u32,
     },
     /// A piece received from the leader is in the staging file, or the file was started anew.
     SnapshotStaged {

@@ -168,6 +168,9 @@ pub struct SnapshotChunk {
     pub offset: u64,
     /// The piece.
     pub data: Bytes,
+    /// CRC32C of `data`, made where it was read and checked where it is written. The core passes it
+    /// on.
+    pub checksum: u32,
 }
 
 /// The answer to a piece of a snapshot.

@@ -9,7 +9,7 @@ use crate::input::Input;
 use crate::log::Log;
 use crate::members::Members;
 use crate::membership::Membership;
-use crate::message::{Body, HeartbeatReply, Message};
+use crate::message::{Body, HeartbeatReply, Message, SnapshotChunk};
 use crate::rng::Rng;
 use crate::role::{Follower, Role};
 use crate::types::{
@@ -166,8 +166,8 @@ impl Node {
             Input::Persisted { seq } => self.on_persisted(seq),
             Input::PersistFailed => self.on_persist_failed(),
             Input::SnapshotBuilt(meta) => self.on_snapshot_built(meta),
-            Input::SnapshotRead { to, meta, offset, data } => {
-                self.on_snapshot_read(to, meta, offset, data);
+            Input::SnapshotRead { to, meta, offset, data, checksum } => {
+                self.on_snapshot_read(to, SnapshotChunk { meta, offset, data, checksum });
             }
             Input::SnapshotStaged { meta, next_offset, complete } => {
                 self.on_snapshot_staged(&meta, next_offset, complete);

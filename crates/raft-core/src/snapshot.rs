@@ -1,7 +1,5 @@
 //! Snapshots: shortening the log, and helping those who need what was given up (§7).
 
-use bytes::Bytes;
-
 use crate::effects::{Apply, Compact, DropReason, Event, SnapshotCommand};
 use crate::members::Members;
 use crate::membership::SeatId;
@@ -79,23 +77,17 @@ impl Node {
     }
 
     /// A piece was read: off it goes.
-    pub(crate) fn on_snapshot_read(
-        &mut self,
-        to: NodeId,
-        meta: SnapshotMeta,
-        at: u64,
-        data: Bytes,
-    ) {
+    pub(crate) fn on_snapshot_read(&mut self, to: NodeId, chunk: SnapshotChunk) {
         let now = self.now;
         let Role::Leader(leader) = &mut self.role else { return };
         let Some(peer) = leader.peers.get_mut(&to) else { return };
         match &mut peer.progress {
-            Progress::Snapshot { meta: wanted, offset, sent } if *wanted == meta => {
-                if *offset != at || sent.is_some() {
+            Progress::Snapshot { meta, offset, sent } if *meta == chunk.meta => {
+                if *offset != chunk.offset || sent.is_some() {
                     return; // Read twice.
                 }
                 *sent = Some(now);
-                self.send(to, Body::SnapshotChunk(SnapshotChunk { meta, offset: at, data }));
+                self.send(to, Body::SnapshotChunk(chunk));
             }
             Progress::Snapshot { .. } | Progress::Probe { .. } | Progress::Replicate { .. } => (),
         }
@@ -177,7 +169,7 @@ impl Node {
         if !self.hear_leader(from) {
             return;
         }
-        let SnapshotChunk { meta, offset, data } = chunk;
+        let SnapshotChunk { meta, offset, data, checksum } = chunk;
         let end = u64::try_from(data.len()).ok().and_then(|len| offset.checked_add(len));
         let fits = end.is_some_and(|end| end <= meta.size);
         if !fits || self.hard.term < meta.last.term || meta.membership.voters.is_empty() {
@@ -189,7 +181,7 @@ impl Node {
         if let Role::Follower(follower) = &mut self.role {
             follower.incoming = Some(meta.clone());
         }
-        self.effects.snapshots.push(SnapshotCommand::Stage { meta, offset, data });
+        self.effects.snapshots.push(SnapshotCommand::Stage { meta, offset, data, checksum });
     }
 
     /// A piece is in the staging file. If it was the last one, the snapshot takes the place of the

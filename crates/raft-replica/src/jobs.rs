@@ -78,7 +78,10 @@ impl SnapshotStore {
         match command {
             SnapshotCommand::Read { to, meta, offset, len } => {
                 match self.read(&meta, offset, len) {
-                    Ok(data) => Ok(Input::SnapshotRead { to, meta, offset, data }),
+                    Ok(data) => {
+                        let checksum = crc32c::crc32c(&data);
+                        Ok(Input::SnapshotRead { to, meta, offset, data, checksum })
+                    }
                     // Removed since: the transfer starts again with the newest.
                     Err(StorageError::Disk(error))
                         if error.source.kind() == io::ErrorKind::NotFound =>
@@ -88,8 +91,8 @@ impl SnapshotStore {
                     Err(error) => Err(error),
                 }
             }
-            SnapshotCommand::Stage { meta, offset, data } => {
-                let (next_offset, complete) = match self.stage(&meta, offset, &data) {
+            SnapshotCommand::Stage { meta, offset, data, checksum } => {
+                let (next_offset, complete) = match self.stage(&meta, offset, &data, checksum) {
                     Ok(staged) => (staged.next_offset, staged.complete),
                     // All is there, and it is not what was sent: from the beginning.
                     Err(StorageError::Damaged(_)) => (0, false),

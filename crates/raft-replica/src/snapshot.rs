@@ -128,7 +128,8 @@ impl SnapshotStore {
     }
 
     /// Takes a piece of a snapshot that arrives from the leader. A piece that does not begin where
-    /// the last one ended is not written: the answer says what is wanted. Another snapshot that was
+    /// the last one ended, or has another CRC32C than `checksum`, is not written: the answer says
+    /// what is wanted. Another snapshot that was
     /// arriving is given up.
     ///
     /// Fails with [`StorageError::Damaged`] if all is there and the checksum is wrong; the next
@@ -138,6 +139,7 @@ impl SnapshotStore {
         meta: &SnapshotMeta,
         offset: u64,
         data: &[u8],
+        checksum: u32,
     ) -> Result<Staged, StorageError> {
         let whole = Staged { next_offset: meta.size, complete: true };
         let mut staging = match self.staging.take().filter(|staging| staging.meta == *meta) {
@@ -148,7 +150,7 @@ impl SnapshotStore {
         let path = self.dir.join(INCOMING);
         let start = header::encode(self.cluster, meta).len() as u64;
         let end = staging.end.saturating_add(data.len() as u64);
-        if offset == staging.end && end <= meta.size {
+        if offset == staging.end && end <= meta.size && crc32c::crc32c(data) == checksum {
             staging.file.write_at(start + offset, data).during("write", &path)?;
             staging.end = end;
         }

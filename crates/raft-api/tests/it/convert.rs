@@ -91,11 +91,9 @@ fn bodies() -> impl Strategy<Value = Body> {
             let (received, matched) = (Index(received), Index(matched));
             Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow })
         }),
-        pieces.prop_map(|(meta, offset, data)| Body::SnapshotChunk(SnapshotChunk {
-            meta,
-            offset,
-            data
-        })),
+        (pieces, any::<u32>()).prop_map(|((meta, offset, data), checksum)| {
+            Body::SnapshotChunk(SnapshotChunk { meta, offset, data, checksum })
+        }),
         (log_ids(), any::<(u64, bool)>()).prop_map(|(last, (next_offset, installed))| {
             Body::SnapshotReply(SnapshotReply { last, next_offset, installed })
         }),

@@ -10,7 +10,7 @@ use raft_core::{
     RoleName, SeatId, SnapshotChunk, SnapshotMeta, Term, Token, VoteReply, VoteRequest,
 };
 
-use crate::cluster::{Cluster, Settings};
+use crate::cluster::{CHECKSUM, Cluster, Settings};
 use crate::verb::Verb;
 
 #[derive(Default)]
@@ -362,6 +362,7 @@ fn message(
                 meta,
                 offset: number,
                 data: Bytes::from_static(b"xxxxx"),
+                checksum: CHECKSUM,
             })
         }
         "stranger" => Body::Stranger { known: Incarnation(number) },

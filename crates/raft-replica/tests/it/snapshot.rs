@@ -66,12 +66,22 @@ fn what_is_written_is_read_back() {
     assert_eq!(store.newest_matching(|_| true).unwrap(), Some(meta));
 }
 
+/// Stages a piece that nothing happened to on its way.
+fn stage(
+    store: &mut SnapshotStore,
+    meta: &SnapshotMeta,
+    offset: u64,
+    data: &[u8],
+) -> Result<Staged, StorageError> {
+    store.stage(meta, offset, data, crc32c::crc32c(data))
+}
+
 /// Sends a snapshot piece by piece until it is complete, and counts the pieces.
 fn send(from: &mut SnapshotStore, to: &mut SnapshotStore, meta: &SnapshotMeta) -> u64 {
     let (mut offset, mut pieces) = (0, 0);
     loop {
         let data = from.read(meta, offset, 100).unwrap();
-        let staged = to.stage(meta, offset, &data).unwrap();
+        let staged = stage(to, meta, offset, &data).unwrap();
         pieces += 1;
         if staged.complete {
             return pieces;
@@ -100,14 +110,14 @@ fn a_piece_in_the_wrong_place_is_not_written() {
     let piece = |store: &mut SnapshotStore, at| store.read(&meta, at, 100).unwrap();
     let first = Staged { next_offset: 100, complete: false };
     let (one, two) = (piece(&mut leader, 0), piece(&mut leader, 100));
-    assert_eq!(follower.stage(&meta, 100, &two).unwrap().next_offset, 0);
-    assert_eq!(follower.stage(&meta, 0, &one).unwrap(), first);
-    assert_eq!(follower.stage(&meta, 0, &one).unwrap(), first);
-    assert_eq!(follower.stage(&meta, 100, &payload(201)).unwrap(), first, "beyond the end");
-    assert_eq!(follower.stage(&meta, 100, &two).unwrap().next_offset, 200);
+    assert_eq!(stage(&mut follower, &meta, 100, &two).unwrap().next_offset, 0);
+    assert_eq!(stage(&mut follower, &meta, 0, &one).unwrap(), first);
+    assert_eq!(stage(&mut follower, &meta, 0, &one).unwrap(), first);
+    assert_eq!(stage(&mut follower, &meta, 100, &payload(201)).unwrap(), first, "beyond the end");
+    assert_eq!(stage(&mut follower, &meta, 100, &two).unwrap().next_offset, 200);
     let three = piece(&mut leader, 200);
     let whole = Staged { next_offset: 300, complete: true };
-    assert_eq!(follower.stage(&meta, 200, &three).unwrap(), whole);
+    assert_eq!(stage(&mut follower, &meta, 200, &three).unwrap(), whole);
     assert_eq!(read(&follower, &meta).unwrap(), payload(300));
 }
 
@@ -117,23 +127,38 @@ fn a_transfer_goes_on_after_a_restart_and_gives_way_to_another() {
     let mut leader = store(&here);
     let (old, new) = (write(&leader, 5, 300), write(&leader, 6, 400));
     let data = leader.read(&old, 0, 200).unwrap();
-    store(&there).stage(&old, 0, &data).unwrap();
+    stage(&mut store(&there), &old, 0, &data).unwrap();
     let mut follower = store(&there);
-    assert_eq!(follower.stage(&old, 0, &data).unwrap().next_offset, 200);
-    assert_eq!(follower.stage(&new, 200, &data).unwrap().next_offset, 0);
+    assert_eq!(stage(&mut follower, &old, 0, &data).unwrap().next_offset, 200);
+    assert_eq!(stage(&mut follower, &new, 200, &data).unwrap().next_offset, 0);
     send(&mut leader, &mut follower, &new);
-    assert_eq!(follower.stage(&old, 200, &data).unwrap().next_offset, 0, "it was given up");
+    assert_eq!(stage(&mut follower, &old, 200, &data).unwrap().next_offset, 0, "it was given up");
     assert_eq!(read(&follower, &new).unwrap(), payload(400));
 }
 
-/// Bytes that changed on their way are noticed at the end, and asked for again.
+/// A piece that changed on its way is not written: the answer says what is held.
+#[test]
+fn a_changed_piece_is_not_written() {
+    let (mut leader, mut follower) = (store(&MemDisk::new()), store(&MemDisk::new()));
+    let meta = write(&leader, 5, 300);
+    stage(&mut follower, &meta, 0, &payload(100)).unwrap();
+    let mut data = leader.read(&meta, 100, 100).unwrap().to_vec();
+    let checksum = crc32c::crc32c(&data);
+    data[7] ^= 1;
+    let held = Staged { next_offset: 100, complete: false };
+    assert_eq!(follower.stage(&meta, 100, &data, checksum).unwrap(), held);
+    send(&mut leader, &mut follower, &meta);
+    assert_eq!(read(&follower, &meta).unwrap(), payload(300));
+}
+
+/// What changed where no piece's checksum saw it is noticed at the end, and asked for again.
 #[test]
 fn a_wrong_checksum_starts_the_transfer_again() {
     let (mut leader, mut follower) = (store(&MemDisk::new()), store(&MemDisk::new()));
     let meta = write(&leader, 5, 300);
     let mut data = payload(300);
     data[77] ^= 1;
-    assert_eq!(damaged(follower.stage(&meta, 0, &data)), "its checksum is wrong");
+    assert_eq!(damaged(stage(&mut follower, &meta, 0, &data)), "its checksum is wrong");
     assert!(follower.newest_matching(|_| true).unwrap().is_none());
     send(&mut leader, &mut follower, &meta);
     assert_eq!(read(&follower, &meta).unwrap(), payload(300));
@@ -188,7 +213,7 @@ fn a_failed_sync_does_not_pass_for_a_good_one() {
         let piece = leader.read(&meta, 0, 900).unwrap();
         let mut follower = store(&disk);
         disk.fail(Fault::OnceAt(call));
-        let staged = follower.stage(&meta, 0, &piece);
+        let staged = stage(&mut follower, &meta, 0, &piece);
         let over = disk.calls() < call;
         assert!(staged.is_ok() || !over);
         disk.restart();
@@ -217,8 +242,8 @@ fn a_crash_leaves_a_snapshot_whole_or_absent() {
                 .is_ok();
             let first = leader.read(&sent, 0, 500).unwrap();
             let second = leader.read(&sent, 500, 500).unwrap();
-            let staged = follower.stage(&sent, 0, &first).is_ok()
-                && follower.stage(&sent, 500, &second).is_ok_and(|staged| staged.complete);
+            let staged = stage(&mut follower, &sent, 0, &first).is_ok()
+                && stage(&mut follower, &sent, 500, &second).is_ok_and(|staged| staged.complete);
             there.crash(kind, &mut Rng::new(call));
             let mut follower = store(&there);
             let newest = follower.newest_matching(|_| true).unwrap();
@@ -232,12 +257,14 @@ fn a_crash_leaves_a_snapshot_whole_or_absent() {
             }
             assert!(!staged || newest.as_ref() == Some(&sent), "{context}");
             // Whatever was left of the transfer, it can be brought to its end.
-            while let Err(error) = follower.stage(&sent, 0, &[]) {
+            while let Err(error) = stage(&mut follower, &sent, 0, &[]) {
                 assert!(matches!(error, StorageError::Damaged(_)), "{context}: {error}");
             }
-            let next = follower.stage(&sent, 0, &[]).unwrap();
+            let next = stage(&mut follower, &sent, 0, &[]).unwrap();
             let rest = leader.read(&sent, next.next_offset, 900).unwrap();
-            if !follower.stage(&sent, next.next_offset, &rest).is_ok_and(|staged| staged.complete) {
+            if !stage(&mut follower, &sent, next.next_offset, &rest)
+                .is_ok_and(|staged| staged.complete)
+            {
                 send(&mut leader, &mut follower, &sent);
             }
             assert_eq!(read(&follower, &sent).unwrap(), payload(900), "{context}");

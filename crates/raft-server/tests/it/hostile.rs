@@ -150,6 +150,7 @@ async fn a_mad_peer_does_not_stop_the_cluster() {
         meta: Some(pb::SnapshotMeta { size: u64::MAX, ..pb::SnapshotMeta::default() }),
         offset: u64::MAX,
         data: vec![0; 10].into(),
+        checksum: 0,
     }));
     let mut frames = Vec::new();
     for message in [nothing, garbled, ahead, chunk] {
