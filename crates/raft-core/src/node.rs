@@ -32,6 +32,8 @@ pub struct Node {
     pub(crate) members: Members,
     /// The newest snapshot of the own state: what a peer gets that needs more than the log holds.
     pub(crate) snapshot: Option<SnapshotMeta>,
+    /// Whether a piece of a snapshot is on its way to the staging file.
+    pub(crate) staging: bool,
     /// The last entry known to be committed.
     pub(crate) commit: Index,
     /// The last entry handed out to be applied.
@@ -124,6 +126,7 @@ impl Node {
             log,
             members,
             snapshot: restored.snapshot,
+            staging: false,
             commit: since.index,
             handed_out: since.index,
             applied: since.index,

@@ -40,11 +40,29 @@ pub(crate) enum Progress {
     Snapshot {
         /// The snapshot it gets instead.
         meta: SnapshotMeta,
-        /// The next byte it wants.
+        /// The next byte it wants, as far as is known.
         offset: u64,
-        /// When the piece at `offset` was sent; none while it is being read.
-        sent: Option<Instant>,
+        /// What was sent and has no answer; none while the piece at `offset` is being read.
+        sent: Option<SentPiece>,
     },
+}
+
+/// A message about a snapshot that has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SentPiece {
+    pub(crate) kind: PieceKind,
+    /// When it left.
+    pub(crate) at: Instant,
+    /// The latest heartbeat round before it.
+    pub(crate) round: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PieceKind {
+    /// An empty piece: how far is it?
+    Question,
+    /// Bytes of the snapshot.
+    Data,
 }
 
 /// An append without an answer.

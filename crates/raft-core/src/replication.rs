@@ -222,7 +222,7 @@ impl Node {
         if reply.matched != Index(0) {
             self.on_matched(from, reply.matched);
         }
-        self.resend_snapshot_piece(from);
+        self.doubt_snapshot_piece(from, reply.round);
         self.release_reads();
     }
 

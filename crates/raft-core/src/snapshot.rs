@@ -1,11 +1,15 @@
 //! Snapshots: shortening the log, and helping those who need what was given up (§7).
 
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
 use crate::effects::{Apply, Compact, DropReason, Event, SnapshotCommand};
 use crate::members::Members;
 use crate::membership::SeatId;
 use crate::message::{Body, SnapshotChunk, SnapshotReply};
 use crate::node::Node;
-use crate::progress::Progress;
+use crate::progress::{PieceKind, Progress, SentPiece};
 use crate::role::Role;
 use crate::types::{Index, LogId, NodeId, SnapshotMeta};
 
@@ -29,11 +33,12 @@ impl Node {
             meta.last.index,
             self.config.trailing_bytes_max,
         );
-        let first_kept = trailing.min(self.first_needed_by_snapshots());
+        let first_kept = trailing.min(self.first_pinned(meta.last.index));
         let first_kept = first_kept.max(self.log.base().index.next());
         self.members.compact(meta.last.index);
         self.forget_the_gone();
         self.log.compact(first_kept);
+        self.drop_stale_transfers();
         self.snapshot = Some(meta.clone());
         self.persist().compact = Some(Compact { snapshot: meta, first_kept });
     }
@@ -49,47 +54,95 @@ impl Node {
         }
     }
 
-    /// The first entry that a living peer will need once its snapshot has arrived.
-    fn first_needed_by_snapshots(&self) -> Index {
-        let Role::Leader(leader) = &self.role else { return Index(u64::MAX) };
-        let alive =
-            |heard: crate::types::Instant| self.now < heard.after(self.config.election_timeout);
-        let needs = leader.peers.values().filter_map(|peer| match &peer.progress {
-            Progress::Snapshot { meta, .. } if alive(peer.heard) => Some(meta.last.index.next()),
-            Progress::Snapshot { .. } | Progress::Probe { .. } | Progress::Replicate { .. } => None,
-        });
-        needs.min().unwrap_or(Index(u64::MAX))
+    /// The last entries of the snapshots that peers are getting, once for each: their files are
+    /// needed.
+    pub fn snapshots_being_sent(&self) -> impl Iterator<Item = LogId> {
+        self.transfers().map(|(_, meta)| meta.last)
     }
 
-    /// The peer needs entries that are no longer held: it gets the newest snapshot.
+    /// Who is getting which snapshot.
+    fn transfers(&self) -> impl Iterator<Item = (NodeId, &SnapshotMeta)> {
+        let leader = match &self.role {
+            Role::Leader(leader) => Some(leader),
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(..) => None,
+        };
+        let peers = leader.into_iter().flat_map(|leader| &leader.peers);
+        peers.filter_map(|(&id, peer)| match &peer.progress {
+            Progress::Snapshot { meta, .. } => Some((id, meta)),
+            Progress::Probe { .. } | Progress::Replicate { .. } => None,
+        })
+    }
+
+    /// Whether a peer has answered within an election timeout.
+    fn is_alive(&self, id: NodeId) -> bool {
+        let Role::Leader(leader) = &self.role else { return false };
+        let patience = self.config.election_timeout;
+        leader.peers.get(&id).is_some_and(|peer| self.now < peer.heard.after(patience))
+    }
+
+    /// The first entry to keep for living peers, which will need it when their snapshot has arrived.
+    /// What is kept for them may weigh as much as that snapshot: beyond that they are better off with
+    /// a newer one, and memory stays bounded however slow they are.
+    fn first_pinned(&self, upto: Index) -> Index {
+        let alive = || self.transfers().filter(|(id, _)| self.is_alive(*id)).map(|(_, meta)| meta);
+        let first = alive().map(|meta| meta.last.index.next()).min();
+        let bound = alive().map(|meta| meta.size).fold(self.config.trailing_bytes_max, u64::max);
+        first.map_or(Index(u64::MAX), |first| self.log.first_within(first, upto, bound))
+    }
+
+    /// A silent peer that comes back goes on where its transfer stopped, unless the log has moved
+    /// away from that snapshot: then it would need a newer one straight after, and gets that at once.
+    fn drop_stale_transfers(&mut self) {
+        let base = self.log.base().index;
+        let stale =
+            |(id, meta): &(NodeId, &SnapshotMeta)| meta.last.index < base && !self.is_alive(*id);
+        let stale: Vec<NodeId> = self.transfers().filter(stale).map(|(id, _)| id).collect();
+        let Role::Leader(leader) = &mut self.role else { return };
+        for (id, peer) in &mut leader.peers {
+            if stale.contains(id) {
+                peer.probe(peer.matched.next());
+            }
+        }
+    }
+
+    /// The peer needs entries that are no longer held: it gets the newest snapshot, from where it
+    /// stands. It may have a part of it, from before this node or it was started again.
     pub(crate) fn start_snapshot(&mut self, to: NodeId) {
         let Some(meta) = self.snapshot.clone() else { return };
         let Role::Leader(leader) = &mut self.role else { return };
         let Some(peer) = leader.peers.get_mut(&to) else { return };
-        peer.progress = Progress::Snapshot { meta: meta.clone(), offset: 0, sent: None };
-        self.effects.events.push(Event::SnapshotStarted { to, last: meta.last });
-        self.read_piece(to, meta, 0);
+        let last = meta.last;
+        peer.progress = Progress::Snapshot { meta, offset: 0, sent: None };
+        self.effects.events.push(Event::SnapshotStarted { to, last });
+        self.ask_how_far(to);
     }
 
-    fn read_piece(&mut self, to: NodeId, meta: SnapshotMeta, offset: u64) {
-        let len = self.config.snapshot_chunk_bytes;
-        self.effects.snapshots.push(SnapshotCommand::Read { to, meta, offset, len });
+    /// Sends a piece without bytes, which any recipient answers with the end of what it holds.
+    fn ask_how_far(&mut self, to: NodeId) {
+        let now = self.now;
+        let Role::Leader(leader) = &mut self.role else { return };
+        let round = leader.round;
+        if let Some(peer) = leader.peers.get_mut(&to)
+            && let Progress::Snapshot { meta, offset, sent } = &mut peer.progress
+        {
+            *sent = Some(SentPiece { kind: PieceKind::Question, at: now, round });
+            let (meta, offset) = (meta.clone(), *offset);
+            let nothing = SnapshotChunk { meta, offset, data: Bytes::new(), checksum: 0 };
+            self.send(to, Body::SnapshotChunk(nothing));
+        }
     }
 
     /// A piece was read: off it goes.
     pub(crate) fn on_snapshot_read(&mut self, to: NodeId, chunk: SnapshotChunk) {
         let now = self.now;
         let Role::Leader(leader) = &mut self.role else { return };
-        let Some(peer) = leader.peers.get_mut(&to) else { return };
-        match &mut peer.progress {
-            Progress::Snapshot { meta, offset, sent } if *meta == chunk.meta => {
-                if *offset != chunk.offset || sent.is_some() {
-                    return; // Read twice.
-                }
-                *sent = Some(now);
-                self.send(to, Body::SnapshotChunk(chunk));
-            }
-            Progress::Snapshot { .. } | Progress::Probe { .. } | Progress::Replicate { .. } => (),
+        let round = leader.round;
+        if let Some(peer) = leader.peers.get_mut(&to)
+            && let Progress::Snapshot { meta, offset, sent: sent @ None } = &mut peer.progress
+            && (&*meta, *offset) == (&chunk.meta, chunk.offset)
+        {
+            *sent = Some(SentPiece { kind: PieceKind::Data, at: now, round });
+            self.send(to, Body::SnapshotChunk(chunk));
         }
     }
 
@@ -102,19 +155,33 @@ impl Node {
                 return self.drop_message(from, DropReason::Malformed);
             }
             self.finish_snapshot(from, reply.last);
-            return;
+        } else {
+            self.on_snapshot_progress(from, reply.last, reply.next_offset);
         }
+    }
+
+    /// The peer says how far it is. An answer does not say to which message: one that has been
+    /// overtaken must not make bytes travel twice.
+    fn on_snapshot_progress(&mut self, from: NodeId, last: LogId, next_offset: u64) {
+        let len = self.config.snapshot_chunk_bytes;
         let Role::Leader(leader) = &mut self.role else { return };
         let Some(peer) = leader.peers.get_mut(&from) else { return };
-        if let Progress::Snapshot { meta, offset, sent } = &mut peer.progress
-            && meta.last == reply.last
-            && sent.is_some()
-            && reply.next_offset <= meta.size
-        {
-            *offset = reply.next_offset;
-            *sent = None;
-            let meta = meta.clone();
-            self.read_piece(from, meta, reply.next_offset);
+        let Progress::Snapshot { meta, offset, sent } = &mut peer.progress else { return };
+        let Some(kind) = sent.as_ref().map(|sent| sent.kind) else { return };
+        if meta.last != last || meta.size < next_offset {
+            return;
+        }
+        match kind {
+            // What it said before the piece arrived, or the piece arrived damaged: the question that
+            // follows the next heartbeat tells.
+            PieceKind::Data if next_offset == *offset => {}
+            // It has lost some, or said this long ago.
+            PieceKind::Data if next_offset < *offset => self.ask_how_far(from),
+            PieceKind::Data | PieceKind::Question => {
+                (*offset, *sent) = (next_offset, None);
+                let (meta, offset) = (meta.clone(), next_offset);
+                self.effects.snapshots.push(SnapshotCommand::Read { to: from, meta, offset, len });
+            }
         }
     }
 
@@ -130,22 +197,23 @@ impl Node {
         }
     }
 
-    /// The peer lives but has not answered a piece for long: it was lost, or the peer restarted.
-    pub(crate) fn resend_snapshot_piece(&mut self, to: NodeId) {
-        let (now, patience) = (self.now, self.config.election_timeout);
-        let Role::Leader(leader) = &mut self.role else { return };
-        if let Some(peer) = leader.peers.get_mut(&to)
-            && let Progress::Snapshot { meta, offset, sent } = &mut peer.progress
-            && sent.is_some_and(|sent| sent.after(patience) <= now)
+    /// The peer answered heartbeat `round` and not a piece that left before it: the piece was lost,
+    /// with a connection or a restart, or is still on its way to the disk. Asking costs little.
+    pub(crate) fn doubt_snapshot_piece(&mut self, to: NodeId, round: u64) {
+        let (now, patience) = (self.now, self.config.heartbeat);
+        let Role::Leader(leader) = &self.role else { return };
+        if let Some(peer) = leader.peers.get(&to)
+            && let Progress::Snapshot { sent: Some(sent), .. } = &peer.progress
+            && sent.round < round
+            && sent.at.after(patience) <= now
         {
-            *sent = None;
-            let (meta, offset) = (meta.clone(), *offset);
-            self.read_piece(to, meta, offset);
+            self.ask_how_far(to);
         }
     }
 
     /// The snapshot's file is gone or cannot be used: begin again with the newest.
     pub(crate) fn on_snapshot_failed(&mut self, last: LogId) {
+        self.staging = false;
         match &mut self.role {
             Role::Leader(leader) => {
                 for peer in leader.peers.values_mut() {
@@ -179,8 +247,20 @@ impl Node {
             return self.confirm_installed(from, meta.last);
         }
         if let Role::Follower(follower) = &mut self.role {
+            // A leader moves on to newer snapshots only: a piece of an older one was overtaken, and
+            // must not take the staging file from the newer one.
+            let newer = |it: &SnapshotMeta| meta.last.index < it.last.index;
+            if follower.incoming.as_ref().is_some_and(newer) {
+                return;
+            }
             follower.incoming = Some(meta.clone());
         }
+        // One at a time, so that whoever sends many does not fill the disk's queue. The leader sends
+        // the next when this one is answered; a question it repeats.
+        if self.staging {
+            return;
+        }
+        self.staging = true;
         self.effects.snapshots.push(SnapshotCommand::Stage { meta, offset, data, checksum });
     }
 
@@ -192,6 +272,7 @@ impl Node {
         next_offset: u64,
         complete: bool,
     ) {
+        self.staging = false;
         let Role::Follower(follower) = &mut self.role else { return };
         let Some(leader) = follower.leader else { return };
         if follower.incoming.as_ref() != Some(meta) {

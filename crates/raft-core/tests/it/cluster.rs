@@ -143,7 +143,6 @@ impl Cluster {
         self.nodes.remove(&id);
         if let Some(disk) = self.disks.get_mut(&id) {
             disk.queue.clear();
-            disk.staged = None;
             disk.files = disk.files.take().map(|_| Vec::new());
         }
         self.wires.retain(|message| message.to != id);

@@ -355,14 +355,14 @@ fn message(
             let (received, matched) = (at.index, at.index);
             Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow: false })
         }
-        "chunk" => {
+        "chunk" | "damaged-chunk" => {
             let membership = Membership::of_voters([1, 2, 3].map(NodeId));
             let meta = SnapshotMeta { last: at, membership, size: 25, checksum: 0 };
             Body::SnapshotChunk(SnapshotChunk {
                 meta,
                 offset: number,
                 data: Bytes::from_static(b"xxxxx"),
-                checksum: CHECKSUM,
+                checksum: if kind == "chunk" { CHECKSUM } else { 0 },
             })
         }
         "stranger" => Body::Stranger { known: Incarnation(number) },
