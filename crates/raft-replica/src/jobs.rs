@@ -2,7 +2,7 @@
 
 use std::io;
 
-use raft_core::{Input, Membership, SnapshotCommand, SnapshotMeta};
+use raft_core::{Input, LogId, Membership, SnapshotCommand, SnapshotMeta};
 
 use crate::error::StorageError;
 use crate::snapshot::SnapshotStore;
@@ -22,8 +22,8 @@ pub(crate) enum Job<S: StateMachine> {
     Load(SnapshotMeta),
     /// Read or stage a piece.
     Core(SnapshotCommand),
-    /// Remove the snapshots before this one.
-    Forget { before: SnapshotMeta },
+    /// Remove the snapshots before the newest, but for those that are needed.
+    Forget { newest: SnapshotMeta, needed: Vec<LogId> },
 }
 
 pub(crate) enum Done<S: StateMachine> {
@@ -50,8 +50,8 @@ impl SnapshotStore {
                 Done::Loaded(meta, Box::new(state))
             }
             Job::Core(command) => Done::Input(self.run_command(command)?),
-            Job::Forget { before } => {
-                self.keep_only(&before)?;
+            Job::Forget { newest, needed } => {
+                self.keep_only(&newest, &needed)?;
                 Done::Forgot
             }
         };
@@ -110,7 +110,9 @@ impl<S: StateMachine> std::fmt::Debug for SnapshotJob<S> {
             Job::Build { image, .. } => f.debug_tuple("Build").field(image).finish(),
             Job::Load(meta) => f.debug_tuple("Load").field(&meta.last).finish(),
             Job::Core(command) => command.fmt(f),
-            Job::Forget { before } => f.debug_tuple("Forget").field(&before.last).finish(),
+            Job::Forget { newest, needed } => {
+                f.debug_tuple("Forget").field(&newest.last).field(needed).finish()
+            }
         }
     }
 }

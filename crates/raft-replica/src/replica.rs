@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use raft_core::{
-    Apply, Effects, Event, Index, Input, Instant, MembershipChange, Message, Node, NodeId, Persist,
-    Proposal, Refusal, SnapshotMeta, Token,
+    Apply, Effects, Event, Index, Input, Instant, LogId, MembershipChange, Message, Node, NodeId,
+    Persist, Proposal, Refusal, SnapshotMeta, Token,
 };
 
 use crate::envelope::{Content, Envelope};
@@ -65,8 +65,8 @@ pub struct Replica<S: StateMachine> {
     /// The snapshot whose marker is being written, and by which persist: until that is durable the
     /// one before it is still needed.
     marking: Option<(u64, SnapshotMeta)>,
-    /// The snapshot before the newest: a peer may be getting it.
-    previous: Option<SnapshotMeta>,
+    /// The last entry of the snapshot before the newest.
+    previous: Option<LogId>,
     duplicates: u64,
     turn: Turn<S>,
 }
@@ -152,10 +152,11 @@ impl<S: StateMachine> Replica<S> {
     /// Every persist up to `seq` is durable.
     pub fn persisted(&mut self, now: Instant, seq: u64) {
         if let Some((_, marked)) = self.marking.take_if(|(marker, _)| *marker <= seq) {
-            // Files of snapshots before the previous one can go. That one stays: it may be on its
-            // way to a peer.
-            let oldest = self.previous.replace(marked.clone()).unwrap_or(marked);
-            self.turn.snapshots.push(SnapshotJob(Job::Forget { before: oldest }));
+            // The previous one stays, for a transfer that is about to begin, and so do those that are
+            // on their way: a peer that takes longer than a snapshot lasts would never get one whole.
+            let previous = self.previous.replace(marked.last);
+            let needed = previous.into_iter().chain(self.node.snapshots_being_sent()).collect();
+            self.turn.snapshots.push(SnapshotJob(Job::Forget { newest: marked, needed }));
         }
         self.node.step(now, Input::Persisted { seq });
     }

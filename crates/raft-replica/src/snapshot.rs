@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! snapshots/<term>-<index>.snap    a snapshot, complete and verified
-//! snapshots/incoming.part          one that is arriving from the leader
+//! snapshots/incoming.part          one that is arriving from the leader, as far as it is there
+//! snapshots/incoming.pieces        the checksums of what is there of it
 //! snapshots/*.tmp                  one that is being built; removed when the store is opened
 //!
 //! file      magic 8 bytes · version u32 · header len u32 · cluster u64 · snapshot (as encoded by
@@ -14,6 +15,7 @@
 //! durable, and nothing refers to it before the name is durable as well.
 
 mod header;
+mod staging;
 mod stream;
 
 use std::io::{self, Write};
@@ -26,10 +28,9 @@ use raft_core::{ClusterId, LogId, Membership, SnapshotMeta};
 use crate::disk::{self, Disk, DiskFile, sync_parent};
 use crate::error::{During as _, StorageError};
 use crate::wal::Recovered;
+use staging::Staging;
 pub use stream::SnapshotReader;
 use stream::SnapshotWriter;
-
-const INCOMING: &str = "incoming.part";
 
 /// The snapshots of one node. Independent of the log's writer, so that it can live on another
 /// thread. A clone shares the files, not what is open; only one of the clones may stage.
@@ -37,9 +38,10 @@ pub struct SnapshotStore {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     cluster: ClusterId,
-    /// The snapshot last read from.
-    reading: Option<(SnapshotMeta, Box<dyn DiskFile>)>,
+    /// The snapshots that are being read from, verified; as few as there are files.
+    reading: Vec<(SnapshotMeta, Box<dyn DiskFile>)>,
     staging: Option<Staging>,
+    resumed: u64,
 }
 
 /// How far a snapshot has arrived.
@@ -51,16 +53,10 @@ pub struct Staged {
     pub complete: bool,
 }
 
-struct Staging {
-    meta: SnapshotMeta,
-    file: Box<dyn DiskFile>,
-    /// Bytes of the payload that are there.
-    end: u64,
-}
-
 impl SnapshotStore {
     /// Opens the snapshots in the data directory `root`, and removes what was being built when the
-    /// process ended. What was arriving stays, so that it can go on.
+    /// process ended. What was arriving stays, so that it can go on, unless nobody can say what it
+    /// was.
     pub fn open(
         disk: Arc<dyn Disk>,
         root: &Path,
@@ -74,10 +70,13 @@ impl SnapshotStore {
                 disk.remove(&path).during("remove", &path)?;
             }
         }
+        if staging::find(&*disk, &dir, cluster)?.is_none() {
+            staging::remove(&*disk, &dir)?;
+        }
         // A name that is here now must stay: the process before may have ended between renaming
         // and syncing.
         disk.sync_dir(&dir).during("sync", &dir)?;
-        Ok(Self { disk, dir, cluster, reading: None, staging: None })
+        Ok(Self { disk, dir, cluster, reading: Vec::new(), staging: None, resumed: 0 })
     }
 
     /// Writes a snapshot and makes it durable. `write` is handed where the payload goes.
@@ -104,19 +103,26 @@ impl SnapshotStore {
         Ok(meta)
     }
 
-    /// A piece of a snapshot's payload, shorter than `len` at its end. Not verified: whoever puts
-    /// the pieces together verifies the whole. Fails with `NotFound` if the snapshot was removed.
+    /// A piece of a snapshot's payload, shorter than `len` at its end. The whole is verified before
+    /// the first piece is read: what rotted here must not travel, for ever found wrong at the other
+    /// end. Fails with `NotFound` if the snapshot was removed.
     pub fn read(
         &mut self,
         meta: &SnapshotMeta,
         offset: u64,
         len: usize,
     ) -> Result<Bytes, StorageError> {
-        if self.reading.as_ref().is_none_or(|(open, _)| open != meta) {
-            self.reading = Some((meta.clone(), self.open_exactly(meta)?));
-        }
-        let (_, file) = self.reading.as_ref().expect("it was just put there");
         let path = self.path(meta.last);
+        let position = match self.reading.iter().position(|(open, _)| open == meta) {
+            Some(position) => position,
+            None => {
+                let file = self.open_verified(meta)?;
+                self.reading.retain(|(open, _)| open.last != meta.last);
+                self.reading.push((meta.clone(), file));
+                self.reading.len() - 1
+            }
+        };
+        let (_, file) = &self.reading[position];
         let rest = usize::try_from(meta.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let mut bytes = vec![0; len.min(rest)];
         let start = header::encode(self.cluster, meta).len() as u64;
@@ -147,51 +153,51 @@ impl SnapshotStore {
             None if self.reader(meta).is_ok() => return Ok(whole),
             None => self.begin_staging(meta)?,
         };
-        let path = self.dir.join(INCOMING);
-        let start = header::encode(self.cluster, meta).len() as u64;
-        let end = staging.end.saturating_add(data.len() as u64);
-        if offset == staging.end && end <= meta.size && crc32c::crc32c(data) == checksum {
-            staging.file.write_at(start + offset, data).during("write", &path)?;
-            staging.end = end;
-        }
-        if staging.end < meta.size {
-            let next_offset = staging.end;
+        staging.add(offset, data, checksum)?;
+        if staging.end() < meta.size {
+            let next_offset = staging.end();
             self.staging = Some(staging);
             return Ok(Staged { next_offset, complete: false });
         }
-        if let Err(what) = stream::verify(&*staging.file, start, meta).during("read", &path)? {
-            self.disk.remove(&path).during("remove", &path)?;
+        let path = self.path(meta.last);
+        if let Err(what) = staging.finish(&*self.disk, &path)? {
+            staging::remove(&*self.disk, &self.dir)?;
             return Err(StorageError::damaged(&path, None, what));
         }
-        staging.file.sync_data().during("sync", &path)?;
-        self.disk.rename(&path, &self.path(meta.last)).during("rename", &path)?;
-        sync_parent(&*self.disk, &path)?;
         Ok(whole)
     }
 
     /// The payload of a snapshot, whose checksum has been verified.
     pub fn reader(&self, meta: &SnapshotMeta) -> Result<SnapshotReader, StorageError> {
-        let path = self.path(meta.last);
-        let file = self.open_exactly(meta).map_err(|error| match error {
+        let file = self.open_verified(meta).map_err(|error| match error {
             StorageError::Disk(error) if error.source.kind() == io::ErrorKind::NotFound => {
+                let path = self.path(meta.last);
                 StorageError::damaged(&path, None, "this snapshot is missing")
             }
             error => error,
         })?;
         let start = header::encode(self.cluster, meta).len() as u64;
-        match stream::verify(&*file, start, meta).during("read", &path)? {
-            Ok(()) => Ok(SnapshotReader::new(file, start, meta.size)),
-            Err(what) => Err(StorageError::damaged(&path, None, what)),
-        }
+        Ok(SnapshotReader::new(file, start, meta.size))
     }
 
-    /// Removes the snapshots that are older than this one. To be called when the log names it, and
-    /// that is durable.
-    pub fn keep_only(&mut self, meta: &SnapshotMeta) -> Result<(), StorageError> {
-        self.reading.take_if(|(open, _)| open.last.index < meta.last.index);
-        let mut removed = false;
+    /// Removes the snapshots that are older than this one, but for those that are still `needed`,
+    /// and what was arriving if it is none newer. To be called when the log names this one, and that
+    /// is durable.
+    pub fn keep_only(
+        &mut self,
+        newest: &SnapshotMeta,
+        needed: &[LogId],
+    ) -> Result<(), StorageError> {
+        let kept = |last: LogId| newest.last.index <= last.index || needed.contains(&last);
+        self.reading.retain(|(open, _)| kept(open.last));
+        let arriving = staging::find(&*self.disk, &self.dir, self.cluster)?;
+        let mut removed = arriving.is_some_and(|meta| meta.last.index <= newest.last.index);
+        if removed {
+            self.staging = None;
+            staging::remove(&*self.disk, &self.dir)?;
+        }
         for last in self.list()? {
-            if last.index < meta.last.index {
+            if !kept(last) {
                 let path = self.path(last);
                 self.disk.remove(&path).during("remove", &path)?;
                 removed = true;
@@ -201,6 +207,17 @@ impl SnapshotStore {
             self.disk.sync_dir(&self.dir).during("sync", &self.dir)?;
         }
         Ok(())
+    }
+
+    /// Which snapshot is arriving in this process, and how many bytes of its payload are there.
+    pub fn arriving(&self) -> Option<(&SnapshotMeta, u64)> {
+        self.staging.as_ref().map(|staging| (&staging.meta, staging.end()))
+    }
+
+    /// How many bytes of payload did not have to arrive twice, because the process before had staged
+    /// them.
+    pub fn resumed_bytes(&self) -> u64 {
+        self.resumed
     }
 
     /// The newest snapshot with a sound header that `wanted` says yes to. Its payload is verified
@@ -243,26 +260,26 @@ impl SnapshotStore {
         Ok(file)
     }
 
-    /// Goes on where an earlier process stopped, if it was the same snapshot, or starts anew.
-    fn begin_staging(&self, meta: &SnapshotMeta) -> Result<Staging, StorageError> {
-        let path = self.dir.join(INCOMING);
-        let head = header::encode(self.cluster, meta);
-        if let Ok(file) = self.disk.open(&path) {
-            let found = header::read(&*file).during("read", &path)?;
-            if found == Ok((self.cluster, meta.clone())) {
-                let len = file.len().during("read", &path)?;
-                let end = len.saturating_sub(head.len() as u64).min(meta.size);
-                // A file with all its bytes may have met a sync that failed; the next one would
-                // say "done" about bytes that are in memory only.
-                if end < meta.size {
-                    return Ok(Staging { meta: meta.clone(), file, end });
-                }
-            }
-            self.disk.remove(&path).during("remove", &path)?;
+    /// Opens the file of exactly this snapshot, and reads it once to verify it.
+    fn open_verified(&self, meta: &SnapshotMeta) -> Result<Box<dyn DiskFile>, StorageError> {
+        let path = self.path(meta.last);
+        let file = self.open_exactly(meta)?;
+        let start = header::encode(self.cluster, meta).len() as u64;
+        match stream::verify(&*file, start, meta).during("read", &path)? {
+            Ok(()) => Ok(file),
+            Err(what) => Err(StorageError::damaged(&path, None, what)),
         }
-        let mut file = self.disk.create_new(&path).during("create", &path)?;
-        file.write_at(0, &head).during("write", &path)?;
-        Ok(Staging { meta: meta.clone(), file, end: 0 })
+    }
+
+    /// Goes on where an earlier process stopped, if it was the same snapshot, or starts anew.
+    fn begin_staging(&mut self, meta: &SnapshotMeta) -> Result<Staging, StorageError> {
+        match Staging::resume(&*self.disk, &self.dir, self.cluster, meta)? {
+            Some(staging) => {
+                self.resumed += staging.end();
+                Ok(staging)
+            }
+            None => Ok(Staging::create(&*self.disk, &self.dir, self.cluster, meta)?),
+        }
     }
 
     /// The snapshots there are, oldest first.
@@ -285,8 +302,9 @@ impl Clone for SnapshotStore {
             disk: Arc::clone(&self.disk),
             dir: self.dir.clone(),
             cluster: self.cluster,
-            reading: None,
+            reading: Vec::new(),
             staging: None,
+            resumed: 0,
         }
     }
 }

@@ -160,7 +160,7 @@ fn options(rng: &mut Rng, nodes: u64) -> Options {
         inflight_messages_max: rng.pick(&[1, 2, 8]),
         inflight_bytes_max: rng.pick(&[256, 8 << 20]),
         uncommitted_bytes_max: rng.pick(&[2 << 10, 64 << 20, 64 << 20]),
-        snapshot_chunk_bytes: rng.pick(&[300, 2_000, 1 << 20]),
+        snapshot_chunk_bytes: rng.pick(&[60, 60, 300, 2_000, 1 << 20]),
         trailing_entries: rng.pick(&[0, 3, 20, 100]),
         ..Config::new(cluster, id, Incarnation(0))
     };

@@ -41,6 +41,8 @@ sometimes! {
     SnapshotSent = "snapshots sent",
     /// A follower installed a snapshot.
     SnapshotInstalled = "snapshots installed",
+    /// A node was ended in the middle of a transfer and went on with it where it stood.
+    SnapshotResumed = "snapshot transfers resumed after a restart",
     /// A node was opened with a snapshot and entries after it.
     OpenedOnSnapshot = "restarts on a snapshot",
     /// The log went on in another segment.

@@ -92,9 +92,7 @@ impl Read for SnapshotReader {
 
 impl Read for Payload {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let rest = usize::try_from(self.end.saturating_sub(self.position)).unwrap_or(usize::MAX);
-        let count = buffer.len().min(rest);
-        let count = self.file.read_at(self.position, &mut buffer[..count])?;
+        let count = read_piece(&*self.file, self.position, self.end, buffer)?;
         self.position += count as u64;
         Ok(count)
     }
@@ -106,19 +104,50 @@ pub(super) fn verify(
     start: u64,
     meta: &SnapshotMeta,
 ) -> io::Result<Result<(), &'static str>> {
-    let mut buffer = vec![0; BUFFER];
-    let (mut size, mut checksum) = (0, 0);
-    loop {
-        let count = file.read_at(start + size, &mut buffer)?;
-        if count == 0 {
-            break;
-        }
-        size += count as u64;
-        checksum = crc32c::crc32c_append(checksum, &buffer[..count]);
-    }
-    Ok(match (size == meta.size, checksum == meta.checksum) {
+    let end = start.saturating_add(meta.size);
+    Ok(match (end == file.len()?, checksum(file, start, end)? == meta.checksum) {
         (false, _) => Err("it is shorter or longer than its header says"),
         (true, false) => Err("its checksum is wrong"),
         (true, true) => Ok(()),
     })
+}
+
+/// The checksum of a part of a file, as far as it is there.
+pub(super) fn checksum(file: &dyn DiskFile, start: u64, end: u64) -> io::Result<u32> {
+    let mut buffer = vec![0; BUFFER];
+    let (mut position, mut checksum) = (start, 0);
+    loop {
+        let count = read_piece(file, position, end, &mut buffer)?;
+        if count == 0 {
+            return Ok(checksum);
+        }
+        checksum = crc32c::crc32c_append(checksum, &buffer[..count]);
+        position += count as u64;
+    }
+}
+
+/// Writes a part of a file as it is.
+pub(super) fn write_again(file: &mut dyn DiskFile, start: u64, end: u64) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    let mut position = start;
+    loop {
+        let count = read_piece(file, position, end, &mut buffer)?;
+        if count == 0 {
+            return Ok(());
+        }
+        file.write_at(position, &buffer[..count])?;
+        position += count as u64;
+    }
+}
+
+/// What fits into the buffer, up to `end`.
+fn read_piece(
+    file: &dyn DiskFile,
+    position: u64,
+    end: u64,
+    buffer: &mut [u8],
+) -> io::Result<usize> {
+    let rest = usize::try_from(end.saturating_sub(position)).unwrap_or(usize::MAX);
+    let count = buffer.len().min(rest);
+    file.read_at(position, &mut buffer[..count])
 }

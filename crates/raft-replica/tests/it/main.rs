@@ -9,6 +9,8 @@ mod snapshot;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod transfer;
+#[cfg(test)]
 mod wal;
 #[cfg(test)]
 mod wal_crash;

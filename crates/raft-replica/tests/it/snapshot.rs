@@ -76,6 +76,10 @@ fn stage(
     store.stage(meta, offset, data, crc32c::crc32c(data))
 }
 
+fn names(disk: &MemDisk) -> Vec<String> {
+    disk.list(&root().join("snapshots")).unwrap()
+}
+
 /// Sends a snapshot piece by piece until it is complete, and counts the pieces.
 fn send(from: &mut SnapshotStore, to: &mut SnapshotStore, meta: &SnapshotMeta) -> u64 {
     let (mut offset, mut pieces) = (0, 0);
@@ -190,9 +194,11 @@ fn only_older_snapshots_are_removed() {
     let disk = MemDisk::new();
     let mut store = store(&disk);
     let metas: Vec<_> = (1..=4).map(|index| write(&store, index, 10)).collect();
-    store.keep_only(&metas[2]).unwrap();
-    let left = disk.list(&root().join("snapshots")).unwrap();
-    assert_eq!(left, ["00000001-0000000000000003.snap", "00000001-0000000000000004.snap"]);
+    store.keep_only(&metas[2], &[metas[1].last]).unwrap();
+    let name = |index| format!("00000001-{index:016}.snap");
+    assert_eq!(names(&disk), [name(2), name(3), name(4)], "one of them is needed");
+    store.keep_only(&metas[2], &[]).unwrap();
+    assert_eq!(names(&disk), [name(3), name(4)]);
     match store.read(&metas[0], 0, 10) {
         Err(StorageError::Disk(error)) => {
             assert_eq!(error.source.kind(), std::io::ErrorKind::NotFound);

@@ -83,10 +83,18 @@ impl Host {
         let Some(process) = &mut self.process else { return Ok(()) };
         let Some(job) = process.snapshot_jobs.pop_front() else { return Ok(()) };
         env.witness.trace.note(env.now_us, format_args!("{} {job:?}", self.id));
+        let arriving = process.snapshots.arriving().is_some();
+        if arriving && env.faulty && env.scenario.has(Fault::Fuse) && self.rng.chance(200) {
+            self.disk.light_fuse(self.rng.between(0, 3)); // A transfer breaks off at any piece.
+        }
+        let resumed = process.snapshots.resumed_bytes();
         let done = match process.snapshots.run(job) {
             Ok(done) => done,
             Err(error) => return self.failed(env, &error.to_string()),
         };
+        if resumed < process.snapshots.resumed_bytes() {
+            env.witness.sometimes.hit(Mark::SnapshotResumed);
+        }
         let more = !process.snapshot_jobs.is_empty();
         let delay = env.delay(env.scenario.notice_us);
         env.after(delay, Event::Complete(self.id, self.life, Arrival::Snapshot(done)));
