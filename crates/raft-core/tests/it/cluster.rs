@@ -26,6 +26,8 @@ pub(crate) struct TestDisk {
     /// Work on snapshot files, if it waits until the script says `serve`.
     files: Option<Vec<SnapshotCommand>>,
     incarnation: u64,
+    /// How often the node was started.
+    starts: u64,
     /// Bytes of the staging file, and of which snapshot.
     staged: Option<(SnapshotMeta, u64)>,
 }
@@ -65,6 +67,9 @@ pub(crate) struct Settings {
     pub(crate) chunk: usize,
     pub(crate) snapshot_size: u64,
     pub(crate) apply_bytes: usize,
+    pub(crate) apply_lag: usize,
+    pub(crate) transfer_lag: usize,
+    pub(crate) fast_failover: bool,
 }
 
 impl Default for Settings {
@@ -80,6 +85,9 @@ impl Default for Settings {
             chunk: 10,
             snapshot_size: 25,
             apply_bytes: 1 << 20,
+            apply_lag: 1 << 20,
+            transfer_lag: 1 << 20,
+            fast_failover: true,
         }
     }
 }
@@ -105,8 +113,9 @@ impl Cluster {
             disk.durable.bootstrap = bootstrap;
         }
         let incarnation = Incarnation(disk.incarnation);
+        disk.starts += 1;
         let config = Config {
-            seed: id.0,
+            seed: id.0 + 1000 * (disk.starts - 1),
             trailing_entries: settings.trailing,
             append_entries_max: settings.append_entries,
             inflight_messages_max: settings.inflight,
@@ -114,6 +123,9 @@ impl Cluster {
             uncommitted_bytes_max: settings.uncommitted_bytes,
             snapshot_chunk_bytes: settings.chunk,
             apply_bytes_max: settings.apply_bytes,
+            apply_lag_bytes_max: settings.apply_lag,
+            transfer_lag_bytes_max: settings.transfer_lag,
+            fast_failover: settings.fast_failover,
             ..Config::new(ClusterId(7), id, incarnation)
         };
         let now = *self.clocks.entry(id).or_default();

@@ -8,6 +8,8 @@ struct Row {
     id: String,
     functions: Vec<String>,
     scripts: BTreeSet<String>,
+    /// Tests that are no scripts, of any crate.
+    tests: BTreeSet<String>,
 }
 
 fn crate_dir() -> &'static Path {
@@ -51,10 +53,12 @@ fn rows() -> Vec<Row> {
             continue;
         }
         let is_script = |name: &&str| name.contains('/') && !name.contains('.');
+        let is_test = |name: &&str| !name.contains(['/', '.', ' ']);
         rows.push(Row {
             id: if first.len() <= 3 { (*first).to_owned() } else { String::new() },
             functions: quoted(functions).map(str::to_owned).collect(),
             scripts: quoted(shown).filter(is_script).map(str::to_owned).collect(),
+            tests: quoted(shown).filter(is_test).map(str::to_owned).collect(),
         });
     }
     rows
@@ -85,6 +89,17 @@ fn every_script_that_is_named_shows_its_row() {
 }
 
 #[test]
+fn every_row_is_shown_by_something() {
+    let shown: BTreeMap<String, usize> =
+        rows().into_iter().map(|row| (row.id, row.scripts.len() + row.tests.len())).collect();
+    for (letter, last) in [("E", 15), ("R", 20), ("D", 8), ("M", 13), ("P", 13)] {
+        for id in (1..=last).map(|number| format!("{letter}{number}")) {
+            assert!(shown.get(&id).is_some_and(|&count| 0 < count), "nothing shows {id}");
+        }
+    }
+}
+
+#[test]
 fn every_script_that_claims_a_row_is_listed_with_it() {
     let rows = rows();
     for (name, path) in scripts() {
@@ -96,16 +111,27 @@ fn every_script_that_claims_a_row_is_listed_with_it() {
     }
 }
 
+/// All of the workspace's Rust below `dir`.
+fn source(dir: &Path) -> String {
+    let is_rust = |path: &Path| path.extension().is_some_and(|extension| extension == "rs");
+    let paths = files(dir).into_values().filter(|path| is_rust(path));
+    paths.map(|path| std::fs::read_to_string(path).expect("readable")).collect()
+}
+
+fn defines(source: &str, name: &str) -> bool {
+    ["(", "<"].iter().any(|end| source.contains(&format!("fn {name}{end}")))
+}
+
 #[test]
-fn every_function_that_is_named_exists() {
-    let mut source = String::new();
-    for (_, path) in files(&crate_dir().join("src")) {
-        source += &std::fs::read_to_string(path).expect("readable");
-    }
-    for Row { id, functions, .. } in rows() {
+fn every_function_and_test_that_is_named_exists() {
+    let core = source(&crate_dir().join("src"));
+    let all = source(&crate_dir().join(".."));
+    for Row { id, functions, tests, .. } in rows() {
         for name in functions {
-            let exists = ["(", "<"].iter().any(|end| source.contains(&format!("fn {name}{end}")));
-            assert!(exists, "{id}: no function {name}");
+            assert!(defines(&core, &name), "{id}: no function {name}");
+        }
+        for name in tests {
+            assert!(defines(&all, &name), "{id}: no test {name}");
         }
     }
 }

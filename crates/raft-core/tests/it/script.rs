@@ -6,7 +6,7 @@ use std::error::Error;
 use bytes::Bytes;
 use raft_core::{
     Append, AppendReply, Body, ClusterId, Entry, HardState, Heartbeat, HeartbeatReply, Incarnation,
-    Index, Input, LogId, Membership, MembershipChange, Message, NodeId, Payload, Proposal,
+    Index, Input, LogId, Membership, MembershipChange, Message, NodeId, Payload, Proposal, ReadId,
     RoleName, SeatId, SnapshotChunk, SnapshotMeta, Term, Token, VoteReply, VoteRequest,
 };
 
@@ -26,7 +26,12 @@ impl goldenscript::Runner for Script {
         match verb {
             Verb::Cluster { .. } | Verb::Node { .. } => self.set_up(verb)?,
             Verb::Inject { .. } => self.inject(verb)?,
-            Verb::Status | Verb::Disk { .. } | Verb::Log { .. } | Verb::Wires | Verb::Requests => {
+            Verb::Members { .. }
+            | Verb::Status
+            | Verb::Disk { .. }
+            | Verb::Log { .. }
+            | Verb::Wires
+            | Verb::Requests => {
                 self.look(verb);
             }
             _ => self.act(verb),
@@ -48,6 +53,9 @@ impl Script {
                 inflight_bytes,
                 quota,
                 apply,
+                lag,
+                transfer_lag,
+                failover,
                 stopped,
             } => {
                 let usual = Settings::default();
@@ -60,6 +68,9 @@ impl Script {
                     inflight_bytes: inflight_bytes.unwrap_or(usual.inflight_bytes),
                     uncommitted_bytes: quota.unwrap_or(usual.uncommitted_bytes),
                     apply_bytes: apply.unwrap_or(usual.apply_bytes),
+                    apply_lag: lag.unwrap_or(usual.apply_lag),
+                    transfer_lag: transfer_lag.unwrap_or(usual.transfer_lag),
+                    fast_failover: failover.unwrap_or(usual.fast_failover),
                     ..usual
                 };
                 if !stopped.unwrap_or(false) {
@@ -268,6 +279,12 @@ impl Script {
                 let line = format!("n{id} [{}]", crate::show::entries(&log));
                 cluster.say(&line);
             }
+            Verb::Members { id } => {
+                let members = cluster.nodes[&NodeId(*id)].membership();
+                let nobody = members.is_empty().then(|| "nobody".to_owned());
+                let line = format!("n{id} counts {}", nobody.unwrap_or(members.to_string()));
+                cluster.say(&line);
+            }
             Verb::Wires => {
                 let lines: Vec<String> = cluster.wires.iter().map(crate::show::message).collect();
                 for line in lines {
@@ -365,6 +382,11 @@ fn message(
                 checksum: if kind == "chunk" { CHECKSUM } else { 0 },
             })
         }
+        "timeout-now" => Body::TimeoutNow,
+        "read-index-reply" => {
+            Body::ReadIndexReply { id: ReadId { start: 0, number }, index: at.index }
+        }
+        "removed" => Body::Removed { as_of: at },
         "stranger" => Body::Stranger { known: Incarnation(number) },
         other => return Err(format!("no such message: {other}").into()),
     })

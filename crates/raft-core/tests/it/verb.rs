@@ -26,6 +26,15 @@ pub(crate) enum Verb {
         /// Bytes handed out to be applied in one turn, at most.
         #[arg(key, optional)]
         apply: Option<usize>,
+        /// Bytes committed and not yet applied, at most.
+        #[arg(key, optional)]
+        lag: Option<usize>,
+        /// Bytes that a successor may lack, at most.
+        #[arg(key, optional)]
+        transfer_lag: Option<usize>,
+        /// Whether a leader whose process is gone is replaced at once.
+        #[arg(key, optional)]
+        failover: Option<bool>,
         /// Starts no node yet.
         #[arg(key, optional)]
         stopped: Option<bool>,
@@ -159,6 +168,8 @@ pub(crate) enum Verb {
     Disk { id: u64 },
     /// Shows the node's log.
     Log { id: u64 },
+    /// Shows the node's active configuration.
+    Members { id: u64 },
     /// Shows what waits.
     Wires,
     /// Shows what became of each request.
