@@ -240,6 +240,10 @@ impl Node {
         if votes || !committed || leader.transfer.is_some() {
             return;
         }
+        if !self.members.active().contains(self.config.id) {
+            let (by, as_of) = (self.config.id, self.members.since());
+            self.effects.events.push(Event::Removed { by, as_of });
+        }
         if !self.hand_over() {
             self.become_follower(self.hard.term, None);
         }

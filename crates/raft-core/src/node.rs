@@ -623,9 +623,12 @@ impl Node {
         self.commit
     }
 
-    /// Whether it has been told that it is no member any more.
+    /// Whether it knows that it is no member any more: because it was told, or because a committed
+    /// configuration says so.
     pub fn is_removed(&self) -> bool {
-        self.removed.is_some()
+        let active = self.members.active();
+        let left = !active.is_empty() && !active.contains(self.config.id);
+        self.removed.is_some() || left && self.members.since().index <= self.commit
     }
 
     /// Whether its disk takes longer than an election timeout for a write, or did lately.

@@ -6,6 +6,7 @@ mod cluster;
 mod hostile;
 #[cfg(test)]
 mod idle;
+mod membership;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]

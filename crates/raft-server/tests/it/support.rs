@@ -24,6 +24,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) struct Cluster {
     pub(crate) dir: TempDir,
     ports: Vec<u16>,
+    /// How many were there from the beginning.
+    founders: usize,
     nodes: Vec<Option<Node>>,
 }
 
@@ -49,9 +51,36 @@ impl Cluster {
     pub(crate) fn with(size: usize, more: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let ports = free_ports(3 * size);
-        let cluster = Self { dir, ports, nodes: (0..size).map(|_| None).collect() };
+        let nodes = (0..size).map(|_| None).collect();
+        let cluster = Self { dir, ports, founders: size, nodes };
         std::fs::write(cluster.config(), cluster.yaml("test", more)).unwrap();
         cluster
+    }
+
+    /// Nodes 1 to `size`, and so many more that are to join later: their own file has all nodes.
+    pub(crate) fn with_newcomers(size: usize, newcomers: usize) -> Self {
+        let cluster = Self { founders: size, ..Self::new(size + newcomers) };
+        let all = cluster.yaml("test", "");
+        std::fs::write(cluster.newcomers_config(), &all).unwrap();
+        let later = |line: &&str| {
+            let id = line.trim().strip_prefix("- {id: ").and_then(|rest| rest.split(',').next());
+            id.is_none_or(|id| id.parse::<usize>().unwrap() <= size)
+        };
+        let founders: Vec<&str> = all.lines().filter(later).collect();
+        std::fs::write(cluster.config(), founders.join("\n")).unwrap();
+        cluster
+    }
+
+    /// Starts a node that joins. It may not serve yet.
+    pub(crate) fn join(&mut self, id: u64) {
+        let log = File::options().create(true).append(true).open(self.log_path(id)).unwrap();
+        let mut command = server(&self.newcomers_config(), id);
+        let child = command.arg("--join").stderr(log).spawn().unwrap();
+        self.nodes[at(id)] = Some(Node { child });
+    }
+
+    fn newcomers_config(&self) -> PathBuf {
+        self.dir.path().join("all.yaml")
     }
 
     /// The text of a cluster file for the nodes.
@@ -168,10 +197,14 @@ impl Cluster {
             for id in self.ids().filter(|&id| self.nodes[at(id)].is_some()) {
                 let mut client = self.management(id).await;
                 let leader = client.get_leader(pb::GetLeaderRequest {}).await.unwrap();
-                known.push(leader.into_inner().leader_id);
+                let leader = leader.into_inner().leader_id;
+                // A newcomer need not belong to the cluster yet.
+                if leader != 0 || at(id) < self.founders {
+                    known.push(leader);
+                }
             }
             let runs = |id: u64| id != 0 && self.nodes[at(id)].is_some();
-            if runs(known[0]) && known.iter().all(|&id| id == known[0]) {
+            if known.first().is_some_and(|&id| runs(id)) && known.iter().all(|&id| id == known[0]) {
                 return known[0];
             }
             assert!(Instant::now() < give_up, "no leader:\n{}", self.log(1));

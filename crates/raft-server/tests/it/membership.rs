@@ -1,0 +1,231 @@
+//! Members that come and go, leadership that is handed over, reads from any node: on real processes.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use raft_api::pb;
+use raft_api::pb::MemberRole::{Learner, Voter};
+use tokio::time::{Instant, sleep};
+
+use crate::support::{Cluster, PATIENCE, until};
+
+impl Cluster {
+    fn member(&self, id: u64, role: pb::MemberRole) -> pb::Member {
+        pb::Member {
+            id,
+            peer_addr: self.peer_address(id),
+            client_addr: self.client_address(id),
+            role: role.into(),
+            ..pb::Member::default()
+        }
+    }
+
+    /// Asks the leader for a configuration until it says yes.
+    async fn reconfigure(&self, members: Vec<pb::Member>) -> pb::SetConfigurationResponse {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.try_reconfigure(members.clone(), Vec::new()).await;
+            if answer.header.as_ref().unwrap().success {
+                return answer;
+            }
+            assert!(Instant::now() < give_up, "{answer:?}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn try_reconfigure(
+        &self,
+        members: Vec<pb::Member>,
+        expected: Vec<pb::Member>,
+    ) -> pb::SetConfigurationResponse {
+        let leader = self.leader().await;
+        let request = pb::SetConfigurationRequest { members, expected, force: false };
+        let mut management = self.management(leader).await;
+        management.set_configuration(request).await.unwrap().into_inner()
+    }
+
+    async fn caught_up(&self, id: u64) {
+        let leader = self.leader().await;
+        let index = self.status(leader).await.commit_index;
+        until("a node to catch up", async || index <= self.status(id).await.applied_index).await;
+    }
+}
+
+fn ids(members: &[pb::Member]) -> Vec<(u64, pb::MemberRole)> {
+    members.iter().map(|member| (member.id, member.role())).collect()
+}
+
+/// Two nodes join, each from an empty directory; all the first ones leave; the new ones have
+/// everything, know each other after a restart, and those that left fall silent.
+#[tokio::test]
+async fn every_founder_is_replaced() {
+    let mut cluster = Cluster::with_newcomers(1, 2);
+    cluster.start(1);
+    for number in 0..20 {
+        cluster.put(&format!("key {number}"), b"value").await;
+    }
+    cluster.join(2);
+    cluster.join(3);
+    until("n2 to wait", async || cluster.log(2).contains("belongs to no cluster yet")).await;
+
+    let voters = |ids: &[u64]| ids.iter().map(|&id| cluster.member(id, Voter)).collect::<Vec<_>>();
+    let answer = cluster.reconfigure(voters(&[1, 2, 3])).await;
+    assert_eq!(ids(&answer.members), [(1, Voter), (2, Voter), (3, Voter)]);
+    assert!(!answer.joint);
+    cluster.caught_up(2).await;
+    cluster.caught_up(3).await;
+
+    // The leader removes itself: another takes over.
+    let request = pb::SetConfigurationRequest {
+        members: voters(&[2, 3]),
+        ..pb::SetConfigurationRequest::default()
+    };
+    let mut founder = cluster.management(1).await;
+    let answer = founder.set_configuration(request).await.unwrap().into_inner();
+    assert!(answer.header.unwrap().success);
+    until("n1 to be told", async || cluster.status(1).await.removed).await;
+    cluster.kill(1);
+    cluster.put("later", b"value").await;
+    until("n2 to have all", async || cluster.status(2).await.keys == 21).await;
+
+    for id in [2, 3] {
+        cluster.kill(id);
+        cluster.join(id);
+    }
+    cluster.put("latest", b"value").await;
+    assert_eq!(cluster.get("key 7").await.as_deref(), Some(&b"value"[..]));
+    let leader = cluster.leader().await;
+    let mut management = cluster.management(leader).await;
+    let now = management.get_configuration(pb::GetConfigurationRequest {}).await.unwrap();
+    assert_eq!(ids(&now.into_inner().members), [(2, Voter), (3, Voter)]);
+}
+
+/// What makes no sense, or rests on what is no longer so, or would end in a standstill, is refused,
+/// and changes nothing.
+#[tokio::test]
+async fn bad_changes_are_refused() {
+    let mut cluster = Cluster::with_newcomers(3, 1);
+    for id in 1..=3 {
+        cluster.start(id);
+    }
+    cluster.put("key", b"value").await;
+    let voters = |ids: &[u64]| ids.iter().map(|&id| cluster.member(id, Voter)).collect::<Vec<_>>();
+    let learner = |id| cluster.member(id, Learner);
+    let cases = [
+        (vec![learner(1)], vec![], pb::Refusal::MembershipSenseless),
+        (voters(&[1, 1]), vec![], pb::Refusal::Invalid),
+        (vec![pb::Member::default()], vec![], pb::Refusal::Invalid),
+        (voters(&[1, 2]), voters(&[1, 2]), pb::Refusal::MembershipChanged),
+    ];
+    for (members, expected, refusal) in cases {
+        let answer = cluster.try_reconfigure(members.clone(), expected).await;
+        assert_eq!(answer.header.unwrap().refusal(), refusal, "{members:?}");
+    }
+    // n4 does not run: as a voter it would not catch up, and stays a learner.
+    let answer = cluster.try_reconfigure(voters(&[1, 2, 3, 4]), voters(&[1, 2, 3])).await;
+    assert_eq!(answer.header.unwrap().refusal(), pb::Refusal::MembershipBehind);
+    assert_eq!(ids(&answer.members), [(1, Voter), (2, Voter), (3, Voter), (4, Learner)]);
+    // Two of three down: the one that is left would have to agree with one that is gone.
+    let leader = cluster.leader().await;
+    let followers: Vec<u64> = (1..=3).filter(|&id| id != leader).collect();
+    cluster.kill(followers[0]);
+    until("the leader to miss it", async || {
+        let peers = cluster.status(leader).await.peers;
+        peers.iter().any(|peer| peer.id == followers[0] && 1000 < peer.heard_ms)
+    })
+    .await;
+    let two = [leader, followers[0]].map(|id| cluster.member(id, Voter)).to_vec();
+    let answer = cluster.try_reconfigure(two, vec![]).await;
+    assert_eq!(answer.header.unwrap().refusal(), pb::Refusal::MembershipUnreachable);
+    cluster.put("other", b"value").await;
+}
+
+/// A learner has everything, serves reads, and leads never.
+#[tokio::test]
+async fn a_learner_reads_and_does_not_lead() {
+    let mut cluster = Cluster::with_newcomers(1, 1);
+    cluster.start(1);
+    cluster.put("key", b"value").await;
+    cluster.join(2);
+    let members = vec![cluster.member(1, Voter), cluster.member(2, Learner)];
+    cluster.reconfigure(members).await;
+    cluster.caught_up(2).await;
+    let get = pb::GetRequest { key: "key".into(), consistency: 0 };
+    let read = cluster.kv(2).await.get(get).await.unwrap().into_inner();
+    assert_eq!(read.header.unwrap().node_id, 2);
+    assert_eq!(read.value.as_deref(), Some(&b"value"[..]));
+    let request = pb::TransferLeadershipRequest { to: 2 };
+    let mut management = cluster.management(1).await;
+    let refused = management.transfer_leadership(request).await.unwrap().into_inner();
+    assert_eq!(refused.header.unwrap().refusal(), pb::Refusal::Transfer);
+    assert_eq!(cluster.status(2).await.role(), pb::Role::Learner);
+}
+
+/// Linearizable reads from every node see what was acknowledged before, whoever is asked.
+#[tokio::test]
+async fn every_node_serves_fresh_reads() {
+    let mut cluster = Cluster::new(3);
+    cluster.start_all();
+    for number in 0..20_u32 {
+        cluster.put("key", &number.to_be_bytes()).await;
+        for id in cluster.ids() {
+            let get = pb::GetRequest { key: "key".into(), consistency: 0 };
+            let read = cluster.kv(id).await.get(get).await.unwrap().into_inner();
+            assert!(read.header.as_ref().unwrap().success, "{read:?}");
+            assert_eq!(read.header.unwrap().node_id, id);
+            assert_eq!(read.value.as_deref(), Some(&number.to_be_bytes()[..]));
+        }
+    }
+}
+
+/// Leadership goes where it is sent, and a leader that is told to end hands over first: no election
+/// because of silence.
+#[tokio::test]
+async fn leadership_is_handed_over() {
+    let mut cluster = Cluster::new(3);
+    cluster.start_all();
+    cluster.put("key", b"value").await;
+    let leader = cluster.leader().await;
+    let to = cluster.ids().find(|&id| id != leader).unwrap();
+    let mut management = cluster.management(leader).await;
+    let request = pb::TransferLeadershipRequest { to };
+    let answer = management.transfer_leadership(request).await.unwrap().into_inner();
+    assert!(answer.header.unwrap().success);
+    until("the chosen one to lead", async || cluster.leader().await == to).await;
+    assert_eq!(cluster.status(to).await.campaigns_transfer, 1);
+
+    cluster.signal(to, Signal::SIGTERM);
+    assert!(cluster.ended(to).await.success());
+    cluster.kill(to);
+    let next = cluster.leader().await;
+    assert_eq!(cluster.status(next).await.campaigns_transfer, 1);
+    assert!(cluster.log(to).contains("hands over leadership"), "{}", cluster.log(to));
+}
+
+/// A killed leader is noticed by its sockets, unless that is switched off.
+#[tokio::test]
+async fn a_killed_leader_is_noticed_by_its_sockets() {
+    for fast in [true, false] {
+        let more = format!("raft: {{fast_failover: {fast}}}\n");
+        let mut cluster = Cluster::with(3, &more);
+        cluster.start_all();
+        cluster.put("key", b"value").await;
+        let dead = cluster.leader().await;
+        let alive: Vec<u64> = cluster.ids().filter(|&id| id != dead).collect();
+        let campaigns = async |cluster: &Cluster| {
+            let mut counts = (0, 0);
+            for &id in &alive {
+                let status = cluster.status(id).await;
+                counts.0 += status.campaigns_leader_lost;
+                counts.1 += status.campaigns_timeout;
+            }
+            counts
+        };
+        let before = campaigns(&cluster).await;
+        cluster.kill(dead);
+        cluster.put("key", b"other").await;
+        let (lost, silent) = campaigns(&cluster).await;
+        assert_eq!(0 < lost, fast, "lost {lost}, silent {silent}, before {before:?}");
+        assert!(fast || before.1 < silent);
+    }
+}
