@@ -64,8 +64,8 @@ pub(crate) struct Driver {
 struct Stopping {
     /// When to wait no longer.
     until: Instant,
-    /// Whether another leader is still to be found.
-    hands_over: bool,
+    /// Whether another leader is still to be found, and when to ask for it again.
+    hands_over: Option<Instant>,
 }
 
 /// Where things arrive.
@@ -109,8 +109,9 @@ const TURN_LONG: Duration = Duration::from_millis(100);
 /// How long the end of the process waits for open requests.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
 
-/// How long before that it waits for another leader.
+/// How long before that it waits for another leader, and how often it asks for one.
 const HAND_OVER_MAX: Duration = Duration::from_secs(1);
+const HAND_OVER_AGAIN: Duration = Duration::from_millis(10);
 
 impl Driver {
     /// A driver that ends some time after `stop` is called.
@@ -154,7 +155,9 @@ impl Driver {
             if self.knows_whom_to_ask() && self.unpark() {
                 self.turn();
             }
-            self.leave_if_handed_over();
+            if self.leave_if_handed_over() {
+                self.turn();
+            }
             self.note_length(before);
         }
         self.requests.stop_all();
@@ -176,7 +179,7 @@ impl Driver {
     fn is_done(&self) -> bool {
         let now = self.clock.now();
         self.stopping.is_some_and(|stopping| {
-            !stopping.hands_over && (stopping.until <= now || self.requests.is_empty())
+            stopping.hands_over.is_none() && (stopping.until <= now || self.requests.is_empty())
         })
     }
 
@@ -315,7 +318,7 @@ impl Driver {
     }
 
     fn on_request(&mut self, request: ClientRequest) {
-        if self.stopping.is_some_and(|stopping| !stopping.hands_over) {
+        if self.stopping.is_some_and(|stopping| stopping.hands_over.is_none()) {
             return tell(request.answer, Err(Declined::Stopping));
         }
         if request.answer.is_closed() {
@@ -358,28 +361,40 @@ impl Driver {
         let now = self.clock.now();
         let hands_over =
             self.view.role == RoleName::Leader && 1 < self.replica.node().membership().voters.len();
-        if hands_over {
+        let hands_over = hands_over.then_some(now);
+        self.stopping = Some(Stopping { until: now.after(HAND_OVER_MAX), hands_over });
+    }
+
+    /// Asks for another leader, again and again: a leader that is new itself does not know yet who
+    /// could follow it.
+    fn hand_over(&mut self, now: Instant) {
+        if !self.handing_over && self.view.role == RoleName::Leader {
             let (answer, _) = oneshot::channel();
             self.submit(ClientRequest { wish: Wish::Transfer { to: None }, answer });
         }
-        self.stopping = Some(Stopping { until: now.after(HAND_OVER_MAX), hands_over });
-        self.leave_if_handed_over();
+        if let Some(stopping) = &mut self.stopping {
+            stopping.hands_over = Some(now.after(HAND_OVER_AGAIN));
+        }
     }
 
     /// Once somebody else leads, or nobody will: what has not begun is refused, what has begun may
-    /// finish for a while.
-    fn leave_if_handed_over(&mut self) {
+    /// finish for a while. Returns whether there is something to be done about it.
+    fn leave_if_handed_over(&mut self) -> bool {
         let now = self.clock.now();
-        let Some(Stopping { until, hands_over }) = self.stopping else { return };
+        let Some(Stopping { until, hands_over }) = self.stopping else { return false };
         if self.leave.is_cancelled() {
-            return;
+            return false;
         }
         let successor = self.view.leader.is_some_and(|leader| leader != self.me);
-        if !hands_over || successor || until <= now {
+        if hands_over.is_none() || successor || until <= now {
             self.leave.cancel();
-            self.stopping = Some(Stopping { until: now.after(DRAIN_MAX), hands_over: false });
+            self.stopping = Some(Stopping { until: now.after(DRAIN_MAX), hands_over: None });
             self.requests.stop_parked();
+        } else if hands_over.is_some_and(|at| at <= now) {
+            self.hand_over(now);
+            return true;
         }
+        false
     }
 
     fn clients_may(&self) -> bool {
@@ -389,7 +404,9 @@ impl Driver {
     /// Sets the timer. It is only ever moved forward in time: a deadline that moves away, as most
     /// do with every message, costs one idle wake-up at the old one instead of a change each time.
     fn arm(&mut self) {
-        let stop_at = self.stopping.map(|stopping| stopping.until);
+        let stop_at = self.stopping.map(|Stopping { until, hands_over }| {
+            hands_over.map_or(until, |again| again.min(until))
+        });
         let others = [self.requests.next_deadline(), self.watchdog.next_deadline(), stop_at];
         let deadline =
             others.into_iter().flatten().fold(self.replica.next_deadline(), Instant::min);

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::{Cluster, PATIENCE, until};
 
+#[expect(clippy::unwrap_used, reason = "a test may")]
 impl Cluster {
     fn member(&self, id: u64, role: pb::MemberRole) -> pb::Member {
         pb::Member {
