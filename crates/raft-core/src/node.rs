@@ -235,6 +235,7 @@ impl Node {
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(..) => {
                 if self.disk.is_stalled(now, self.config.election_timeout) {
                     // It could not lead before its vote is durable. Let the others try.
+                    self.give_up_leader();
                     let later = self.draw_deadline();
                     self.role.postpone(later);
                 } else if self.is_promotable() {
