@@ -270,6 +270,11 @@ impl Node {
         if known && self.members.since() < as_of && self.removed.is_none() {
             self.removed = Some(as_of);
             self.effects.events.push(Event::Removed { by: from, as_of });
+            // Whatever it was asking for is in vain.
+            if matches!(self.role, Role::PreCandidate(_) | Role::Candidate(..)) {
+                self.follow(None);
+                self.announce_role();
+            }
         }
     }
 }
