@@ -38,6 +38,8 @@ enum Act {
     Commit,
     /// A snapshot is made of what is applied.
     Snapshot,
+    /// The peer's process is found gone.
+    Down,
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
@@ -49,6 +51,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         2 => Just(Act::Tick),
         1 => Just(Act::Commit),
         1 => Just(Act::Snapshot),
+        1 => Just(Act::Down),
     ];
     proptest::collection::vec(act, 0..40)
 }
@@ -123,6 +126,7 @@ fn perform(node: &mut Node, now: Instant, act: &Act) {
             message(PEER, term, Body::HeartbeatReply(reply))
         }
         Act::Tick => Input::Tick,
+        Act::Down => Input::PeerDown { peer: PEER },
         Act::Commit => {
             let reply = AppendReply::Matched { index: last };
             message(NodeId(3), term, Body::AppendReply(reply))

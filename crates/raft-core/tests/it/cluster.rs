@@ -281,15 +281,29 @@ impl Cluster {
         self.wires.extend(later);
         let count = now.len();
         for message in now {
-            if self.cuts.contains(&(message.from, message.to)) {
-                self.say(&format!("lost: {}", show::message(&message)));
-            } else if self.nodes.contains_key(&message.to) {
-                self.step(message.to, Input::Message(message));
-            } else {
-                self.say(&format!("nobody home: {}", show::message(&message)));
-            }
+            self.arrive(message);
         }
         count
+    }
+
+    /// Delivers what has waited longest. Answers whether there was anything.
+    pub(crate) fn deliver_first(&mut self) -> bool {
+        let first = self.wires.pop_front();
+        let is_some = first.is_some();
+        if let Some(message) = first {
+            self.arrive(message);
+        }
+        is_some
+    }
+
+    fn arrive(&mut self, message: Message) {
+        if self.cuts.contains(&(message.from, message.to)) {
+            self.say(&format!("lost: {}", show::message(&message)));
+        } else if self.nodes.contains_key(&message.to) {
+            self.step(message.to, Input::Message(message));
+        } else {
+            self.say(&format!("nobody home: {}", show::message(&message)));
+        }
     }
 
     /// Time passes for all nodes alike, in steps from one deadline to the next.

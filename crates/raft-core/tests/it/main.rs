@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod every_step;
+#[cfg(test)]
 mod lockstep;
 #[cfg(test)]
 mod rows;

@@ -383,6 +383,7 @@ fn message(
             })
         }
         "timeout-now" => Body::TimeoutNow,
+        "read-index" => Body::ReadIndex(ReadId { start: 0, number }),
         "read-index-reply" => {
             Body::ReadIndexReply { id: ReadId { start: 0, number }, index: at.index }
         }
