@@ -131,7 +131,9 @@ impl Reporter {
                 %node, %from,
                 "a peer comes with another data directory than the one this node knows it with: it \
                  is not listened to, for it may not know what it promised; put its old directory \
-                 back, there is no way yet to rejoin with another one"
+                 back, or remove it (raft-client set-config --remove {}) and add it again as a \
+                 new member with an empty directory and --join",
+                from.0
             );
         } else {
             tracing::debug!(%node, %from, ?reason, "dropped a message");
@@ -144,7 +146,9 @@ impl Reporter {
                 node = %self.me, %by, %known,
                 "a peer knows this node under another data directory (incarnation {known}): if this \
                  one is new or restored, it may not speak for the old one; put the old directory \
-                 back, there is no way yet to rejoin with another one"
+                 back, or remove this node (raft-client set-config --remove {}) and add it again \
+                 as a new member with an empty directory and --join",
+                self.me.0
             );
         }
     }
