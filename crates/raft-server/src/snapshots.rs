@@ -19,7 +19,13 @@ pub(crate) fn run(
 ) {
     while let Some(batch) = jobs.take_all() {
         for job in batch {
-            match store.run(job) {
+            let resumed = store.resumed_bytes();
+            let done = store.run(job);
+            if resumed < store.resumed_bytes() {
+                let bytes = store.resumed_bytes() - resumed;
+                tracing::info!(bytes, "goes on with a snapshot of which a part is here");
+            }
+            match done {
                 // Nobody listens once the process is ending.
                 Ok(done) => drop(completions.blocking_send(Completion::Snapshot(Box::new(done)))),
                 Err(error) => fatal::end(format_args!("could not work on a snapshot: {error}")),

@@ -60,6 +60,7 @@ pub(crate) struct Settings {
     pub(crate) voters: u64,
     pub(crate) learners: u64,
     pub(crate) trailing: u64,
+    pub(crate) trailing_bytes: u64,
     pub(crate) append_entries: usize,
     pub(crate) inflight: usize,
     pub(crate) inflight_bytes: usize,
@@ -78,6 +79,7 @@ impl Default for Settings {
             voters: 3,
             learners: 0,
             trailing: 0,
+            trailing_bytes: 1 << 20,
             append_entries: 4096,
             inflight: 8,
             inflight_bytes: 1 << 20,
@@ -117,6 +119,7 @@ impl Cluster {
         let config = Config {
             seed: id.0 + 1000 * (disk.starts - 1),
             trailing_entries: settings.trailing,
+            trailing_bytes_max: settings.trailing_bytes,
             append_entries_max: settings.append_entries,
             inflight_messages_max: settings.inflight,
             inflight_bytes_max: settings.inflight_bytes,

@@ -11,6 +11,9 @@ pub(crate) enum Verb {
         /// Entries kept behind a snapshot.
         #[arg(key, optional)]
         trailing: Option<u64>,
+        /// Bytes of entries kept behind a snapshot, at most.
+        #[arg(key, optional)]
+        trailing_bytes: Option<u64>,
         /// Entries in one append, at most.
         #[arg(key, optional)]
         batch: Option<usize>,
