@@ -230,3 +230,32 @@ async fn a_killed_leader_is_noticed_by_its_sockets() {
         assert!(fast || before.1 < silent);
     }
 }
+
+/// A node whose disk is gone comes back as a new member under its old id; one that was removed and
+/// kept running is told, and disturbs nobody.
+#[tokio::test]
+async fn a_replaced_disk_comes_back_as_a_new_member() {
+    let mut cluster = Cluster::new(3);
+    cluster.start_all();
+    cluster.put("key", b"value").await;
+    let leader = cluster.leader().await;
+    let lost = cluster.ids().find(|&id| id != leader).unwrap();
+    cluster.kill(lost);
+    std::fs::remove_dir_all(cluster.data_dir(lost)).unwrap();
+    let others: Vec<u64> = cluster.ids().filter(|&id| id != lost).collect();
+    let voters = |cluster: &Cluster, ids: &[u64]| {
+        ids.iter().map(|&id| cluster.member(id, Voter)).collect::<Vec<_>>()
+    };
+    cluster.reconfigure(voters(&cluster, &others)).await;
+    cluster.start_joining(lost);
+    cluster.reconfigure(voters(&cluster, &[1, 2, 3])).await;
+    cluster.caught_up(lost).await;
+    assert!(!cluster.log(leader).contains("another data directory"), "{}", cluster.log(leader));
+
+    let term = cluster.status(leader).await.term;
+    cluster.reconfigure(voters(&cluster, &others)).await;
+    until("the removed one to be told", async || cluster.status(lost).await.removed).await;
+    sleep(Duration::from_secs(1)).await;
+    cluster.put("key", b"other").await;
+    assert_eq!(cluster.status(leader).await.term, term, "{}", cluster.log(lost));
+}

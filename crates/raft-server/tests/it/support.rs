@@ -24,7 +24,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) struct Cluster {
     pub(crate) dir: TempDir,
     ports: Vec<u16>,
-    /// How many were there from the beginning.
+    /// How many were there from the beginning, and never join again: they know the leader.
     founders: usize,
     nodes: Vec<Option<Node>>,
 }
@@ -71,10 +71,20 @@ impl Cluster {
         cluster
     }
 
-    /// Starts a node that joins. It may not serve yet.
+    /// Starts a node that joins, and knows all others. It may not serve yet.
     pub(crate) fn join(&mut self, id: u64) {
+        self.join_by(id, &self.newcomers_config());
+    }
+
+    /// The same, with everybody's file.
+    pub(crate) fn start_joining(&mut self, id: u64) {
+        self.founders = 0;
+        self.join_by(id, &self.config());
+    }
+
+    fn join_by(&mut self, id: u64, config: &Path) {
         let log = File::options().create(true).append(true).open(self.log_path(id)).unwrap();
-        let mut command = server(&self.newcomers_config(), id);
+        let mut command = server(config, id);
         let child = command.arg("--join").stderr(log).spawn().unwrap();
         self.nodes[at(id)] = Some(Node { child });
     }
