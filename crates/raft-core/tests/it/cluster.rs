@@ -47,6 +47,10 @@ pub(crate) struct Cluster {
     stands: BTreeMap<NodeId, Index>,
     /// What became of each request; none while it waits.
     requests: BTreeMap<Token, Option<String>>,
+    /// The last entry that anybody has applied.
+    newest: LogId,
+    /// What was applied somewhere when a request was made: a read must see it.
+    floors: BTreeMap<Token, Index>,
     /// Only what `live` shows is said.
     quiet: bool,
     pub(crate) settings: Settings,
@@ -239,6 +243,8 @@ impl Cluster {
             }
         }
         for read in effects.reads {
+            let floor = self.floors[&read.token];
+            assert!(floor <= read.index, "#{} is stale: {} < {floor}", read.token.0, read.index);
             self.end(read.token, format!("read at {}", read.index));
             self.say_if(true, &format!("{id} read #{} at {}", read.token.0, read.index));
         }
@@ -354,6 +360,7 @@ impl Cluster {
     /// A request is made.
     pub(crate) fn ask(&mut self, token: Token) {
         self.requests.insert(token, None);
+        self.floors.insert(token, self.newest.index);
     }
 
     /// A request comes to its end: to one, and no other.
@@ -438,6 +445,7 @@ impl Cluster {
                     }
                 }
                 let index = entry.id.index;
+                self.newest = self.newest.max(entry.id);
                 self.applied.entry(id).or_default().push(entry);
                 index
             }
@@ -446,6 +454,30 @@ impl Cluster {
                 *stands = meta.last.index;
                 meta.last.index
             }
+        }
+    }
+
+    /// How far the node's state machine is.
+    pub(crate) fn stands(&self, id: NodeId) -> Index {
+        self.stands[&id]
+    }
+
+    pub(crate) fn slow_disk(&mut self, id: NodeId, slow: bool) {
+        disk_of(&mut self.disks, id).slow = slow;
+    }
+
+    /// What any client was told is applied is what `id` has at that place, as far as it still holds it.
+    pub(crate) fn check_acknowledged(&self, id: NodeId) {
+        for (token, outcome) in &self.requests {
+            let Some(place) = outcome.as_deref().and_then(|it| it.strip_prefix("applied at "))
+            else {
+                continue;
+            };
+            let (index, _) = place.split_once('@').expect("index@term");
+            let index = Index(index.parse().expect("a number"));
+            assert!(index <= self.nodes[&id].commit_index(), "#{} is lost", token.0);
+            let held = self.nodes[&id].id_at(index).map(|it| it.to_string());
+            assert!(held.is_none_or(|it| it == place), "#{} at {place} is overwritten", token.0);
         }
     }
 

@@ -9,6 +9,8 @@ mod every_step;
 #[cfg(test)]
 mod lockstep;
 #[cfg(test)]
+mod random_walk;
+#[cfg(test)]
 mod rows;
 #[cfg(test)]
 mod script;
