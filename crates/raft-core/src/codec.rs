@@ -1,6 +1,8 @@
-//! How entries and their like look as bytes: the same on disk and on the wire, so that an entry is
-//! encoded once. All numbers are little-endian. Nothing that is read is trusted: a decoder answers
-//! `None` for bytes that no encoder writes, and never allocates more than the input's own length.
+//! How entries, messages, inputs and their like look as bytes. Entries are the same on disk and on the
+//! wire, so that one is encoded once; the rest is for recordings, see [`crate::record`], and for
+//! whoever has no encoding of their own. All numbers are little-endian. Nothing that is read is
+//! trusted: a decoder answers `None` for bytes that make no sense, and what it allocates is bounded
+//! by the input's own length, whatever counts it finds in it.
 //!
 //! ```text
 //! entry       len u32 (of what follows) · kind u8 · term u64 · index u64 · body
@@ -13,11 +15,20 @@
 //! snapshot    log id · membership · size u64 · checksum u32
 //! ```
 
+mod config;
+mod input;
+mod message;
+#[cfg(test)]
+mod tests;
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use bytes::{Buf as _, Bytes};
 
+pub use self::config::{put_config, put_restored, take_config, take_restored};
+pub use self::input::{put_input, take_input};
+pub use self::message::{put_message, take_message};
 use crate::membership::{Membership, Seat, SeatId};
 use crate::types::{
     Entry, HardState, Incarnation, Index, LogId, NodeId, Payload, SnapshotMeta, Term,
@@ -102,8 +113,7 @@ pub fn put_membership(out: &mut Vec<u8>, membership: &Membership) {
     put_count(out, membership.seats.len());
     for (&node, Seat { since, contact }) in &membership.seats {
         put_seat_id(out, SeatId { node, since: *since });
-        put_count(out, contact.len());
-        out.extend_from_slice(contact);
+        put_bytes(out, contact);
     }
 }
 
@@ -115,11 +125,7 @@ pub fn take_membership(input: &mut Bytes) -> Option<Membership> {
     let mut seats = BTreeMap::new();
     for _ in 0..take_u32(input)? {
         let SeatId { node, since } = take_seat_id(input)?;
-        let len = usize::try_from(take_u32(input)?).ok()?;
-        if input.len() < len {
-            return None;
-        }
-        seats.insert(node, Seat { since, contact: input.split_to(len) });
+        seats.insert(node, Seat { since, contact: take_bytes(input)? });
     }
     Some(Membership { voters, outgoing, learners, seats })
 }
@@ -183,8 +189,34 @@ pub fn take_snapshot_meta(input: &mut Bytes) -> Option<SnapshotMeta> {
 }
 
 fn put_count(out: &mut Vec<u8>, count: usize) {
-    let count = u32::try_from(count).expect("a cluster has few members, and contacts are short");
+    let count = u32::try_from(count).expect("messages and commands are bounded far below 4 GiB");
     out.extend_from_slice(&count.to_le_bytes());
+}
+
+fn put_u32(out: &mut Vec<u8>, number: u32) {
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+fn put_u64(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+fn put_bool(out: &mut Vec<u8>, yes: bool) {
+    out.push(u8::from(yes));
+}
+
+/// Whether it is there, and what it is.
+fn put_option<T>(out: &mut Vec<u8>, value: Option<&T>, put: impl FnOnce(&mut Vec<u8>, &T)) {
+    put_bool(out, value.is_some());
+    if let Some(value) = value {
+        put(out, value);
+    }
+}
+
+/// The length, and the bytes.
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_count(out, bytes.len());
+    out.extend_from_slice(bytes);
 }
 
 fn take_ids(input: &mut Bytes) -> Option<BTreeSet<NodeId>> {
@@ -207,83 +239,23 @@ fn take_u64(input: &mut Bytes) -> Option<u64> {
     input.try_get_u64_le().ok()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn ids() -> impl Strategy<Value = BTreeSet<NodeId>> {
-        proptest::collection::btree_set(any::<u64>().prop_map(NodeId), 0..5)
+fn take_bool(input: &mut Bytes) -> Option<bool> {
+    match take_u8(input)? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
     }
+}
 
-    fn memberships() -> impl Strategy<Value = Membership> {
-        let contact = proptest::collection::vec(any::<u8>(), 0..9);
-        let seat = (any::<u64>(), contact)
-            .prop_map(|(since, contact)| Seat { since: Index(since), contact: contact.into() });
-        let seats = proptest::collection::btree_map(any::<u64>().prop_map(NodeId), seat, 0..4);
-        (ids(), ids(), ids(), seats).prop_map(|(voters, outgoing, learners, seats)| Membership {
-            voters,
-            outgoing,
-            learners,
-            seats,
-        })
-    }
+#[expect(clippy::option_option, reason = "whether it could be read, and whether it is there")]
+fn take_option<T>(
+    input: &mut Bytes,
+    take: impl FnOnce(&mut Bytes) -> Option<T>,
+) -> Option<Option<T>> {
+    if take_bool(input)? { take(input).map(Some) } else { Some(None) }
+}
 
-    fn entries() -> impl Strategy<Value = Entry> {
-        let payload = prop_oneof![
-            Just(Payload::Noop),
-            proptest::collection::vec(any::<u8>(), 0..99)
-                .prop_map(|data| Payload::Data(data.into())),
-            memberships().prop_map(Payload::Config),
-        ];
-        (any::<u64>(), any::<u64>(), payload).prop_map(|(term, index, payload)| Entry {
-            id: LogId::new(Term(term), Index(index)),
-            payload,
-        })
-    }
-
-    proptest! {
-        /// What was written is read back, and nothing beyond it is taken.
-        #[test]
-        fn entries_survive_a_round_trip(entries in proptest::collection::vec(entries(), 0..4)) {
-            let mut out = Vec::new();
-            for entry in &entries {
-                put_entry(&mut out, entry);
-            }
-            let mut input = Bytes::from(out);
-            for entry in &entries {
-                prop_assert_eq!(take_entry(&mut input), Some(entry.clone()));
-            }
-            prop_assert!(input.is_empty());
-        }
-
-        #[test]
-        fn snapshots_and_hard_states_survive_a_round_trip(
-            membership in memberships(),
-            (term, vote, size, checksum) in any::<(u64, Option<u64>, u64, u32)>(),
-            peers in proptest::collection::btree_map(any::<(u64, u64)>(), any::<u64>(), 0..5),
-        ) {
-            let last = LogId::new(Term(term), Index(size));
-            let meta = SnapshotMeta { last, membership, size, checksum };
-            let seat = |(node, since)| SeatId { node: NodeId(node), since: Index(since) };
-            let peers =
-                peers.into_iter().map(|(id, inc)| (seat(id), Incarnation(inc))).collect();
-            let state = HardState { term: Term(term), vote: vote.map(NodeId), peers };
-            let mut out = Vec::new();
-            put_snapshot_meta(&mut out, &meta);
-            put_hard_state(&mut out, &state);
-            let mut input = Bytes::from(out);
-            prop_assert_eq!(take_snapshot_meta(&mut input), Some(meta));
-            prop_assert_eq!(take_hard_state(&mut input), Some(state));
-        }
-
-        /// Bytes from a stranger give an entry or nothing, never a panic.
-        #[test]
-        fn garbage_is_refused(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let mut input = Bytes::from(bytes.clone());
-            while take_entry(&mut input).is_some() {}
-            drop(take_hard_state(&mut Bytes::from(bytes.clone())));
-            drop(take_snapshot_meta(&mut Bytes::from(bytes)));
-        }
-    }
+fn take_bytes(input: &mut Bytes) -> Option<Bytes> {
+    let len = usize::try_from(take_u32(input)?).ok()?;
+    (len <= input.len()).then(|| input.split_to(len))
 }
