@@ -56,6 +56,7 @@ mod config;
 mod disk;
 mod effects;
 mod election;
+mod error;
 mod failover;
 mod input;
 mod log;
@@ -66,6 +67,7 @@ mod node;
 mod progress;
 mod quorum;
 mod read;
+pub mod record;
 mod replication;
 mod rng;
 mod role;
@@ -78,13 +80,14 @@ pub use effects::{
     Apply, Compact, DropReason, Effects, ElectionCause, Event, MembershipRefusal, Persist,
     ReadReady, Refusal, RoleName, SnapshotCommand, TransferRefusal,
 };
+pub use error::RestoreError;
 pub use input::{Input, MembershipChange, Proposal};
 pub use membership::{Membership, Seat, SeatId};
 pub use message::{
     Append, AppendReply, Body, Heartbeat, HeartbeatReply, Message, ReadId, SnapshotChunk,
     SnapshotReply, VoteReply, VoteRequest,
 };
-pub use node::{Node, PeerView, RestoreError};
+pub use node::{Node, PeerView};
 pub use types::{
     ClusterId, Entry, HardState, Incarnation, Index, Instant, LogId, NodeId, Payload, SnapshotMeta,
     Term, Token,

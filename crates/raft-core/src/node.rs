@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 use crate::config::{Config, Restored};
 use crate::disk::Disk;
 use crate::effects::{DropReason, Effects, Event, Persist, RoleName};
+use crate::error::RestoreError;
 use crate::input::Input;
 use crate::log::Log;
 use crate::members::Members;
@@ -54,33 +55,7 @@ pub struct Node {
     /// Questions asked since the start.
     pub(crate) questions: u64,
     /// The disk failed: nothing is said or done any more.
-    failed: bool,
-}
-
-/// Why a node cannot be made from what its disk holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RestoreError {
-    /// The entries are not contiguous after `base`, or their terms decrease.
-    Disorder {
-        /// The last entry that fits.
-        after: LogId,
-        /// The one that does not.
-        found: LogId,
-    },
-    /// The log begins after an entry that no snapshot covers.
-    Gap {
-        /// Where the log begins.
-        base: LogId,
-        /// What the snapshot covers.
-        snapshot: Option<LogId>,
-    },
-    /// The log holds an entry of a later term than the node ever saw.
-    TermBehind {
-        /// The recorded term.
-        term: Term,
-        /// The last entry.
-        last: LogId,
-    },
+    pub(crate) failed: bool,
 }
 
 impl Node {

@@ -11,6 +11,8 @@ mod lockstep;
 #[cfg(test)]
 mod random_walk;
 #[cfg(test)]
+mod record;
+#[cfg(test)]
 mod rows;
 #[cfg(test)]
 mod script;
