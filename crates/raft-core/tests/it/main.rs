@@ -7,7 +7,11 @@ mod cluster;
 #[cfg(test)]
 mod every_step;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod lockstep;
+#[cfg(test)]
+mod onslaught;
 #[cfg(test)]
 mod random_walk;
 #[cfg(test)]
