@@ -228,15 +228,15 @@ impl Cluster {
             self.say_if(is_news, &format!("{id} {}", show::event(event)));
         }
         for message in effects.send {
-            self.say(&show::message(&message));
+            self.tell(|| show::message(&message));
             self.wires.push_back(message);
         }
         if let Some(persist) = effects.persist {
-            self.say(&format!("{id} persist #{} {}", persist.seq, show::persist(&persist)));
+            self.tell(|| format!("{id} persist #{} {}", persist.seq, show::persist(&persist)));
             self.disks.entry(id).or_default().queue.push_back(persist);
         }
         for apply in effects.apply {
-            self.say(&format!("{id} {}", show::apply(&apply)));
+            self.tell(|| format!("{id} {}", show::apply(&apply)));
             let index = self.apply(id, apply);
             if !self.busy.contains(&id) {
                 self.step_only(id, Input::Applied { index });
@@ -276,7 +276,7 @@ impl Cluster {
         for job in jobs {
             write(&mut disk_of(&mut self.disks, id).durable, &job);
             for message in job.then_send {
-                self.say(&show::message(&message));
+                self.tell(|| show::message(&message));
                 self.wires.push_back(message);
             }
         }
@@ -307,18 +307,18 @@ impl Cluster {
 
     fn arrive(&mut self, message: Message) {
         if self.cuts.contains(&(message.from, message.to)) {
-            self.say(&format!("lost: {}", show::message(&message)));
+            self.tell(|| format!("lost: {}", show::message(&message)));
         } else if self.nodes.contains_key(&message.to) {
             self.step(message.to, Input::Message(message));
         } else {
-            self.say(&format!("nobody home: {}", show::message(&message)));
+            self.tell(|| format!("nobody home: {}", show::message(&message)));
         }
     }
 
     /// Time passes for all nodes alike, in steps from one deadline to the next.
     pub(crate) fn live(&mut self, micros: u64) {
         let mut left = micros;
-        self.quiet = true;
+        let was_quiet = std::mem::replace(&mut self.quiet, true);
         loop {
             while 0 < self.deliver(|_| true) {
                 self.check();
@@ -343,11 +343,23 @@ impl Cluster {
                 self.step(id, Input::Tick);
             }
         }
-        self.quiet = false;
+        self.quiet = was_quiet;
     }
 
     pub(crate) fn say(&mut self, line: &str) {
         self.say_if(false, line);
+    }
+
+    /// Says what takes time to put into words, unless nobody listens.
+    fn tell(&mut self, line: impl FnOnce() -> String) {
+        if !self.quiet {
+            self.say(&line());
+        }
+    }
+
+    /// Nobody reads the script: only news is kept.
+    pub(crate) fn hush(&mut self) {
+        self.quiet = true;
     }
 
     /// Says it, even while quiet if it is news.

@@ -21,6 +21,7 @@ fn wanted(target: &[u64]) -> Membership {
 /// n1 leads n1, n2 and n3; n4 and n5 wait.
 fn begin() -> Cluster {
     let mut cluster = Cluster::default();
+    cluster.hush();
     for id in cluster.membership().members() {
         cluster.start(id);
     }

@@ -37,6 +37,7 @@ impl Walk {
             ..Settings::default()
         };
         walk.cluster.settings = settings;
+        walk.cluster.hush();
         for trouble in 0..4 {
             walk.troubles[trouble] = walk.below(2) == 0;
         }
