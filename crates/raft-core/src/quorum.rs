@@ -51,7 +51,18 @@ fn reached_by_majority<T: Ord + Copy + Default>(
     voters: &BTreeSet<NodeId>,
     value: impl Fn(NodeId) -> T,
 ) -> T {
-    let mut values: Vec<T> = voters.iter().map(|&id| value(id)).collect();
+    // Asked at every step of a leader: a cluster of common size must not cost an allocation.
+    let mut few = [T::default(); 9];
+    let mut many = Vec::new();
+    let values = if let Some(values) = few.get_mut(..voters.len()) {
+        values
+    } else {
+        many.resize(voters.len(), T::default());
+        many.as_mut_slice()
+    };
+    for (held, &id) in values.iter_mut().zip(voters) {
+        *held = value(id);
+    }
     values.sort_unstable();
     // Of n values in ascending order, a majority is at or above the one at ⌈n/2⌉ - 1. Without voters
     // there is no majority, and nothing is reached.

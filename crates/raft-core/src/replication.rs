@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::ops::Bound::{Excluded, Unbounded};
 
 use crate::effects::{Apply, DropReason, Event, Refusal};
 use crate::input::{Input, MembershipChange, Proposal};
@@ -52,9 +53,11 @@ impl Node {
     /// Sends what peers may get, as much as is allowed to be under way.
     pub(crate) fn replicate(&mut self) {
         let Role::Leader(leader) = &self.role else { return };
-        let ids: Vec<NodeId> = leader.peers.keys().copied().collect();
-        for id in ids {
+        let mut next = leader.peers.keys().next().copied();
+        while let Some(id) = next {
             while self.send_append(id) {}
+            let Role::Leader(leader) = &self.role else { return };
+            next = leader.peers.range((Excluded(id), Unbounded)).next().map(|(&id, _)| id);
         }
     }
 
