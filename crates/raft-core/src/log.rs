@@ -68,15 +68,14 @@ impl Log {
     pub(crate) fn slice(&self, from: Index, bytes_max: usize, entries_max: usize) -> Vec<Entry> {
         let Some(start) = self.position(from) else { return Vec::new() };
         let mut bytes = 0_usize;
-        let mut entries = Vec::new();
-        for slot in self.slots.range(start..).take(entries_max) {
+        let fits = |slot: &&Slot| {
+            let first = bytes == 0;
             bytes = bytes.saturating_add(slot.entry.size());
-            if bytes_max < bytes && !entries.is_empty() {
-                break;
-            }
-            entries.push(slot.entry.clone());
-        }
-        entries
+            first || bytes <= bytes_max
+        };
+        // Counted first, so that memory is asked for once.
+        let count = self.slots.range(start..).take(entries_max).take_while(fits).count();
+        self.slots.range(start..).take(count).map(|slot| slot.entry.clone()).collect()
     }
 
     /// The held entries in `(after, upto]`.

@@ -256,6 +256,9 @@ impl Node {
         }
         let Some(fresh) = self.agree(from, prev, entries) else { return };
         let agreed = fresh.end;
+        if !fresh.entries.is_empty() {
+            self.persist().entries.reserve(fresh.entries.len());
+        }
         for entry in fresh.entries {
             self.append_entry(entry);
         }
@@ -469,6 +472,9 @@ impl Node {
             return;
         }
         let mut bytes = 0_usize;
+        // Asks for memory once, but not for all of a long backlog.
+        let waiting = self.commit.0.saturating_sub(self.handed_out.0).min(4096);
+        self.effects.apply.reserve(usize::try_from(waiting).unwrap_or(0));
         let mut none = VecDeque::new();
         let tokens = match &mut self.role {
             Role::Leader(leader) => &mut leader.tokens,
