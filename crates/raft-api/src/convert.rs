@@ -260,7 +260,7 @@ impl TryFrom<pb::SnapshotMeta> for SnapshotMeta {
         let membership = codec::take_membership(&mut bytes).filter(|_| bytes.is_empty());
         Ok(Self {
             last: log_id(meta.last, "last")?,
-            membership: membership.ok_or(WireError::DamagedMembership)?,
+            membership: membership.ok_or(WireError::DamagedMembership)?.into(),
             size: meta.size,
             checksum: meta.checksum,
         })

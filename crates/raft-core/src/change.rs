@@ -101,7 +101,7 @@ impl Node {
         let active = self.members.active();
         if active.is_joint() {
             let plain = active.left();
-            return self.append_own(Payload::Config(plain));
+            return self.append_own(Payload::Config(plain.into()));
         }
         self.tell_the_removed();
         self.advance_change(index);
@@ -129,7 +129,7 @@ impl Node {
                     leader.change = Some(change);
                 }
                 if let Some(next) = next {
-                    self.append_own(Payload::Config(next));
+                    self.append_own(Payload::Config(next.into()));
                 }
             }
             Err(refusal) => self.refuse(change.token, Refusal::Membership(refusal)),

@@ -84,7 +84,7 @@ pub fn take_entry(input: &mut Bytes) -> Option<Entry> {
             if !body.is_empty() {
                 return None;
             }
-            Payload::Config(membership)
+            Payload::Config(membership.into())
         }
         _ => return None,
     };
@@ -182,7 +182,7 @@ pub fn put_snapshot_meta(out: &mut Vec<u8>, meta: &SnapshotMeta) {
 pub fn take_snapshot_meta(input: &mut Bytes) -> Option<SnapshotMeta> {
     Some(SnapshotMeta {
         last: take_log_id(input)?,
-        membership: take_membership(input)?,
+        membership: take_membership(input)?.into(),
         size: take_u64(input)?,
         checksum: take_u32(input)?,
     })

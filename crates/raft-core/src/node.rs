@@ -67,7 +67,7 @@ impl Node {
         let mut last = restored.base;
         let mut log = Log::new(restored.base);
         let (since, membership) = match &restored.snapshot {
-            Some(meta) => (meta.last, meta.membership.clone()),
+            Some(meta) => (meta.last, Membership::clone(&meta.membership)),
             None => (LogId::ZERO, restored.bootstrap),
         };
         let mut members = Members::new(since, membership);
@@ -79,7 +79,7 @@ impl Node {
             if let Payload::Config(membership) = &entry.payload
                 && since.index < entry.id.index
             {
-                members.push(entry.id, membership.clone());
+                members.push(entry.id, Membership::clone(membership));
             }
             log.append(entry);
         }

@@ -6,7 +6,7 @@ use core::ops::Bound::{Excluded, Unbounded};
 
 use crate::effects::{Apply, DropReason, Event, Refusal};
 use crate::input::{Input, MembershipChange, Proposal};
-use crate::membership::SeatId;
+use crate::membership::{Membership, SeatId};
 use crate::message::{Append, AppendReply, Body, Heartbeat, HeartbeatReply};
 use crate::node::Node;
 use crate::progress::{Inflight, Progress};
@@ -439,7 +439,7 @@ struct Fresh {
 impl Node {
     fn append_entry(&mut self, entry: Entry) {
         let membership = match &entry.payload {
-            Payload::Config(membership) => Some(membership.clone()),
+            Payload::Config(membership) => Some(Membership::clone(membership)),
             Payload::Noop | Payload::Data(_) => None,
         };
         let id = entry.id;

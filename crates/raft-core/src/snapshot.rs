@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::effects::{Apply, Compact, DropReason, Event, SnapshotCommand};
 use crate::members::Members;
+use crate::membership::Membership;
 use crate::membership::SeatId;
 use crate::message::{Body, SnapshotChunk, SnapshotReply};
 use crate::node::Node;
@@ -305,8 +306,8 @@ impl Node {
         } else {
             self.disk.clamp(self.commit);
             self.log.reset(meta.last);
-            self.members = Members::new(meta.last, meta.membership.clone());
-            let membership = meta.membership.clone();
+            let membership = Membership::clone(&meta.membership);
+            self.members = Members::new(meta.last, membership.clone());
             self.effects.events.push(Event::MembershipChanged { membership });
             let persist = self.persist();
             persist.entries.clear();

@@ -1,5 +1,6 @@
 //! The words of the protocol: ids, terms, indexes, entries, members.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use core::fmt;
 use core::time::Duration;
@@ -65,7 +66,7 @@ pub enum Payload {
     /// A command for the state machine. Opaque to the core.
     Data(Bytes),
     /// A configuration: active from the moment it is appended (§4.1 of the dissertation).
-    Config(Membership),
+    Config(Box<Membership>),
 }
 
 /// What must survive a crash besides the log (Figure 2): promises made to others.
@@ -86,7 +87,7 @@ pub struct SnapshotMeta {
     /// The last entry the snapshot covers.
     pub last: LogId,
     /// The membership as of `last`.
-    pub membership: Membership,
+    pub membership: Box<Membership>,
     /// Length of the snapshot in bytes.
     pub size: u64,
     /// Checksum of those bytes (CRC32C).

@@ -86,7 +86,8 @@ impl SnapshotStore {
         membership: &Membership,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> Result<SnapshotMeta, StorageError> {
-        let mut meta = SnapshotMeta { last, membership: membership.clone(), size: 0, checksum: 0 };
+        let membership = membership.clone().into();
+        let mut meta = SnapshotMeta { last, membership, size: 0, checksum: 0 };
         let path = self.path(last);
         let temporary = disk::temporary(&path);
         disk::remove_if_there(&*self.disk, &temporary)?;

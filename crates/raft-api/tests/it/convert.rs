@@ -41,14 +41,19 @@ fn entries() -> impl Strategy<Value = Entry> {
     let payload = prop_oneof![
         Just(Payload::Noop),
         data().prop_map(Payload::Data),
-        memberships().prop_map(Payload::Config),
+        memberships().prop_map(|it| Payload::Config(it.into())),
     ];
     (log_ids(), payload).prop_map(|(id, payload)| Entry { id, payload })
 }
 
 fn metas() -> impl Strategy<Value = SnapshotMeta> {
     (log_ids(), memberships(), any::<(u64, u32)>()).prop_map(
-        |(last, membership, (size, checksum))| SnapshotMeta { last, membership, size, checksum },
+        |(last, membership, (size, checksum))| SnapshotMeta {
+            last,
+            membership: membership.into(),
+            size,
+            checksum,
+        },
     )
 }
 

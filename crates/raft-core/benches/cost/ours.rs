@@ -69,7 +69,7 @@ impl Cluster for Ours {
         for at in 0..NODES {
             let Member { node, applied_index, .. } = &mut self.members[at];
             let last = node.id_at(*applied_index).expect("it is held");
-            let membership = node.membership_at(last.index).clone();
+            let membership = node.membership_at(last.index).clone().into();
             let meta = SnapshotMeta { last, membership, size: 0, checksum: 0 };
             node.step(self.now, Input::SnapshotBuilt(meta));
             self.turn(at);

@@ -49,14 +49,14 @@ fn entries() -> impl Strategy<Value = Entry> {
     let payload = prop_oneof![
         Just(Payload::Noop),
         data().prop_map(Payload::Data),
-        memberships().prop_map(Payload::Config),
+        memberships().prop_map(|it| Payload::Config(it.into())),
     ];
     (log_ids(), payload).prop_map(|(id, payload)| Entry { id, payload })
 }
 
 fn snapshots() -> impl Strategy<Value = SnapshotMeta> {
     (log_ids(), memberships(), any::<(u64, u32)>()).prop_map(|(last, membership, rest)| {
-        SnapshotMeta { last, membership, size: rest.0, checksum: rest.1 }
+        SnapshotMeta { last, membership: membership.into(), size: rest.0, checksum: rest.1 }
     })
 }
 

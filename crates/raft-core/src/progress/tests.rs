@@ -134,7 +134,12 @@ fn perform(node: &mut Node, now: Instant, act: &Act) {
         Act::Snapshot => {
             let last = node.id_at(node.commit_index()).expect("held");
             let membership = node.membership().clone();
-            Input::SnapshotBuilt(SnapshotMeta { last, membership, size: 9, checksum: 0 })
+            Input::SnapshotBuilt(SnapshotMeta {
+                last,
+                membership: membership.into(),
+                size: 9,
+                checksum: 0,
+            })
         }
     };
     node.step(now, input);

@@ -398,7 +398,7 @@ impl Cluster {
         let last = node.id_at(node.commit_index()).expect("held");
         let membership = node.membership_at(last.index).clone();
         let size = self.settings.snapshot_size;
-        let meta = SnapshotMeta { last, membership, size, checksum: 0 };
+        let meta = SnapshotMeta { last, membership: membership.into(), size, checksum: 0 };
         self.step(id, Input::SnapshotBuilt(meta));
     }
 
@@ -538,7 +538,7 @@ impl Cluster {
         disk.durable.base = base;
         disk.durable.snapshot = (covers != LogId::ZERO).then_some(SnapshotMeta {
             last: covers,
-            membership,
+            membership: membership.into(),
             size: self.settings.snapshot_size,
             checksum: 0,
         });

@@ -139,7 +139,7 @@ fn first_act(stage: &mut Stage, cast: &mut Vec<(Node, Instant)>) {
     assert_eq!(leader.leader(), Some(NodeId(1)), "the stage elects n1");
     let meta = SnapshotMeta {
         last: leader.id_at(Index(7)).expect("it is held"),
-        membership: leader.membership().clone(),
+        membership: leader.membership().clone().into(),
         size: 40,
         checksum: 1,
     };
@@ -454,7 +454,12 @@ impl Victim {
             None => {
                 let last = self.node.id_at(self.node.commit_index()).unwrap_or_default();
                 let membership = self.node.membership_at(last.index).clone();
-                Input::SnapshotBuilt(SnapshotMeta { last, membership, size: 9, checksum: 2 })
+                Input::SnapshotBuilt(SnapshotMeta {
+                    last,
+                    membership: membership.into(),
+                    size: 9,
+                    checksum: 2,
+                })
             }
         }
     }
@@ -548,7 +553,7 @@ impl Victim {
                 index: if source.seldom() { self.index(source) } else { last.index.next() },
             };
             let payload = match source.byte() {
-                0..16 => Payload::Config(self.membership(source)),
+                0..16 => Payload::Config(self.membership(source).into()),
                 16..40 => Payload::Noop,
                 _ => Payload::Data(source.bytes(3)),
             };
@@ -570,7 +575,7 @@ impl Victim {
 
     fn meta(&mut self, source: &mut Source<'_>) -> SnapshotMeta {
         let last = self.log_id(source);
-        SnapshotMeta { last, membership: self.membership(source), size: 40, checksum: 1 }
+        SnapshotMeta { last, membership: self.membership(source).into(), size: 40, checksum: 1 }
     }
 
     fn membership(&mut self, source: &mut Source<'_>) -> Membership {

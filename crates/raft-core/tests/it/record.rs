@@ -65,7 +65,12 @@ impl Run {
                 let node = &self.nodes[&id];
                 let last = node.id_at(node.commit_index()).unwrap_or_default();
                 let membership = node.membership_at(last.index).clone();
-                Input::SnapshotBuilt(SnapshotMeta { last, membership, size: 0, checksum: 0 })
+                Input::SnapshotBuilt(SnapshotMeta {
+                    last,
+                    membership: membership.into(),
+                    size: 0,
+                    checksum: 0,
+                })
             }
             _ if self.mail.is_empty() => Input::Tick,
             _ => {

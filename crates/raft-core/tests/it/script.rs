@@ -376,7 +376,8 @@ fn message(
         }
         "chunk" | "damaged-chunk" => {
             let membership = Membership::of_voters([1, 2, 3].map(NodeId));
-            let meta = SnapshotMeta { last: at, membership, size: 25, checksum: 0 };
+            let meta =
+                SnapshotMeta { last: at, membership: membership.into(), size: 25, checksum: 0 };
             Body::SnapshotChunk(SnapshotChunk {
                 meta,
                 offset: number,

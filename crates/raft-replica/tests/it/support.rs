@@ -68,7 +68,7 @@ pub(crate) fn entry(index: u64, term: u64, len: usize) -> Entry {
 
 pub(crate) fn snapshot(last: LogId) -> SnapshotMeta {
     let membership = Membership::of_voters([NodeId(1), NodeId(2), NodeId(3)]);
-    SnapshotMeta { last, membership, size: 3, checksum: 4 }
+    SnapshotMeta { last, membership: membership.into(), size: 3, checksum: 4 }
 }
 
 pub(crate) fn term(term: u64) -> HardState {
