@@ -216,6 +216,7 @@ impl Node {
         }
         // Whoever came wants to hear who leads, and what is known of the others.
         leader.heartbeat_due = now;
+        leader.quorum_until = now;
         // A smaller quorum may have been reached already (raft-rs #363).
         self.advance_commit();
         self.release_reads();

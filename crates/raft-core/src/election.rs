@@ -145,6 +145,7 @@ impl Node {
             tokens: VecDeque::new(),
             opened: next,
             round: 0,
+            quorum_until: self.now,
             heartbeat_due: self.now.after(self.config.heartbeat),
             reads: VecDeque::new(),
             change: None,

@@ -48,6 +48,9 @@ impl Node {
     /// was acknowledged before they began; but a new leader knows what that is only once an entry of
     /// its own term is committed (§8).
     pub(crate) fn release_reads(&mut self) {
+        if !matches!(&self.role, Role::Leader(leader) if !leader.reads.is_empty()) {
+            return;
+        }
         let confirmed = self.confirmed_round();
         let index = self.commit;
         let Role::Leader(leader) = &mut self.role else { return };

@@ -41,7 +41,6 @@ impl Node {
             leader.tokens.push_back((last.next(), token));
             self.append_own(Payload::Data(data));
         }
-        self.advance_commit();
     }
 
     /// Appends an entry of the own term.
@@ -178,6 +177,9 @@ impl Node {
     /// durable here, even alone (etcd #14370).
     pub(crate) fn advance_commit(&mut self) {
         let Role::Leader(leader) = &self.role else { return };
+        if self.commit == self.log.last().index {
+            return;
+        }
         let own = self.disk.durable();
         let held = quorum::reached(self.members.active(), |id| {
             if id == self.config.id {
@@ -231,8 +233,11 @@ impl Node {
 
     /// Whether no majority has answered for an election timeout: by now another leader may have been
     /// elected, and clients are better off asking elsewhere (CheckQuorum, dissertation §6.2).
-    pub(crate) fn has_lost_quorum(&self) -> bool {
-        let Role::Leader(leader) = &self.role else { return false };
+    pub(crate) fn has_lost_quorum(&mut self) -> bool {
+        let Role::Leader(leader) = &mut self.role else { return false };
+        if self.now < leader.quorum_until {
+            return false; // Who has been heard once is only heard later.
+        }
         let heard = quorum::reached(self.members.active(), |id| {
             if id == self.config.id {
                 self.now
@@ -240,7 +245,8 @@ impl Node {
                 leader.peers.get(&id).map(|peer| peer.heard).unwrap_or_default()
             }
         });
-        heard.after(self.config.election_timeout) <= self.now
+        leader.quorum_until = heard.after(self.config.election_timeout);
+        leader.quorum_until <= self.now
     }
 }
 

@@ -68,6 +68,8 @@ pub(crate) struct Leader {
     pub(crate) opened: Index,
     /// The latest heartbeat round.
     pub(crate) round: u64,
+    /// Until then a quorum counts as heard, as long as the members stay the same.
+    pub(crate) quorum_until: Instant,
     /// When the next round is due, at the latest.
     pub(crate) heartbeat_due: Instant,
     /// Reads, each with the first round that can confirm it, ascending.
