@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use raft_api::pb;
+use raft_api::pb::Refusal;
 use tokio::time::timeout;
 use tonic::{Code, Response, Status};
 
@@ -17,17 +18,32 @@ use crate::{Consistency, Fault, FaultKind, Receipt};
 #[derive(Clone, Copy)]
 pub(crate) enum Ask<'a> {
     OpenSession,
-    Propose { command: &'a Bytes, ticket: &'a Ticket },
-    Query { query: &'a Bytes, consistency: Consistency },
+    Propose {
+        command: &'a Bytes,
+        ticket: &'a Ticket,
+    },
+    Query {
+        query: &'a Bytes,
+        consistency: Consistency,
+    },
+    SetConfiguration(&'a pb::SetConfigurationRequest),
+    /// To whom; 0 leaves it to the leader.
+    TransferLeadership(u64),
 }
 
 /// The answer to an [`Ask`].
 pub(crate) struct Reply {
-    /// The state machine's result; empty for a session.
+    /// The state machine's result; else empty.
     pub(crate) result: Bytes,
     /// The session that was opened, else 0.
     pub(crate) session: u64,
     pub(crate) receipt: Receipt,
+}
+
+impl Reply {
+    fn bare(receipt: Receipt) -> Self {
+        Self { result: Bytes::new(), session: 0, receipt }
+    }
 }
 
 /// A failed attempt.
@@ -38,11 +54,13 @@ pub(crate) struct Setback {
     pub(crate) hint: Option<(u64, String)>,
     /// The term of the node that refused.
     pub(crate) term: u64,
+    /// How it refused, if it did.
+    pub(crate) refusal: Refusal,
 }
 
 impl From<Fault> for Setback {
     fn from(fault: Fault) -> Self {
-        Self { fault, hint: None, term: 0 }
+        Self { fault, hint: None, term: 0, refusal: Refusal::None }
     }
 }
 
@@ -60,6 +78,8 @@ impl Ask<'_> {
             Self::OpenSession => open_session(api).await,
             Self::Propose { command, ticket } => propose(api, command, ticket).await,
             Self::Query { query, consistency } => read(api, query, consistency).await,
+            Self::SetConfiguration(request) => set_configuration(api, request).await,
+            Self::TransferLeadership(to) => transfer(api, to).await,
         };
         answer.unwrap_or_else(|status| {
             let fault = fault_of(&status);
@@ -79,6 +99,21 @@ async fn open_session(mut api: Api) -> Result<Result<Reply, Setback>, Status> {
         session: answer.session_id,
         receipt,
     }))
+}
+
+async fn set_configuration(
+    mut api: Api,
+    request: &pb::SetConfigurationRequest,
+) -> Result<Result<Reply, Setback>, Status> {
+    let answer = api.set_configuration(request.clone()).await?.into_inner();
+    let header = answer.header.unwrap_or_default();
+    Ok(judge(header).map(Reply::bare))
+}
+
+async fn transfer(mut api: Api, to: u64) -> Result<Result<Reply, Setback>, Status> {
+    let answer = api.transfer_leadership(pb::TransferLeadershipRequest { to }).await?;
+    let header = answer.into_inner().header.unwrap_or_default();
+    Ok(judge(header).map(Reply::bare))
 }
 
 async fn propose(
@@ -135,7 +170,7 @@ fn judge(header: pb::Header) -> Result<Receipt, Setback> {
     }
     let hint = (!header.leader_addr.is_empty()).then_some((header.leader_id, header.leader_addr));
     let fault = Fault::new(FaultKind::of_refusal(refusal), header.message);
-    Err(Setback { fault, hint, term: header.term })
+    Err(Setback { fault, hint, term: header.term, refusal })
 }
 
 /// Asks one node something about itself.

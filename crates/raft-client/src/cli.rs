@@ -3,6 +3,7 @@
 //! Standard output carries data and nothing else. An error is one line, and a hint where there is
 //! one, on standard error.
 
+mod address;
 mod bench;
 mod cas;
 mod del;
@@ -14,8 +15,10 @@ mod progress;
 mod propose;
 mod put;
 mod range;
+mod set_config;
 mod status;
 mod target;
+mod transfer_leader;
 
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
@@ -39,6 +42,9 @@ Exit codes:
   7 not found, or not the expected value   8 degraded   10 inconclusive
   124 deadline passed: a write may or may not be done   130 interrupted";
 
+/// How long a command may take unless it is told or has its own.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Talks to a cluster of `raft-server` nodes.
 #[derive(Debug, Parser)]
 #[command(name = "raft-client", version, after_help = EXIT_CODES, max_term_width = 100)]
@@ -54,9 +60,10 @@ struct Arguments {
     #[arg(long, global = true, value_delimiter = ',', value_name = "HOST:PORT,...")]
     endpoints: Vec<String>,
 
-    /// How long a command may take, with all its attempts. `bench` has its own.
-    #[arg(long, global = true, default_value = "5s", value_name = "DURATION", value_parser = time_to_wait)]
-    timeout: HumanDuration,
+    /// How long a command may take, with all its attempts [default: 5s, or 1m for `set-config`].
+    /// `bench` has its own.
+    #[arg(long, global = true, value_name = "DURATION", value_parser = time_to_wait)]
+    timeout: Option<HumanDuration>,
 
     #[command(subcommand)]
     command: Command,
@@ -68,6 +75,10 @@ enum Command {
     GetLeader,
     /// Print the members and their addresses.
     GetConfig,
+    /// Change the members: print what is different, make the change, and end when it is committed.
+    SetConfig(set_config::SetConfig),
+    /// Hand leadership over, and end when the new leader is known.
+    TransferLeader(transfer_leader::TransferLeader),
     /// Put opaque data into the log.
     Propose(propose::Propose),
     /// Set a key.
@@ -147,10 +158,16 @@ fn run(arguments: Arguments) -> Result<Done, Failure> {
 async fn dispatch(arguments: Arguments) -> Result<Done, Failure> {
     let Arguments { config, endpoints, timeout, command } = arguments;
     let target = Target::find(config.as_deref(), endpoints)?;
-    let client = || target.client(timeout.0);
+    let timeout = timeout.map(|timeout| timeout.0);
+    let client = || target.client(timeout.unwrap_or(TIMEOUT));
     let outcome = match command {
         Command::GetLeader => get_leader::run(&client()).await,
         Command::GetConfig => get_config::run(&client()).await,
+        Command::SetConfig(command) => {
+            let timeout = timeout.unwrap_or(set_config::TIMEOUT);
+            Box::pin(command.run(&target, timeout)).await
+        }
+        Command::TransferLeader(command) => command.run(&client()).await,
         Command::Propose(command) => command.run(&client()).await,
         Command::Put(command) => command.run(&client()).await,
         Command::Get(command) => command.run(&client()).await,

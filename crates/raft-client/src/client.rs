@@ -224,7 +224,8 @@ impl Client {
         Ok(LeaderInfo { node, addr: link.addr().to_string(), term })
     }
 
-    /// The members and where they are, from the first node that answers.
+    /// The members and where they are, also when nobody leads: of the nodes that answer at once,
+    /// the word of the one with the latest term.
     pub async fn get_configuration(&self) -> Result<pb::GetConfigurationResponse, ClientError> {
         let mut tries = Tries::new(&self.0.options, self.0.options.operation_timeout);
         loop {
@@ -243,9 +244,10 @@ impl Client {
     }
 
     /// How all known nodes are, in the order in which they became known. Members that were not
-    /// among the endpoints are known once the leader has been found.
+    /// among the endpoints are known once the leader has been found; endpoints that are no members
+    /// any more are then left out.
     pub async fn status_all(&self) -> Vec<NodeStatus> {
-        let links = self.0.directory.links();
+        let links = self.0.directory.members();
         let within = self.0.options.attempt_timeout.max(FINDING);
         join_all(links.iter().map(|link| status_of(link, within))).await
     }
@@ -262,8 +264,16 @@ impl Client {
         })
     }
 
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.0.directory
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.0.tally
+    }
+
     /// The leader, searched for if none is known.
-    async fn leader(&self, tries: &mut Tries) -> Result<Leader, ClientError> {
+    pub(crate) async fn leader(&self, tries: &mut Tries) -> Result<Leader, ClientError> {
         let directory = &self.0.directory;
         loop {
             if let Some(leader) = directory.leader() {
@@ -300,7 +310,8 @@ impl Client {
                 self.0.tally.retry();
             }
             tries.under_way = ask.is_write();
-            let answer = self.attempt(ask, &leader, tries).await;
+            let attempt = std::pin::pin!(self.attempt(ask, &leader, tries.attempt_ends()));
+            let answer = self.0.directory.learning_beside(&leader, attempt).await;
             tries.under_way = false;
             let setback = match answer {
                 Ok(reply) => return Ok(self.receive(reply, &leader, tries)),
@@ -324,7 +335,7 @@ impl Client {
     }
 
     /// Draws the conclusions from a setback. Tells whether a pause is due.
-    fn go_on(&self, leader: &Leader, setback: Setback, tries: &mut Tries) -> bool {
+    pub(crate) fn go_on(&self, leader: &Leader, setback: Setback, tries: &mut Tries) -> bool {
         let directory = &self.0.directory;
         match setback.fault.kind {
             FaultKind::Superseded => false,
@@ -368,14 +379,13 @@ impl Client {
     }
 
     /// One attempt. Ends early if the leader keeps silent and another one turns up meanwhile.
-    async fn attempt(
+    pub(crate) async fn attempt(
         &self,
         ask: Ask<'_>,
         leader: &Leader,
-        tries: &Tries,
+        ends: Instant,
     ) -> Result<Reply, Setback> {
         let directory = &self.0.directory;
-        let ends = tries.attempt_ends();
         let mut request = std::pin::pin!(ask.send(&leader.link));
         let first_look = Instant::now() + SILENCE;
         if let Ok(answer) = timeout_at(first_look.min(ends), &mut request).await {

@@ -4,13 +4,14 @@
 //! says it leads itself is believed at once, and so is one that names another, unless that other
 //! has just failed under the same term. Many operations that fail together share one search.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use raft_api::pb;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::attempt::ask_node;
 use crate::connect::{Api, Link};
@@ -21,6 +22,9 @@ const STRAGGLERS: Duration = Duration::from_millis(20);
 
 /// Learning the other members' addresses may take this long; it is a convenience.
 const LEARNING: Duration = Duration::from_millis(300);
+
+/// While a leader is used, it is asked for the members again so often.
+const RELEARNING: Duration = Duration::from_secs(2);
 
 /// A node that is believed to lead.
 #[derive(Clone, Debug)]
@@ -38,6 +42,9 @@ pub(crate) struct Directory {
     known: watch::Sender<Known>,
     /// Held by the one who searches. Keeps when the last search ended, and how.
     searching: tokio::sync::Mutex<Option<(Instant, Reasons)>>,
+    born: Instant,
+    /// When the members are to be read again, in milliseconds since `born`.
+    relearn_at_ms: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +56,9 @@ pub(crate) struct Known {
     suspect: Option<(Arc<str>, u64)>,
     /// Whether the members' addresses have been learnt.
     learnt: bool,
+    /// Where the members serve clients, in the words of a leader; and in which term it said so.
+    members: Vec<String>,
+    members_term: u64,
 }
 
 impl Directory {
@@ -58,6 +68,8 @@ impl Directory {
             links: RwLock::new(links.collect()),
             known: watch::Sender::new(Known::default()),
             searching: tokio::sync::Mutex::new(None),
+            born: Instant::now(),
+            relearn_at_ms: AtomicU64::new(0),
             options,
         }
     }
@@ -65,6 +77,16 @@ impl Directory {
     /// The nodes known so far.
     pub(crate) fn links(&self) -> Vec<Arc<Link>> {
         self.links.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The nodes known to be members; all known nodes as long as no leader has told.
+    pub(crate) fn members(&self) -> Vec<Arc<Link>> {
+        let mut links = self.links();
+        let known = self.known.borrow();
+        if !known.members.is_empty() {
+            links.retain(|link| known.members.iter().any(|addr| **addr == **link.addr()));
+        }
+        links
     }
 
     /// The way to this address, new or known.
@@ -101,6 +123,9 @@ impl Directory {
             }
             let news = known.leader.as_ref().is_none_or(|old| old.node != leader.node);
             let changed = news || known.term < leader.term;
+            if changed {
+                self.relearn_at_ms.store(0, Ordering::Relaxed); // Others may be members by now.
+            }
             known.term = leader.term;
             known.leader = Some(leader);
             changed
@@ -130,17 +155,20 @@ impl Directory {
         if let Some((_, reasons)) = last.as_ref().filter(|(ended, _)| since <= *ended) {
             return Err(reasons.clone());
         }
-        let found = self.ask_everybody(within).await;
-        let answered = |reasons: &Reasons| reasons.iter().any(|(_, fault)| fault.kind.is_answer());
-        if found.as_ref().map_or_else(answered, |_| true) && !self.known.borrow().learnt {
-            self.learn().await;
-        }
-        match found {
+        match self.ask_everybody(within).await {
             Ok(leader) => {
-                self.adopt(leader);
+                self.adopt(leader.clone());
+                if !self.known.borrow().learnt && self.is_to_relearn() {
+                    drop(Box::pin(self.members_from(&leader, LEARNING)).await);
+                }
                 Ok(())
             }
             Err(reasons) => {
+                // Those who were members once may know who is now.
+                let answered = reasons.iter().any(|(_, fault)| fault.kind.is_answer());
+                if answered && (self.is_to_relearn() || !self.known.borrow().learnt) {
+                    drop(Box::pin(self.configuration(LEARNING)).await);
+                }
                 *last = Some((Instant::now(), reasons.clone()));
                 Err(reasons)
             }
@@ -206,38 +234,114 @@ impl Directory {
         outdated.ok_or(reasons)
     }
 
-    /// Learns where the members are, from the first node that tells.
-    async fn learn(&self) {
-        let members = self.configuration(LEARNING).await.map(|answer| answer.members);
-        let addrs = members.into_iter().flatten().map(|member| member.client_addr);
-        for addr in addrs.filter(|addr| !addr.is_empty()) {
-            self.link(&addr);
-            self.known.send_if_modified(|known| {
-                known.learnt = true;
-                false
-            });
+    /// Does the work. Every now and then it reads the members beside it, so that the way to new
+    /// members is known before the old ones are gone.
+    pub(crate) async fn learning_beside<T>(
+        &self,
+        leader: &Leader,
+        mut work: impl Future<Output = T> + Unpin,
+    ) -> T {
+        if !self.is_to_relearn() {
+            return work.await;
+        }
+        let mut reading = Box::pin(self.members_from(leader, LEARNING));
+        tokio::select! {
+            biased;
+            done = &mut work => {
+                drop(timeout(STRAGGLERS, reading).await);
+                done
+            }
+            _ = &mut reading => work.await,
         }
     }
 
-    /// The members, from the first node that answers.
+    /// Whether it is time to read the members again. Only one caller is told so.
+    fn is_to_relearn(&self) -> bool {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let now = millis(self.born.elapsed());
+        let at = self.relearn_at_ms.load(Ordering::Relaxed);
+        let next = now + millis(RELEARNING);
+        let claim = || {
+            let order = Ordering::Relaxed;
+            self.relearn_at_ms.compare_exchange(at, next, order, order).is_ok()
+        };
+        at <= now && claim()
+    }
+
+    /// The members in the words of this leader, noted.
+    pub(crate) async fn members_from(
+        &self,
+        leader: &Leader,
+        within: Duration,
+    ) -> Result<pb::GetConfigurationResponse, Fault> {
+        let (_, answer) = members_from(Arc::clone(&leader.link), within).await;
+        answer.inspect(|answer| self.note_members(answer))
+    }
+
+    /// The members, and the ways to them noted. Whoever knows the latest term is believed; once
+    /// somebody has answered, the others do not get long.
     pub(crate) async fn configuration(
         &self,
         within: Duration,
     ) -> Result<pb::GetConfigurationResponse, Reasons> {
-        let asked = self.links().into_iter().map(async |link| {
-            let request = pb::GetConfigurationRequest {};
-            let call = async |mut api: Api| api.get_configuration(request).await;
-            (Arc::clone(link.addr()), ask_node(&link, within, call).await)
-        });
-        let mut asked: FuturesUnordered<_> = asked.collect();
+        let mut asked: FuturesUnordered<_> =
+            self.links().into_iter().map(|link| members_from(link, within)).collect();
         let mut reasons = Reasons::default();
-        while let Some((addr, answer)) = asked.next().await {
-            match answer {
-                Ok(answer) => return Ok(answer),
-                Err(fault) => reasons.add(&addr, fault),
+        let mut best: Option<pb::GetConfigurationResponse> = None;
+        let mut until = Instant::now() + within;
+        while let Ok(Some((addr, answer))) = timeout_at(until, asked.next()).await {
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(fault) => {
+                    reasons.add(&addr, fault);
+                    continue;
+                }
+            };
+            self.note_members(&answer);
+            until = until.min(Instant::now() + STRAGGLERS);
+            let rank = |answer: &pb::GetConfigurationResponse| {
+                (answer.term, answer.node_id == answer.leader_id)
+            };
+            if best.as_ref().is_none_or(|best| rank(best) < rank(&answer)) {
+                best = Some(answer);
             }
         }
-        Err(reasons)
+        best.ok_or(reasons)
+    }
+
+    /// Takes note of where the members are. What a leader says is all there is: the ways to others
+    /// are forgotten, but for those that were given.
+    fn note_members(&self, answer: &pb::GetConfigurationResponse) {
+        let addrs = answer.members.iter().map(|member| &member.client_addr);
+        let addrs: Vec<String> = addrs.filter(|addr| !addr.is_empty()).cloned().collect();
+        if addrs.is_empty() {
+            return;
+        }
+        for addr in &addrs {
+            self.link(addr);
+        }
+        let own_word = answer.leader_id == answer.node_id;
+        let mut keep: Option<Arc<Link>> = None;
+        let mut all = false;
+        self.known.send_if_modified(|known| {
+            known.learnt = true;
+            if own_word && known.members_term <= answer.term {
+                known.members_term = answer.term;
+                known.members.clone_from(&addrs);
+                keep = known.leader.as_ref().map(|leader| Arc::clone(&leader.link));
+                all = !answer.joint;
+            }
+            false
+        });
+        if all {
+            let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
+            links.retain(|link| {
+                let is = |addr: &String| **addr == **link.addr();
+                addrs.iter().any(is)
+                    || self.options.endpoints.iter().any(is)
+                    || keep.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, link))
+            });
+        }
     }
 }
 
@@ -255,4 +359,13 @@ async fn who_leads(
     let call = async |mut api: Api| api.get_leader(pb::GetLeaderRequest {}).await;
     let answer = ask_node(&link, within, call).await;
     (link, answer)
+}
+
+async fn members_from(
+    link: Arc<Link>,
+    within: Duration,
+) -> (Arc<str>, Result<pb::GetConfigurationResponse, Fault>) {
+    let call = async |mut api: Api| api.get_configuration(pb::GetConfigurationRequest {}).await;
+    let answer = ask_node(&link, within, call).await;
+    (Arc::clone(link.addr()), answer)
 }

@@ -223,6 +223,8 @@ fault_kinds! {
     Transferring = "transferring", "handing over";
     /// The membership or the leadership is not to change that way, or not now.
     Reconfiguration = "reconfiguration", "not to be reconfigured so";
+    /// It has not applied as much as it was to.
+    Behind = "behind", "behind";
     /// It stopped leading after it took the command.
     OutcomeUnknown = "outcome_unknown", "lost leadership with the command in its log";
     /// The session is not known there.

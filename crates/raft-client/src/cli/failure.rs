@@ -25,16 +25,20 @@ pub(crate) const ASSUMED: &str = "no cluster.yaml was found and no --endpoints g
 const INTERNAL: u8 = 1;
 const USAGE: u8 = 2;
 const NO_CLUSTER: u8 = 3;
-const REFUSED: u8 = 4;
-const DEADLINE: u8 = 124;
+pub(crate) const REFUSED: u8 = 4;
+pub(crate) const DEADLINE: u8 = 124;
 
 impl Failure {
     pub(crate) fn internal(message: String) -> Self {
         Self { code: INTERNAL, message, hint: None }
     }
 
+    pub(crate) fn new(code: u8, message: String, hint: Option<&str>) -> Self {
+        Self { code, message, hint: hint.map(str::to_owned) }
+    }
+
     pub(crate) fn usage(message: String, hint: Option<&str>) -> Self {
-        Self { code: USAGE, message, hint: hint.map(str::to_owned) }
+        Self::new(USAGE, message, hint)
     }
 
     /// Nobody had said where the cluster is.

@@ -1,30 +1,29 @@
 //! `get-config`
 
-use raft_api::pb::MemberRole;
-use raft_client::Client;
+use raft_client::{Client, Configuration, Member};
 
 use super::status::table;
 use super::{Done, Failure};
 
 pub(crate) async fn run(client: &Client) -> Result<Done, Failure> {
-    let configuration = client.get_configuration().await?;
-    let rows = configuration.members.iter().map(|member| {
-        let role = match member.role() {
-            MemberRole::Voter => "voter",
-            MemberRole::Learner => "learner",
-            MemberRole::Outgoing => "outgoing",
-        };
-        let leads = if member.id == configuration.leader_id { "leader" } else { "" };
+    let Configuration { cluster, members, is_joint, leader, term } =
+        client.get_configuration().await?.into();
+    let joint = if is_joint { "   joint configuration" } else { "" };
+    let table = member_table(&members, leader);
+    Ok(Done::with(format!("{table}\ncluster {cluster}   term {term}{joint}\n")))
+}
+
+/// The members, a line each.
+pub(super) fn member_table(members: &[Member], leader: u64) -> String {
+    let rows = members.iter().map(|member| {
+        let leads = if member.id == leader { "leader" } else { "" };
         [
             format!("n{}", member.id),
-            role.to_owned(),
-            member.client_addr.clone(),
-            member.peer_addr.clone(),
+            member.role.to_string(),
+            member.client.clone(),
+            member.peer.clone(),
             leads.to_owned(),
         ]
     });
-    let joint = if configuration.joint { "   joint configuration" } else { "" };
-    let table = table(["NODE", "ROLE", "CLIENTS", "PEERS", ""], rows);
-    let (cluster, term) = (&configuration.cluster, configuration.term);
-    Ok(Done::with(format!("{table}\ncluster {cluster}   term {term}{joint}\n")))
+    table(["NODE", "ROLE", "CLIENTS", "PEERS", ""], rows)
 }

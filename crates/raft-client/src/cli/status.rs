@@ -37,17 +37,18 @@ pub(crate) async fn run(target: &Target, client: &Client) -> Result<Done, Failur
     let mut ids: BTreeMap<String, u64> =
         target.nodes.iter().filter_map(|(id, addr)| Some((addr.clone(), (*id)?))).collect();
     let learnt = timeout(LEARNING, client.get_configuration()).await;
-    let mut addrs: Vec<String> = target.nodes.iter().map(|(_, addr)| addr.clone()).collect();
-    if let Ok(Ok(configuration)) = learnt {
-        for member in configuration.members {
-            if member.client_addr.is_empty() {
-                continue;
-            }
-            if !addrs.contains(&member.client_addr) {
-                addrs.push(member.client_addr.clone());
-            }
-            ids.entry(member.client_addr).or_insert(member.id);
+    let members = learnt.map(|answer| answer.map(|configuration| configuration.members));
+    let members = members.ok().and_then(Result::ok).unwrap_or_default();
+    let is_stranger = |id: u64| !members.is_empty() && members.iter().all(|member| member.id != id);
+    let strangers: Vec<u64> =
+        target.nodes.iter().filter_map(|(id, _)| *id).filter(|id| is_stranger(*id)).collect();
+    let nodes = target.nodes.iter().filter(|(id, _)| !id.is_some_and(is_stranger));
+    let mut addrs: Vec<String> = nodes.map(|(_, addr)| addr.clone()).collect();
+    for member in members.into_iter().filter(|member| !member.client_addr.is_empty()) {
+        if !addrs.contains(&member.client_addr) {
+            addrs.push(member.client_addr.clone());
         }
+        ids.entry(member.client_addr).or_insert(member.id);
     }
     let look = async || join_all(addrs.iter().map(|addr| client.status(addr))).await;
     let mut nodes = look().await;
@@ -64,7 +65,10 @@ pub(crate) async fn run(target: &Target, client: &Client) -> Result<Done, Failur
             break;
         }
     }
-    let done = report(&nodes, &earlier, &ids);
+    let mut done = report(&nodes, &earlier, &ids);
+    for id in strangers {
+        done.data.extend_from_slice(format!("n{id} is configured and is no member\n").as_bytes());
+    }
     let lost = target.is_assumed && done.code == NO_CLUSTER;
     Ok(Done { note: lost.then(|| format!("hint: {ASSUMED}")), ..done })
 }

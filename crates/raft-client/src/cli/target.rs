@@ -1,6 +1,6 @@
 //! Which cluster is meant.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use raft_api::ClusterConfig;
@@ -18,6 +18,8 @@ pub(crate) struct Target {
     pub(crate) nodes: Vec<(Option<u64>, String)>,
     /// Whether nobody said where it is.
     pub(crate) is_assumed: bool,
+    /// The file that was named, whether or not the nodes are from it.
+    pub(crate) file: Option<PathBuf>,
 }
 
 impl Target {
@@ -25,6 +27,7 @@ impl Target {
     /// default addresses.
     pub(crate) fn find(config: Option<&Path>, endpoints: Vec<String>) -> Result<Self, Failure> {
         let mut endpoints = endpoints;
+        let file = config.map(Path::to_owned);
         if endpoints.is_empty() && config.is_none() {
             let variable = std::env::var("RAFT_ENDPOINTS").unwrap_or_default();
             endpoints = variable.split(',').map(str::to_owned).collect();
@@ -36,15 +39,15 @@ impl Target {
         }
         if !endpoints.is_empty() {
             let nodes = endpoints.into_iter().map(|endpoint| (None, endpoint)).collect();
-            return Ok(Self { nodes, is_assumed: false });
+            return Ok(Self { nodes, is_assumed: false, file });
         }
         let Some(path) = ClusterConfig::locate(config)? else {
             let nodes = DEFAULT_ENDPOINTS.iter().map(|addr| (None, (*addr).to_owned())).collect();
-            return Ok(Self { nodes, is_assumed: true });
+            return Ok(Self { nodes, is_assumed: true, file });
         };
         let config = ClusterConfig::load(&path)?;
         let nodes = config.nodes.iter().map(|node| (Some(node.id.0), node.client.clone()));
-        Ok(Self { nodes: nodes.collect(), is_assumed: false })
+        Ok(Self { nodes: nodes.collect(), is_assumed: false, file })
     }
 
     pub(crate) fn client(&self, timeout: Duration) -> Client {

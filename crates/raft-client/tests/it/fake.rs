@@ -33,8 +33,12 @@ pub(crate) enum Act {
     ApplyTwice,
 }
 
+/// What happens to a request to change the members or the leader, instead of its being done. Says
+/// how it is refused; with nothing, it is never answered.
+type Twist<R> = Box<dyn FnOnce(&mut World, &R) -> Option<(pb::Refusal, &'static str)> + Send>;
+
 /// What all nodes share.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct World {
     pub(crate) leader: u64,
     pub(crate) term: u64,
@@ -50,6 +54,14 @@ pub(crate) struct World {
     pub(crate) wiped: Option<u64>,
     /// Nodes that the leader has not heard for so many milliseconds.
     pub(crate) unheard_ms: BTreeMap<u64, u64>,
+    /// The members, unlike those nodes that merely run.
+    pub(crate) members: BTreeMap<u64, pb::Member>,
+    /// A joint configuration ends after it has been looked at so often.
+    pub(crate) joint_looks: Option<u32>,
+    /// Requests to change the members that came to the leader, and what becomes of the next ones.
+    pub(crate) changes: Vec<pb::SetConfigurationRequest>,
+    twists: VecDeque<Twist<pb::SetConfigurationRequest>>,
+    transfer_twists: VecDeque<Twist<u64>>,
     results: BTreeMap<(u64, u64), Bytes>,
     /// Sessions opened so far, and the one below which they are forgotten.
     sessions: u64,
@@ -75,11 +87,15 @@ impl Fakes {
         let mut fakes = Self { world, runtimes: BTreeMap::new() };
         for id in 1..=count {
             fakes.start_node(id);
+            let mut world = fakes.world();
+            let member = world.member(id, pb::MemberRole::Voter);
+            world.members.insert(id, member);
         }
         fakes
     }
 
-    fn start_node(&mut self, id: u64) {
+    /// A node that runs and is no member.
+    pub(crate) fn start_node(&mut self, id: u64) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -121,6 +137,27 @@ impl Fakes {
         self.world().script.entry(id).or_default().extend(acts);
     }
 
+    /// What becomes of the next request to change the members.
+    pub(crate) fn twist(
+        &self,
+        twist: impl FnOnce(
+            &mut World,
+            &pb::SetConfigurationRequest,
+        ) -> Option<(pb::Refusal, &'static str)>
+        + Send
+        + 'static,
+    ) {
+        self.world().twists.push_back(Box::new(twist));
+    }
+
+    /// What becomes of the next request to hand leadership over.
+    pub(crate) fn twist_transfer(
+        &self,
+        twist: impl FnOnce(&mut World, &u64) -> Option<(pb::Refusal, &'static str)> + Send + 'static,
+    ) {
+        self.world().transfer_twists.push_back(Box::new(twist));
+    }
+
     /// Waits until so many writes have reached the nodes.
     pub(crate) async fn writes_reach(&self, count: usize) {
         let mut looks = tokio::time::interval(Duration::from_millis(2));
@@ -130,9 +167,7 @@ impl Fakes {
     }
 
     pub(crate) fn elect(&self, leader: u64) {
-        let mut world = self.world();
-        world.leader = leader;
-        world.term += 1;
+        self.world().elect(leader);
     }
 
     /// As if the cluster had let all sessions expire.
@@ -182,6 +217,116 @@ pub(crate) fn other_service() -> (Runtime, String) {
 }
 
 impl World {
+    pub(crate) fn elect(&mut self, leader: u64) {
+        self.leader = leader;
+        self.term += 1;
+    }
+
+    /// A member as it would be listed.
+    pub(crate) fn member(&self, id: u64, role: pb::MemberRole) -> pb::Member {
+        pb::Member {
+            id,
+            peer_addr: format!("10.0.0.1:{}", 7000 + id),
+            client_addr: self.addrs.get(&id).cloned().unwrap_or_default(),
+            role: role.into(),
+            http_addr: format!("10.0.0.1:{}", 7200 + id),
+        }
+    }
+
+    /// The configuration becomes the one asked for, with the addresses that are left empty as they
+    /// were.
+    pub(crate) fn become_target(&mut self, request: &pb::SetConfigurationRequest) {
+        let before = std::mem::take(&mut self.members);
+        for member in &request.members {
+            let mut member = member.clone();
+            if member.peer_addr.is_empty() {
+                let known = &before[&member.id];
+                member.peer_addr.clone_from(&known.peer_addr);
+                member.client_addr.clone_from(&known.client_addr);
+                member.http_addr.clone_from(&known.http_addr);
+            }
+            self.members.insert(member.id, member);
+        }
+    }
+
+    /// The newcomers become learners, as the first step of a change.
+    pub(crate) fn stage(&mut self, request: &pb::SetConfigurationRequest) {
+        for member in &request.members {
+            let learner = pb::Member { role: pb::MemberRole::Learner.into(), ..member.clone() };
+            self.members.entry(member.id).or_insert(learner);
+        }
+    }
+
+    /// The joint configuration on the way, until it has been looked at so often.
+    pub(crate) fn join(&mut self, request: &pb::SetConfigurationRequest, looks: u32) {
+        let before = self.members.clone();
+        self.become_target(request);
+        for (id, member) in before {
+            let stays =
+                self.members.get(&id).is_some_and(|now| now.role() == pb::MemberRole::Voter);
+            if member.role() == pb::MemberRole::Voter && !stays {
+                let role = pb::MemberRole::Outgoing.into();
+                self.members.insert(id, pb::Member { role, ..member });
+            }
+        }
+        self.joint_looks = Some(looks);
+    }
+
+    fn look(&mut self) -> (Vec<pb::Member>, bool) {
+        if self.joint_looks == Some(0) {
+            self.members.retain(|_, member| member.role() != pb::MemberRole::Outgoing);
+            self.joint_looks = None;
+        }
+        self.joint_looks = self.joint_looks.map(|looks| looks - 1);
+        (self.members.values().cloned().collect(), self.joint_looks.is_some())
+    }
+
+    fn change(
+        &mut self,
+        node: u64,
+        request: &pb::SetConfigurationRequest,
+    ) -> Option<(pb::Refusal, &'static str)> {
+        if self.leader != node {
+            return Some((pb::Refusal::NotLeader, ""));
+        }
+        self.changes.push(request.clone());
+        if let Some(twist) = self.twists.pop_front() {
+            return twist(self, request);
+        }
+        if self.joint_looks.is_some() {
+            return Some((pb::Refusal::MembershipInProgress, "under way"));
+        }
+        let roles = |members: &mut dyn Iterator<Item = &pb::Member>| {
+            members.map(|member| (member.id, member.role)).collect::<BTreeMap<_, _>>()
+        };
+        if roles(&mut request.expected.iter()) != roles(&mut self.members.values()) {
+            return Some((pb::Refusal::MembershipChanged, "changed"));
+        }
+        self.become_target(request);
+        Some((pb::Refusal::None, ""))
+    }
+
+    fn transfer(&mut self, node: u64, to: u64) -> Option<(pb::Refusal, &'static str)> {
+        if self.leader != node {
+            return Some((pb::Refusal::NotLeader, ""));
+        }
+        if let Some(twist) = self.transfer_twists.pop_front() {
+            return twist(self, &to);
+        }
+        let voter = |id: &u64| {
+            self.members.get(id).is_some_and(|member| member.role() == pb::MemberRole::Voter)
+        };
+        let others = self.members.keys().copied().filter(|id| *id != node);
+        let to = if to == 0 { others.filter(voter).min() } else { Some(to).filter(voter) };
+        let Some(to) = to else {
+            return Some((pb::Refusal::Transfer, "that node is not a voter"));
+        };
+        if to != node {
+            self.elect(to);
+        }
+        Some((pb::Refusal::None, ""))
+    }
+
     fn header(&self, node: u64, refusal: pb::Refusal) -> pb::Header {
         pb::Header {
             success: refusal == pb::Refusal::None,
@@ -277,16 +422,12 @@ impl ManagementRpc for Node {
         &self,
         _: Request<pb::GetConfigurationRequest>,
     ) -> Result<Response<pb::GetConfigurationResponse>, Status> {
-        let world = self.world();
-        let members = world.addrs.iter().map(|(id, addr)| pb::Member {
-            id: *id,
-            client_addr: addr.clone(),
-            ..pb::Member::default()
-        });
+        let mut world = self.world();
+        let (members, joint) = world.look();
         Ok(Response::new(pb::GetConfigurationResponse {
             cluster: "fake".to_owned(),
-            members: members.collect(),
-            joint: false,
+            members,
+            joint,
             leader_id: world.leader,
             term: world.term,
             node_id: self.id,
@@ -295,21 +436,41 @@ impl ManagementRpc for Node {
 
     async fn set_configuration(
         &self,
-        _: Request<pb::SetConfigurationRequest>,
+        request: Request<pb::SetConfigurationRequest>,
     ) -> Result<Response<pb::SetConfigurationResponse>, Status> {
-        let header = self.world().header(self.id, pb::Refusal::None);
-        Ok(Response::new(pb::SetConfigurationResponse {
-            header: Some(header),
-            ..pb::SetConfigurationResponse::default()
-        }))
+        let answer = {
+            let mut world = self.world();
+            let ended = world.change(self.id, &request.into_inner());
+            ended.map(|(refusal, message)| {
+                let message = message.to_owned();
+                let header = Some(pb::Header { message, ..world.header(self.id, refusal) });
+                let members = world.members.values().cloned().collect();
+                let joint = world.joint_looks.is_some();
+                pb::SetConfigurationResponse { header, members, joint }
+            })
+        };
+        match answer {
+            Some(answer) => Ok(Response::new(answer)),
+            None => std::future::pending().await,
+        }
     }
 
     async fn transfer_leadership(
         &self,
-        _: Request<pb::TransferLeadershipRequest>,
+        request: Request<pb::TransferLeadershipRequest>,
     ) -> Result<Response<pb::TransferLeadershipResponse>, Status> {
-        let header = self.world().header(self.id, pb::Refusal::None);
-        Ok(Response::new(pb::TransferLeadershipResponse { header: Some(header) }))
+        let header = {
+            let mut world = self.world();
+            let ended = world.transfer(self.id, request.into_inner().to);
+            ended.map(|(refusal, message)| {
+                let message = message.to_owned();
+                pb::Header { message, ..world.header(self.id, refusal) }
+            })
+        };
+        match header {
+            header @ Some(_) => Ok(Response::new(pb::TransferLeadershipResponse { header })),
+            None => std::future::pending().await,
+        }
     }
 
     async fn open_session(

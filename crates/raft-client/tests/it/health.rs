@@ -54,3 +54,27 @@ fn a_cluster_without_a_leader_says_what_may_be_the_reason() {
     assert!(said.contains("\nall nodes answer and none leads: an election is under way"), "{said}");
     assert!(!said.contains("majority"), "{said}");
 }
+
+/// A file that is older than the configuration: a member that was removed is no node that is down.
+#[test]
+fn a_node_that_is_no_member_any_more_is_not_missed() {
+    let mut fakes = started();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cluster.yaml");
+    let node =
+        |id: u64| format!("  - {{id: {id}, peer: 'h:{id}', client: '{}'}}\n", fakes.addr(id));
+    let nodes = [node(1), node(2), node(3)].concat();
+    std::fs::write(&file, format!("nodes:\n{nodes}")).unwrap();
+    let status = || {
+        let mut command = Command::cargo_bin("raft-client").unwrap();
+        let output = command.arg("-f").arg(&file).arg("status").output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    };
+    fakes.kill(3);
+    assert_eq!(status().0, 8);
+    fakes.world().members.remove(&3);
+    let (code, said) = status();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("   2/2 up   leader n1 term 1"), "{said}");
+    assert!(said.ends_with("\nn3 is configured and is no member\n"), "{said}");
+}

@@ -9,4 +9,8 @@ mod fake;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
+mod membership;
+#[cfg(test)]
 mod retries;
+#[cfg(test)]
+mod transfer;

@@ -1,0 +1,78 @@
+//! `transfer-leader`
+
+use std::time::Duration;
+
+use raft_client::{Client, LeaderInfo, TransferError};
+use serde_json::json;
+
+use super::address::node_id;
+use super::failure::REFUSED;
+use super::set_config::Output;
+use super::{Done, Failure};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  raft-client transfer-leader      to whom the leader finds best
+  raft-client transfer-leader n2   to n2; exit 4 if it is no voter, too far behind or silent";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct TransferLeader {
+    /// The node that is to lead, such as 2 or n2 [default: the voter that is furthest along].
+    #[arg(value_parser = node_id)]
+    to: Option<u64>,
+
+    /// How to report.
+    #[arg(short, long, default_value = "text", value_name = "FORMAT")]
+    output: Output,
+}
+
+impl TransferLeader {
+    pub(crate) async fn run(self, client: &Client) -> Result<Done, Failure> {
+        let within = client.options().operation_timeout;
+        let done = client.transfer_leadership(self.to, within).await.map_err(failed)?;
+        let LeaderInfo { node, addr, term } = &done.to;
+        let text = match self.output {
+            Output::Text if done.led_already() => {
+                format!("n{node} {addr} term {term} leads already\n")
+            }
+            Output::Text => {
+                let millis = done.took.as_secs_f64() * 1000.0;
+                let before = &done.from;
+                format!(
+                    "n{} {} term {} -> n{node} {addr} term {term}   in {millis:.1} ms\n",
+                    before.node, before.addr, before.term
+                )
+            }
+            Output::Json => {
+                let micros = |took: Duration| u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                let leader = |leader: &LeaderInfo| json!({ "node": leader.node, "addr": leader.addr, "term": leader.term });
+                let report = json!({
+                    "schema": "raft-transfer-leader/1",
+                    "changed": !done.led_already(),
+                    "from": leader(&done.from),
+                    "to": leader(&done.to),
+                    "elapsed_us": micros(done.took),
+                });
+                format!("{report}\n")
+            }
+        };
+        Ok(Done::with(text))
+    }
+}
+
+fn failed(error: TransferError) -> Failure {
+    match error {
+        TransferError::Refused { by, message } => Failure::new(
+            REFUSED,
+            format!("n{} leads on: {message}", by.node),
+            Some("`raft-client status` shows which nodes keep up"),
+        ),
+        TransferError::Elsewhere { leader } => Failure::new(
+            REFUSED,
+            format!("leadership was handed over, but n{} was elected", leader.node),
+            Some("try again"),
+        ),
+        TransferError::Client(error) => error.into(),
+    }
+}
