@@ -24,7 +24,10 @@ const STRAGGLERS: Duration = Duration::from_millis(20);
 const LEARNING: Duration = Duration::from_millis(300);
 
 /// While a leader is used, it is asked for the members again so often.
-const RELEARNING: Duration = Duration::from_secs(2);
+const RELEARNING: Duration = Duration::from_secs(1);
+
+/// While nobody leads, whoever answers is asked so often: all may be replaced, and soon be gone.
+const RELEARNING_LEADERLESS: Duration = Duration::from_millis(100);
 
 /// A node that is believed to lead.
 #[derive(Clone, Debug)]
@@ -43,8 +46,8 @@ pub(crate) struct Directory {
     /// Held by the one who searches. Keeps when the last search ended, and how.
     searching: tokio::sync::Mutex<Option<(Instant, Reasons)>>,
     born: Instant,
-    /// When the members are to be read again, in milliseconds since `born`.
-    relearn_at_ms: AtomicU64,
+    /// When the members were last read, in milliseconds since `born` and one more; 0: never.
+    learnt_at_ms: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +72,7 @@ impl Directory {
             known: watch::Sender::new(Known::default()),
             searching: tokio::sync::Mutex::new(None),
             born: Instant::now(),
-            relearn_at_ms: AtomicU64::new(0),
+            learnt_at_ms: AtomicU64::new(0),
             options,
         }
     }
@@ -124,7 +127,7 @@ impl Directory {
             let news = known.leader.as_ref().is_none_or(|old| old.node != leader.node);
             let changed = news || known.term < leader.term;
             if changed {
-                self.relearn_at_ms.store(0, Ordering::Relaxed); // Others may be members by now.
+                self.learnt_at_ms.store(0, Ordering::Relaxed); // Others may be members by now.
             }
             known.term = leader.term;
             known.leader = Some(leader);
@@ -158,7 +161,7 @@ impl Directory {
         match self.ask_everybody(within).await {
             Ok(leader) => {
                 self.adopt(leader.clone());
-                if !self.known.borrow().learnt && self.is_to_relearn() {
+                if !self.known.borrow().learnt && self.is_to_relearn(RELEARNING) {
                     drop(Box::pin(self.members_from(&leader, LEARNING)).await);
                 }
                 Ok(())
@@ -166,7 +169,7 @@ impl Directory {
             Err(reasons) => {
                 // Those who were members once may know who is now.
                 let answered = reasons.iter().any(|(_, fault)| fault.kind.is_answer());
-                if answered && (self.is_to_relearn() || !self.known.borrow().learnt) {
+                if answered && self.is_to_relearn(RELEARNING_LEADERLESS) {
                     drop(Box::pin(self.configuration(LEARNING)).await);
                 }
                 *last = Some((Instant::now(), reasons.clone()));
@@ -241,7 +244,7 @@ impl Directory {
         leader: &Leader,
         mut work: impl Future<Output = T> + Unpin,
     ) -> T {
-        if !self.is_to_relearn() {
+        if !self.is_to_relearn(RELEARNING) {
             return work.await;
         }
         let mut reading = Box::pin(self.members_from(leader, LEARNING));
@@ -256,16 +259,13 @@ impl Directory {
     }
 
     /// Whether it is time to read the members again. Only one caller is told so.
-    fn is_to_relearn(&self) -> bool {
+    fn is_to_relearn(&self, every: Duration) -> bool {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let now = millis(self.born.elapsed());
-        let at = self.relearn_at_ms.load(Ordering::Relaxed);
-        let next = now + millis(RELEARNING);
-        let claim = || {
-            let order = Ordering::Relaxed;
-            self.relearn_at_ms.compare_exchange(at, next, order, order).is_ok()
-        };
-        at <= now && claim()
+        let now = millis(self.born.elapsed()) + 1;
+        let at = self.learnt_at_ms.load(Ordering::Relaxed);
+        let order = Ordering::Relaxed;
+        let claim = || self.learnt_at_ms.compare_exchange(at, now, order, order).is_ok();
+        (at == 0 || at + millis(every) <= now) && claim()
     }
 
     /// The members in the words of this leader, noted.

@@ -245,12 +245,14 @@ async fn a_writer_hears_of_new_members() {
     assert_eq!(client.put("k".into(), "3".into()).await.unwrap().receipt.node, 5);
 }
 
-/// Nodes that are members no more know who is.
+/// Nodes that are members no more know who is, and are asked before they are gone.
 #[tokio::test]
 async fn former_members_lead_to_the_present_ones() {
     let mut fakes = Fakes::start(3);
     fakes.start_node(4);
-    let client = client([fakes.addr(1)]);
+    let operation_timeout = Duration::from_secs(1);
+    let client = Client::new(Options { operation_timeout, ..Options::new([fakes.addr(1)]) });
+    client.put("k".into(), "1".into()).await.unwrap();
     {
         let mut world = fakes.world();
         let member = world.member(4, Wire::Voter);
@@ -258,11 +260,11 @@ async fn former_members_lead_to_the_present_ones() {
         world.leader = 0;
     }
     let found = async {
-        let (leader, ()) = tokio::join!(client.get_leader(), async {
+        let (written, ()) = tokio::join!(client.put("k".into(), "2".into()), async {
             tokio::time::sleep(Duration::from_millis(50)).await;
             fakes.elect(4);
         });
-        leader.unwrap()
+        written.unwrap().receipt
     };
     assert_eq!(found.await.node, 4);
     assert!(client.status_all().await.iter().any(|node| node.addr == fakes.addr(4)));
