@@ -23,6 +23,7 @@ use crate::machine::Machine;
 use crate::scenario::Scenario;
 use crate::sometimes::{Mark, Sometimes};
 use crate::trace::Trace;
+pub(crate) use ledger::checksum;
 pub use ledger::{Committed, DiskModel, Ledger};
 
 /// Something that must never happen has happened.

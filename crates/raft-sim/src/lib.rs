@@ -10,6 +10,7 @@
 pub mod agenda;
 pub mod client;
 pub mod disk;
+pub mod explore;
 pub mod host;
 pub mod invariants;
 pub mod machine;

@@ -1,4 +1,7 @@
-//! Hunts for seeds under which a cluster does what it must never do, and replays them.
+//! Hunts for seeds under which a cluster does what it must never do, and replays them; or tries every
+//! order of events of a small cluster.
+
+mod explore_command;
 
 use std::io::{self, BufWriter, Write as _};
 use std::process::ExitCode;
@@ -12,8 +15,10 @@ use raft_sim::{Report, Scenario, Sometimes, run};
 /// Exit status: 0 all held, 1 a hunt of 200 seeds or more never met something that must happen
 /// sometimes, 2 something went wrong, 5 something was violated.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version, arg_required_else_help = true, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Replay this seed, and show all that happens.
     #[arg(conflicts_with_all = ["from", "count"])]
     seed: Option<u64>,
@@ -26,6 +31,11 @@ struct Arguments {
     /// With a seed: show the verdict only.
     #[arg(long, short)]
     quiet: bool,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Explore(explore_command::Explore),
 }
 
 /// Something was violated.
@@ -42,9 +52,10 @@ const PROGRESS: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let done = match arguments.seed {
-        Some(seed) => replay(seed, arguments.quiet),
-        None => hunt(arguments.from, arguments.count),
+    let done = match (arguments.command, arguments.seed) {
+        (Some(Command::Explore(command)), _) => command.run(),
+        (None, Some(seed)) => replay(seed, arguments.quiet),
+        (None, None) => hunt(arguments.from, arguments.count),
     };
     match done {
         Ok(code) => ExitCode::from(code),

@@ -138,7 +138,7 @@ impl DiskModel {
 }
 
 /// A checksum of what an entry carries.
-pub(super) fn checksum(payload: &Payload) -> u64 {
+pub(crate) fn checksum(payload: &Payload) -> u64 {
     match payload {
         Payload::Noop => 1,
         Payload::Data(data) => fnv(FNV_START, data),

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod disk;
 #[cfg(test)]
+mod explore;
+#[cfg(test)]
 mod opening;
 #[cfg(test)]
 mod seeds;
