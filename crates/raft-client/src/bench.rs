@@ -55,6 +55,8 @@ pub struct Plan {
     pub operation_timeout: Duration,
     /// The run ends when nothing has been acknowledged for so long: the cluster is not coming back.
     pub give_up: Duration,
+    /// A time without an acknowledged write is listed if it is so long.
+    pub gap_min: Duration,
 }
 
 /// A run: started, watched, and brought to its summary.
@@ -74,6 +76,8 @@ struct Shared {
     /// Writes begun.
     begun: AtomicU64,
     started: Instant,
+    /// The same moment on the machine's monotonic clock.
+    started_mono_us: u64,
     /// No new writes.
     stop: CancellationToken,
     /// Not even those that are under way.
@@ -125,7 +129,7 @@ impl Bench {
     pub async fn prepare(client: Client, plan: Plan, wait: Duration) -> Result<Self, ClientError> {
         let leader = client.ready(wait).await?;
         let cluster = Cluster::look(&client, &leader).await;
-        let started = Instant::now();
+        let (started, started_mono_us) = (Instant::now(), monotonic_us());
         let LeaderInfo { node, term, .. } = leader;
         let workload = Workload {
             kind: plan.kind,
@@ -135,10 +139,15 @@ impl Bench {
             run: rand::random(),
         };
         let shared = Shared {
-            recorder: Mutex::new(Recorder::new(started, Reign { leader: node, term })),
+            recorder: Mutex::new(Recorder::new(
+                started,
+                Reign { leader: node, term },
+                plan.gap_min,
+            )),
             workload,
             begun: AtomicU64::new(0),
             started,
+            started_mono_us,
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
             plan,
@@ -291,4 +300,10 @@ impl Shared {
     fn recorder(&self) -> MutexGuard<'_, Recorder> {
         self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn monotonic_us() -> u64 {
+    use nix::time::{ClockId, clock_gettime};
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }

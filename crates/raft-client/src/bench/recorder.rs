@@ -10,14 +10,11 @@ use tokio::time::Instant;
 
 use crate::{ClientError, Receipt};
 
-/// A silence between two acknowledged writes that is worth a line.
-pub(super) const GAP_MIN: Duration = Duration::from_millis(100);
-
 /// Nanoseconds in an hour. No operation's deadline is later.
 const LATENCY_MAX: u64 = 3_600_000_000_000;
 
-/// Gaps that are kept; the longest and the count include the others.
-const GAPS_MAX: usize = 10_000;
+/// Gaps that are kept; the longest includes the others.
+const GAPS_MAX: usize = 50_000;
 
 /// Different messages of failed operations that are kept.
 const MESSAGES_MAX: usize = 3;
@@ -56,6 +53,8 @@ enum SinceOk {
 #[derive(Debug)]
 pub(super) struct Recorder {
     started: Instant,
+    /// A silence between two acknowledged writes is kept if it is so long.
+    gap_min: Duration,
     /// Nanoseconds of acknowledged writes, from the first attempt to the answer.
     pub(super) latency: Histogram<u64>,
     pub(super) ok: u64,
@@ -71,6 +70,8 @@ pub(super) struct Recorder {
     pub(super) leader_changes: u64,
     pub(super) longest_gap: Duration,
     pub(super) gaps: Vec<Gap>,
+    /// Gaps beyond those that are kept.
+    pub(super) gaps_left_out: u64,
     /// The first failures, in words.
     pub(super) messages: Vec<String>,
     /// Nothing has been acknowledged for too long to go on.
@@ -79,9 +80,10 @@ pub(super) struct Recorder {
 
 impl Recorder {
     /// `reign` is who leads at the start.
-    pub(super) fn new(started: Instant, reign: Reign) -> Self {
+    pub(super) fn new(started: Instant, reign: Reign, gap_min: Duration) -> Self {
         Self {
             started,
+            gap_min,
             latency: Histogram::new_with_max(LATENCY_MAX, 3)
                 .expect("bounds and digits are allowed"),
             ok: 0,
@@ -94,6 +96,7 @@ impl Recorder {
             leader_changes: 0,
             longest_gap: Duration::ZERO,
             gaps: Vec::new(),
+            gaps_left_out: 0,
             messages: Vec::new(),
             gave_up: false,
         }
@@ -174,9 +177,14 @@ impl Recorder {
         }
         let length = now - self.last_ok;
         self.longest_gap = self.longest_gap.max(length);
-        if GAP_MIN <= length && self.gaps.len() < GAPS_MAX {
+        if length < self.gap_min {
+            return;
+        }
+        if self.gaps.len() < GAPS_MAX {
             let at = self.last_ok - self.started;
             self.gaps.push(Gap { at, length, before, after });
+        } else {
+            self.gaps_left_out += 1;
         }
     }
 }
@@ -185,6 +193,8 @@ impl Recorder {
 mod tests {
     use super::*;
     use crate::{Failed, FailedKind, Reasons, Unknown};
+
+    const GAP_MIN: Duration = Duration::from_millis(100);
 
     fn receipt(leader: u64, term: u64) -> Receipt {
         Receipt { term, index: 1, node: leader, leader, duplicate: false, attempts: 1 }
@@ -207,7 +217,7 @@ mod tests {
         let (start, ms) = (Instant::now(), Duration::from_millis);
         let first = Reign { leader: 1, term: 1 };
         let gaps = |errors: &[ClientError]| {
-            let mut recorder = Recorder::new(start, first);
+            let mut recorder = Recorder::new(start, first, GAP_MIN);
             for error in errors {
                 recorder.missed(start + ms(400), error);
             }
@@ -219,7 +229,7 @@ mod tests {
         assert_eq!(gaps(&[refusal(), failed(FailedKind::NoLeader)]), (1, ms(400)));
         assert_eq!(gaps(&[unknown(), refusal()]), (1, ms(400)));
 
-        let mut recorder = Recorder::new(start, first);
+        let mut recorder = Recorder::new(start, first, GAP_MIN);
         recorder.acknowledged(start + ms(10), ms(1), &receipt(1, 1));
         recorder.missed(start + ms(20), &refusal());
         recorder.acknowledged(start + ms(210), ms(1), &receipt(1, 1));
@@ -231,7 +241,7 @@ mod tests {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let first = Reign { leader: 1, term: 1 };
-        let mut recorder = Recorder::new(start, first);
+        let mut recorder = Recorder::new(start, first, GAP_MIN);
         let latency = Duration::from_millis(1);
         recorder.acknowledged(at(10), latency, &receipt(1, 1));
         recorder.acknowledged(at(330), latency, &receipt(2, 4));
@@ -256,7 +266,7 @@ mod tests {
     #[test]
     fn a_late_answer_of_an_older_term_is_no_leader_change() {
         let start = Instant::now();
-        let mut recorder = Recorder::new(start, Reign { leader: 1, term: 1 });
+        let mut recorder = Recorder::new(start, Reign { leader: 1, term: 1 }, GAP_MIN);
         for (leader, term) in [(2, 2), (1, 1), (2, 2)] {
             recorder.acknowledged(start, Duration::ZERO, &receipt(leader, term));
         }

@@ -78,6 +78,8 @@ pub struct Summary {
     pub retries: u64,
     /// Repeated writes that the cluster recognised.
     pub duplicates: u64,
+    /// When the run started, on the machine's monotonic clock, which its other processes read too.
+    pub started_mono_us: u64,
     /// From the start to the end of the last write.
     #[serde(rename = "elapsed_us", serialize_with = "micros")]
     pub elapsed: Duration,
@@ -88,8 +90,13 @@ pub struct Summary {
     /// The longest time without an acknowledged write, over all workers.
     #[serde(rename = "longest_gap_us", serialize_with = "micros")]
     pub longest_gap: Duration,
-    /// The times of 100 ms or more without one.
+    /// The times without one that were so long or longer.
+    #[serde(rename = "gap_min_us", serialize_with = "micros")]
+    pub gap_min: Duration,
+    /// These times.
     pub gaps: Vec<GapSummary>,
+    /// How many of them there were beyond those listed.
+    pub gaps_left_out: u64,
     /// How often another node took over, as the answers show.
     pub leader_changes: u64,
     /// Failed attempts by kind, also of writes that succeeded later.
@@ -224,11 +231,14 @@ impl Bench {
             unknown: recorder.unknown,
             retries: retries - before.retries,
             duplicates: duplicates - before.duplicates,
+            started_mono_us: self.shared.started_mono_us,
             elapsed,
             ops_per_s: rate,
             latency_us: Latency::of(&recorder.latency),
             longest_gap: recorder.longest_gap,
+            gap_min: plan.gap_min,
             gaps: recorder.gaps.iter().copied().map(GapSummary::from).collect(),
+            gaps_left_out: recorder.gaps_left_out,
             leader_changes: recorder.leader_changes,
             errors: errors.filter(|(_, count)| 0 < *count).collect(),
             messages: recorder.messages.clone(),

@@ -67,6 +67,10 @@ pub(crate) struct BenchArguments {
     #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = time_to_wait)]
     give_up: HumanDuration,
 
+    /// List the times without an acknowledged write that are so long or longer.
+    #[arg(long, default_value = "100ms", value_name = "DURATION", value_parser = time_to_wait)]
+    gaps_from: HumanDuration,
+
     /// How long to wait for the cluster, before the run and with every read of --verify.
     #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = time_to_wait)]
     wait: HumanDuration,
@@ -171,6 +175,7 @@ impl BenchArguments {
             seed: self.seed.unwrap_or_else(|| u64::from(rand::random::<u16>())),
             operation_timeout: self.op_deadline.0,
             give_up: self.give_up.0,
+            gap_min: self.gaps_from.0,
         })
     }
 }
