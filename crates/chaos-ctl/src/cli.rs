@@ -3,6 +3,7 @@
 mod demo;
 mod down;
 mod logs;
+mod run;
 mod status;
 mod up;
 
@@ -38,6 +39,7 @@ enum Command {
     Status(status::Status),
     Logs(logs::Logs),
     Demo(demo::Demo),
+    Run(run::Run),
 }
 
 /// Which cluster.
@@ -85,6 +87,7 @@ fn run(command: Command) -> Result<Code, Failure> {
             Command::Status(status) => status.run().await,
             Command::Logs(logs) => logs.run().await,
             Command::Demo(demo) => demo.run().await,
+            Command::Run(run) => run.run().await,
         }
     })
 }

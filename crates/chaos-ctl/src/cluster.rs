@@ -51,7 +51,7 @@ impl Cluster {
         let home = Home::of(&config);
         let lock = home.lock()?;
         end_previous(&home).await?;
-        check_ports(&config)?;
+        check_ports(&config.nodes)?;
         if setup.fresh {
             for node in &config.nodes {
                 wipe(&node.data_dir)?;
@@ -69,6 +69,19 @@ impl Cluster {
         let spawner = Spawner::start(Handle::current()).context("could not start a thread")?;
         let latest = BTreeMap::new();
         Ok(Self { config, home, program, processes, latest, ready: false, spawner, _lock: lock })
+    }
+
+    /// Takes in a node that is not in the file and waits, once it is started, to be added. It has
+    /// the place that the file would give it, and begins with an empty folder.
+    pub fn add(&mut self, id: NodeId) -> Result<NodeConfig, Failure> {
+        let mut node = self.config.newcomer(id, None).map_err(Failure::usage)?;
+        check_ports([&node])?;
+        wipe(&node.data_dir)?;
+        node.args.push("--join".to_owned());
+        let process = Process::new(id, recipe(&self.program, &self.config, &node));
+        let before = self.processes.insert(id, process);
+        assert!(before.is_none_or(|before| !before.is_running()), "{id} runs already");
+        Ok(node)
     }
 
     /// Its configuration.
@@ -243,8 +256,8 @@ pub fn find_program(name: &Path, config: &ClusterConfig) -> Result<PathBuf, Fail
 }
 
 /// Makes sure that every port can be had, before anything is started.
-fn check_ports(config: &ClusterConfig) -> Result<(), Failure> {
-    for node in &config.nodes {
+fn check_ports<'a>(nodes: impl IntoIterator<Item = &'a NodeConfig>) -> Result<(), Failure> {
+    for node in nodes {
         for (what, address) in
             [("peer", &node.peer), ("client", &node.client), ("http", &node.http)]
         {

@@ -2,24 +2,20 @@
 //!
 //! It has a cluster of its own, in a folder and on ports of its own, and leaves only files behind.
 
-mod load;
 mod report;
 
-use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
-use raft_api::cluster::ClusterConfig;
 use raft_api::units::{DurationRange, HumanDuration};
 
 use crate::cluster::{Setup, find_program};
 use crate::events::{Format, Shown, micros};
 use crate::exit::{Code, Failure};
+use crate::load::Load;
+use crate::own::Own;
 use crate::runner::{COMPARE_MAX, Ending, Recovery, Runner};
 use crate::schedule::{Plan, Schedule, Target};
-use load::Load;
 use report::{Act, Verdict};
 
 /// What to show.
@@ -42,9 +38,8 @@ pub struct Demo {
 /// The snapshot thresholds are low enough to be met in seconds: nodes come back by snapshot and by
 /// log, and old log is dropped meanwhile.
 const YAML: &str = "\
-# Written by `chaos-ctl demo`, and overwritten by the next one.
 version: 1
-cluster: {name: demo-run, host: 127.0.0.1, base_port: BASE_PORT}
+cluster: {name: NAME, host: 127.0.0.1, base_port: BASE_PORT}
 nodes: [{id: 1}, {id: 2}, {id: 3}]
 raft:
   snapshot: {entries: 10k, bytes: 8MiB, trailing: 1k}
@@ -61,9 +56,11 @@ const INTERRUPTED: &str = "\ninterrupted: no verdict";
 impl Demo {
     /// Shows it. Whatever happens, nothing is left running.
     pub async fn run(self) -> Result<Code, Failure> {
-        let config = self.write_config()?;
+        let (dir, name) = (self.dir.as_path(), "demo-run");
+        let config = Own { dir, mark: MARK, yaml: YAML, name, ids: 3 }.write()?;
         let client = find_program(Path::new("raft-client"), &config)?;
-        let load = Load { client, config: config.path.clone(), concurrency: self.concurrency };
+        let (path, concurrency) = (config.path.clone(), self.concurrency);
+        let load = Load { client, config: path, concurrency, value_bytes: None, gaps_from: None };
         let setup = Setup { bin: self.bin.clone(), fresh: true };
         let mut runner = Runner::prepare(config, &setup, Format::Text).await?;
         let took = runner.start(Some(self.seed)).await?;
@@ -136,7 +133,7 @@ impl Demo {
         let lasts = if schedule.is_some() { self.chaos } else { self.calm };
         let kills_before = runner.journal().summary().leader_kills();
         let files = self.dir.join(name);
-        let mut bench = load.start(runner.cluster().spawner(), lasts, &files).await?;
+        let mut bench = load.start(runner.cluster().spawner(), Some(lasts), &files).await?;
         // Faults end with the load: what follows is the reading back.
         let with_faults = schedule.is_some();
         let mut ending = Ending::Done;
@@ -186,61 +183,4 @@ impl Demo {
         say(format!("\n{verdict}"));
         Ok(verdict.code())
     }
-
-    /// What is in the folder already must be an earlier demo's: its files are overwritten, and its
-    /// data is removed. A lock alone is what is left of one that did not come far.
-    fn expect_own_dir(&self) -> Result<(), Failure> {
-        let dir = self.dir.display();
-        let config = fs::read_to_string(self.dir.join("cluster.yaml")).unwrap_or_default();
-        if config.starts_with(MARK) {
-            return Ok(());
-        }
-        let entries = fs::read_dir(&self.dir);
-        let entries = entries
-            .map_err(|error| Failure::usage(format!("could not look into {dir}: {error}")))?;
-        let mut strange = entries.flatten().filter(|entry| entry.file_name() != "lock");
-        if strange.next().is_some() {
-            return Err(Failure::usage(format!(
-                "{dir} is not empty, and no earlier demo's folder"
-            ))
-            .hint("--dir names a folder that is new or empty"));
-        }
-        Ok(())
-    }
-
-    /// Writes the cluster's file, with ports that are free.
-    fn write_config(&self) -> Result<ClusterConfig, Failure> {
-        fs::create_dir_all(&self.dir).map_err(|error| {
-            Failure::usage(format!("could not create {}: {error}", self.dir.display()))
-        })?;
-        self.expect_own_dir()?;
-        let path = self.dir.join("cluster.yaml");
-        let base = free_base().ok_or_else(|| Failure::usage("no free ports from 7400 to 9800"))?;
-        // Somebody may be running there now; their file is theirs until they are done.
-        drop(crate::home::Home::at(&self.dir).lock()?);
-        fs::write(&path, YAML.replace("BASE_PORT", &base.to_string()))
-            .with_context(|| format!("could not write {}", path.display()))?;
-        ClusterConfig::load(&path).map_err(Failure::usage)
-    }
-}
-
-/// A base above which three nodes find their ports free. Where the search begins depends on this
-/// process, so that two demos that start together do not race for the same ports.
-fn free_base() -> Option<u16> {
-    const BLOCKS: u16 = 8;
-    const SLOTS: u16 = 24;
-    let places = BLOCKS * SLOTS;
-    let own = u16::try_from(std::process::id() % u32::from(places)).expect("below a small number");
-    let mut bases = (0..places).map(|n| {
-        let place = (own + n) % places;
-        7400 + place / SLOTS * 300 + place % SLOTS * 4
-    });
-    bases.find(|base| are_free(*base))
-}
-
-/// Whether three nodes can have their ports above this number.
-fn are_free(base: u16) -> bool {
-    let mut ports =
-        [0, 100, 200].into_iter().flat_map(|kind| (1..=3).map(move |id| base + kind + id));
-    ports.all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok())
 }

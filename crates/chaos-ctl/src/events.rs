@@ -56,6 +56,38 @@ pub enum Event {
         /// Of how many.
         nodes: usize,
     },
+    /// A node was asked to end.
+    Terminate {
+        /// Which.
+        node: u64,
+        /// What it was at that moment.
+        role: &'static str,
+        /// Its process.
+        pid: i32,
+    },
+    /// A node was started that is to be added.
+    Join {
+        /// Which.
+        node: u64,
+        /// Its process.
+        pid: i32,
+    },
+    /// The membership was changed, as the leader confirmed.
+    Change {
+        /// The voters before.
+        before: Vec<u64>,
+        /// The voters now.
+        after: Vec<u64>,
+        /// From the wish to the answer.
+        took_us: u64,
+    },
+    /// A removed node knows that it is none of the cluster's any more.
+    Told {
+        /// Which.
+        node: u64,
+        /// How long after the change.
+        after_us: u64,
+    },
     /// Another node leads, or the same one in another term.
     Leader {
         /// Which.
@@ -141,6 +173,9 @@ pub enum Format {
     Text,
     /// The lines of events.jsonl.
     Json,
+    /// Not at all.
+    #[value(skip)]
+    Silent,
 }
 
 /// Where events go: to the file, to the screen, and into the summary.
@@ -197,6 +232,11 @@ impl Journal {
         }
     }
 
+    /// Shows text whatever is shown otherwise.
+    pub fn tell(&mut self, text: &str) {
+        self.output.line(text);
+    }
+
     /// Records and shows an event. A full disk does not end the run, it is said once.
     pub fn record(&mut self, event: &Event) {
         self.summary.note(event);
@@ -205,7 +245,9 @@ impl Journal {
         let mut line = serde_json::to_string(&record).expect("plain data becomes JSON");
         if self.format == Format::Json {
             self.output.line(&line);
-        } else if let Some(text) = text_line(self.zero.elapsed(), event) {
+        } else if self.format == Format::Text
+            && let Some(text) = text_line(self.zero.elapsed(), event)
+        {
             self.output.line(&text);
         }
         line.push('\n');
@@ -241,6 +283,20 @@ fn describe(event: &Event) -> Option<(&'static str, AnsiColor, String, String)> 
             let what = format!("n{node} {role}   pid {pid} {signal}");
             ("KILL", Magenta, what, format!("quorum {running}/{nodes}"))
         }
+        Event::Terminate { node, role, pid } => {
+            ("TERM", Magenta, format!("n{node} {role}   pid {pid} SIGTERM"), none())
+        }
+        Event::Join { node, pid } => {
+            ("JOIN", Cyan, format!("n{node}  pid {pid}   waits to be added"), none())
+        }
+        Event::Change { before, after, took_us } => {
+            let what = format!("{} > {}", names(before), names(after));
+            ("CHANGE", Green, what, format!("took {}", Shown(*took_us)))
+        }
+        Event::Told { node, after_us } => {
+            let aside = format!("{} after the change", Shown(*after_us));
+            ("TOLD", White, format!("n{node} knows that it was removed"), aside)
+        }
         Event::Leader { node, term, after_us: Some(after), cause: Some(cause) } => {
             let what = format!("n{node}  term {term}   seen {} after the {cause}", Shown(*after));
             ("LEADER", Green, what, none())
@@ -272,6 +328,10 @@ fn describe(event: &Event) -> Option<(&'static str, AnsiColor, String, String)> 
         }
         Event::Note { text } => ("NOTE", White, text.clone(), none()),
     })
+}
+
+fn names(ids: &[u64]) -> String {
+    ids.iter().map(|id| format!("n{id}")).collect::<Vec<_>>().join(" ")
 }
 
 /// Microseconds as people read them: `61ms`, `1.25s`, `2m05s`.
@@ -308,10 +368,18 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-fn monotonic_ns() -> u64 {
+fn monotonic() -> Duration {
     use nix::time::{ClockId, clock_gettime};
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
-    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
+}
+
+/// The monotonic clock, in microseconds.
+pub fn monotonic_us() -> u64 {
+    micros(monotonic())
+}
+
+fn monotonic_ns() -> u64 {
+    u64::try_from(monotonic().as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod faults;
 mod finish;
+mod members;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -27,6 +28,7 @@ use crate::schedule::{Draw, Schedule};
 use crate::signals::Signals;
 use crate::watch::{Hashes, Pace, View, Watch, role_name};
 
+pub use faults::{Strike, role_in};
 pub use finish::{COMPARE_MAX, Recovery};
 
 /// How long a node may think about an answer while others are waited for as well.
@@ -60,11 +62,28 @@ pub struct Runner {
 /// What is known of a node.
 #[derive(Debug)]
 struct Node {
+    standing: Standing,
     phase: Phase,
     /// What it had applied when it was last asked.
     applied: u64,
     /// When it ended by itself, not longer ago than a minute.
     crashes: VecDeque<Instant>,
+}
+
+impl Node {
+    fn new(standing: Standing, phase: Phase) -> Self {
+        Self { standing, phase, applied: 0, crashes: VecDeque::new() }
+    }
+}
+
+/// What a node is to the cluster. Only of members it is expected that they keep up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Member,
+    /// It runs and waits to be added.
+    Newcomer,
+    /// It was removed.
+    Former,
 }
 
 #[derive(Debug)]
@@ -111,7 +130,7 @@ impl Runner {
         let journal = Journal::open(&events, format, Output::stdout()).map_err(|error| {
             Failure::usage(format!("could not open {}: {error}", events.display()))
         })?;
-        let node = |id| (id, Node { phase: Phase::Up, applied: 0, crashes: VecDeque::new() });
+        let node = |id| (id, Node::new(Standing::Member, Phase::Up));
         Ok(Self {
             nodes: cluster.ids().into_iter().map(node).collect(),
             cluster,
@@ -324,11 +343,11 @@ impl Runner {
     }
 
     /// All nodes up and up to date, and a leader known.
-    fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         let now = Instant::now();
-        let mut nodes = self.nodes.iter();
-        let up =
-            nodes.all(|(id, node)| matches!(node.phase, Phase::Up) && self.pace.keeps_up(*id, now));
+        let mut members = self.nodes.iter().filter(|(_, node)| node.standing == Standing::Member);
+        let up = members
+            .all(|(id, node)| matches!(node.phase, Phase::Up) && self.pace.keeps_up(*id, now));
         up && self.election.is_none() && self.leader.is_some()
     }
 

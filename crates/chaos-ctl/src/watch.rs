@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use raft_api::cluster::ClusterConfig;
+use raft_api::cluster::{ClusterConfig, NodeConfig};
 use raft_api::pb::management_rpc_client::ManagementRpcClient;
 use raft_api::pb::{Role, StatusRequest, StatusResponse};
 use tonic::transport::{Channel, Endpoint};
@@ -13,29 +13,57 @@ use crate::NodeId;
 use crate::events::grouped;
 use crate::exit::Failure;
 
+/// A way to ask a node.
+pub type Api = ManagementRpcClient<Channel>;
+
 /// Asks nodes how they are.
 #[derive(Clone, Debug)]
 pub struct Watch {
-    clients: BTreeMap<NodeId, ManagementRpcClient<Channel>>,
+    clients: BTreeMap<NodeId, Api>,
 }
 
 impl Watch {
     /// Asks the nodes of a cluster. Connections are made when they are needed, and made again when
     /// they are lost.
     pub fn new(config: &ClusterConfig) -> Result<Self, Failure> {
-        let mut clients = BTreeMap::new();
+        let mut watch = Self { clients: BTreeMap::new() };
         for node in &config.nodes {
-            let endpoint = Endpoint::from_shared(format!("http://{}", node.client));
-            let endpoint = endpoint.map_err(|error| {
-                Failure::usage(format!("{} has an address that is none: {error}", node.id))
-            })?;
-            // A node that does not answer in time costs a reset stream each time. The limit on
-            // those would end the connection for good.
-            let endpoint = endpoint.http2_max_local_error_reset_streams(None);
-            let endpoint = endpoint.connect_timeout(Duration::from_millis(500));
-            clients.insert(node.id, ManagementRpcClient::new(endpoint.connect_lazy()));
+            watch.add(node)?;
         }
-        Ok(Self { clients })
+        Ok(watch)
+    }
+
+    /// Asks this node as well.
+    pub fn add(&mut self, node: &NodeConfig) -> Result<(), Failure> {
+        self.clients.insert(node.id, client(node)?);
+        Ok(())
+    }
+
+    /// Asks this node no more.
+    pub fn remove(&mut self, id: NodeId) {
+        self.clients.remove(&id);
+    }
+
+    /// Asks some nodes over and over for so long. What each said is a view of that node alone.
+    /// Under load this is how nodes are seen at the same index: not at once, but often.
+    pub async fn burst_at(
+        &self,
+        who: impl Fn(NodeId) -> bool,
+        lasts: Duration,
+        patience: Duration,
+    ) -> Vec<View> {
+        let until = Instant::now() + lasts;
+        let asked = self.clients.iter().filter(|(id, _)| who(**id));
+        let series = asked.map(async |(id, client)| {
+            let mut seen = Vec::new();
+            while Instant::now() < until {
+                let nodes = BTreeMap::from([(*id, ask(client.clone(), patience).await)]);
+                seen.push(View { at: Instant::now(), nodes });
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            seen
+        });
+        join_all(series).await.into_iter().flatten().collect()
     }
 
     /// Asks all nodes at once and waits so long at most.
@@ -50,28 +78,22 @@ impl Watch {
         let nodes = join_all(answers).await.into_iter().collect();
         View { at: Instant::now(), nodes }
     }
-
-    /// Asks every node over and over for so long. What each said is a view of that node alone.
-    /// Under load this is how nodes are seen at the same index: not at once, but often.
-    pub async fn burst(&self, lasts: Duration, patience: Duration) -> Vec<View> {
-        let until = Instant::now() + lasts;
-        let series = self.clients.iter().map(async |(id, client)| {
-            let mut seen = Vec::new();
-            while Instant::now() < until {
-                let nodes = BTreeMap::from([(*id, ask(client.clone(), patience).await)]);
-                seen.push(View { at: Instant::now(), nodes });
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            seen
-        });
-        join_all(series).await.into_iter().flatten().collect()
-    }
 }
 
-async fn ask(
-    mut client: ManagementRpcClient<Channel>,
-    patience: Duration,
-) -> Result<StatusResponse, String> {
+/// A way to ask a node. The connection is made when it is needed.
+pub fn client(node: &NodeConfig) -> Result<Api, Failure> {
+    let endpoint = Endpoint::from_shared(format!("http://{}", node.client));
+    let endpoint = endpoint.map_err(|error| {
+        Failure::usage(format!("{} has an address that is none: {error}", node.id))
+    })?;
+    // A node that does not answer in time costs a reset stream each time. The limit on those would
+    // end the connection for good.
+    let endpoint = endpoint.http2_max_local_error_reset_streams(None);
+    let endpoint = endpoint.connect_timeout(Duration::from_millis(500));
+    Ok(ManagementRpcClient::new(endpoint.connect_lazy()))
+}
+
+async fn ask(mut client: Api, patience: Duration) -> Result<StatusResponse, String> {
     match tokio::time::timeout(patience, client.status(StatusRequest {})).await {
         Ok(Ok(answer)) => Ok(answer.into_inner()),
         Ok(Err(status)) if status.code() == tonic::Code::Unavailable => Err("not reachable".into()),
@@ -220,6 +242,11 @@ impl Pace {
     pub fn keeps_up(&self, id: NodeId, now: Instant) -> bool {
         let reached = self.nodes.get(&id).and_then(|node| node.reached);
         reached.is_some_and(|reached| now.duration_since(reached) <= Self::REACHED_MAX)
+    }
+
+    /// Forgets a node.
+    pub fn forget(&mut self, id: NodeId) {
+        self.nodes.remove(&id);
     }
 
     /// Forgets what was seen: everybody has to show it anew.

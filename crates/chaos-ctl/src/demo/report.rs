@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::load::{BenchResult, Verify};
 use crate::events::grouped;
 use crate::exit::Code;
+use crate::load::{BenchResult, Verify};
 
 /// Fewer leaders than this killed, and nothing has been shown.
 const KILLS_MIN: u64 = 3;
@@ -52,21 +52,10 @@ pub(super) fn judge(calm: &Act, chaos: &Act, cluster: Code) -> Verdict {
     let mut checked = 0;
     for (name, act) in [("calm", calm), ("chaos", chaos)] {
         match &act.result.verify {
-            Some(Verify::Done {
-                checked: looked_for,
-                lost,
-                applied_twice,
-                unexpected,
-                findings,
-            }) => {
+            Some(verify @ Verify::Done { checked: looked_for, .. }) => {
                 checked += looked_for;
-                if 0 < lost + applied_twice + unexpected {
-                    let found = findings.first().map_or("", String::as_str);
-                    let what = format!(
-                        "in {name}: {lost} acknowledged writes lost, {applied_twice} applied \
-                         twice, {unexpected} otherwise wrong. {found}"
-                    );
-                    return Verdict::Fail(Code::Unsafe, what);
+                if let Some(damage) = verify.damage() {
+                    return Verdict::Fail(Code::Unsafe, format!("in {name}: {damage}"));
                 }
             }
             Some(Verify::Undone { error }) => {

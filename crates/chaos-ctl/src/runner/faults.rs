@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use raft_api::pb::{Role, StatusResponse};
 
-use super::{Election, PATIENCE, Phase, Runner};
+use super::{Election, PATIENCE, Phase, Runner, Standing};
 use crate::NodeId;
-use crate::events::{Event, micros};
+use crate::events::{Event, micros, monotonic_us};
 use crate::exit::Failure;
 use crate::process::Exit;
 use crate::schedule::{choose, down_max};
@@ -18,6 +18,27 @@ use crate::watch::{View, role_name};
 const CRASHES_MAX: usize = 5;
 /// A node that takes longer than this to catch up is talked about.
 const RETURN_MAX: Duration = Duration::from_secs(10);
+
+/// A node that was taken down.
+#[derive(Clone, Copy, Debug)]
+pub struct Strike {
+    /// Which.
+    pub node: NodeId,
+    /// When it was signalled, on the monotonic clock.
+    pub at_us: u64,
+    /// How long it took to end.
+    pub took: Duration,
+}
+
+/// What a node is, in a word.
+pub fn role_in(view: &View, id: NodeId) -> &'static str {
+    match view.of(id).map(StatusResponse::role) {
+        Some(Role::Leader) if view.leader().is_some_and(|(leader, _)| leader == id) => "leader",
+        Some(Role::Leader) => "former leader",
+        Some(role) => role_name(role),
+        None => "silent node",
+    }
+}
 
 impl Runner {
     /// Kills the node that the lot falls on, if the cluster is as whole as it was thought to be.
@@ -38,38 +59,68 @@ impl Runner {
             self.next = Some((Instant::now() + Duration::from_millis(200), draw));
             return Ok(());
         };
-        let role = match view.of(target).map(StatusResponse::role) {
-            Some(Role::Leader) if leader == Some(target) => "leader",
-            Some(Role::Leader) => "former leader",
-            Some(role) => role_name(role),
-            None => "silent node",
-        };
-        self.kill(target, role, draw.downtime).await
+        self.kill(target, role_in(&view, target), draw.downtime).await?;
+        Ok(())
     }
 
-    /// Kills a node and makes sure that it is dead, and of that.
-    async fn kill(
+    /// Kills a node and makes sure that it is dead, and of that. It is started again after the
+    /// downtime. Nothing, if it was gone already.
+    pub async fn kill(
         &mut self,
         id: NodeId,
         role: &'static str,
         downtime: Duration,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Strike>, Failure> {
         let Some(pid) = self.cluster.pid(id) else {
-            return Ok(());
+            return Ok(None);
         };
-        let since = Instant::now();
+        let (since, at_us) = (Instant::now(), monotonic_us());
         self.cluster.signal(id, Signal::SIGKILL);
-        let nodes = self.nodes.len();
-        let (node, running) = (id.0, self.cluster.running() - 1);
+        let nodes = self.members().len();
+        let running = self.members_running();
+        let running = running - usize::from(self.nodes[&id].standing == Standing::Member);
+        let node = id.0;
         self.journal.record(&Event::Kill { node, role, pid, signal: "SIGKILL", running, nodes });
         let exit = self.cluster.exit_of(id).await?;
         if !exit.is_expected() {
             self.on_exit(exit);
-            return Ok(());
+            return Ok(None);
         }
         self.set_phase(id, Phase::Down { since, restart: Some(since + downtime) });
         self.expect_election(id, since, "kill");
-        Ok(())
+        Ok(Some(Strike { node: id, at_us, took: since.elapsed() }))
+    }
+
+    /// Asks a node to end, waits until it has, and starts it again at once. Nothing, if it was gone
+    /// already or did not end as it should: then that is told.
+    pub async fn terminate(
+        &mut self,
+        id: NodeId,
+        role: &'static str,
+    ) -> Result<Option<Strike>, Failure> {
+        let Some(pid) = self.cluster.pid(id) else {
+            return Ok(None);
+        };
+        let (since, at_us) = (Instant::now(), monotonic_us());
+        self.cluster.signal(id, Signal::SIGTERM);
+        self.journal.record(&Event::Terminate { node: id.0, role, pid });
+        self.expect_election(id, since, "hand-over");
+        let grace = self.cluster.config().runner.stop_grace;
+        let Ok(exit) = tokio::time::timeout(grace, self.cluster.exit_of(id)).await else {
+            let text = format!("{id} did not end within {grace:?}, and was killed");
+            self.journal.record(&Event::Note { text });
+            self.cluster.signal(id, Signal::SIGKILL);
+            self.cluster.exit_of(id).await?;
+            self.set_phase(id, Phase::Down { since, restart: Some(Instant::now()) });
+            return Ok(None);
+        };
+        let exit = exit?;
+        if !exit.is_expected() {
+            self.on_exit(exit);
+            return Ok(None);
+        }
+        self.set_phase(id, Phase::Down { since, restart: Some(Instant::now()) });
+        Ok(Some(Strike { node: id, at_us, took: since.elapsed() }))
     }
 
     /// A process has ended that was not to end.
@@ -99,7 +150,7 @@ impl Runner {
 
     /// Starts what was down long enough.
     pub(super) async fn restart_due(&mut self, now: Instant) -> Result<(), Failure> {
-        for id in self.cluster.ids() {
+        for id in self.known() {
             let node = &self.nodes[&id];
             let Phase::Down { since, restart: Some(due) } = node.phase else {
                 continue;
@@ -120,8 +171,10 @@ impl Runner {
     }
 
     /// Asks the nodes that run how they are, and draws the conclusions.
-    pub(super) async fn observe(&mut self) -> View {
-        let running = |id| self.cluster.process(id).is_running();
+    pub async fn observe(&mut self) -> View {
+        let running = |id| {
+            self.nodes[&id].standing != Standing::Former && self.cluster.process(id).is_running()
+        };
         let view = self.watch.look_at(running, PATIENCE).await;
         self.looked = view.at;
         for (id, status) in view.answers() {
@@ -169,8 +222,9 @@ impl Runner {
     /// Notices nodes that have caught up.
     fn follow_returns(&mut self, view: &View) {
         let commit = view.leader().map(|(_, claim)| claim.commit_index);
-        for id in self.cluster.ids() {
+        for id in self.known() {
             let node = self.nodes.get_mut(&id).expect("ids come from the configuration");
+            let expected = node.standing == Standing::Member;
             let Phase::Joining { since, goal, missed_from, complained } = &mut node.phase else {
                 continue;
             };
@@ -187,7 +241,7 @@ impl Runner {
                 let due = due.filter(|due| self.faults_end.is_none_or(|end| *due < end));
                 let next_us = due.map(|due| micros(due.duration_since(Instant::now())));
                 self.journal.record(&Event::Healthy { node: id.0, entries, took_us, next_us });
-            } else if !*complained && RETURN_MAX < since.elapsed() {
+            } else if expected && !*complained && RETURN_MAX < since.elapsed() {
                 *complained = true;
                 let text = format!("{id} has not caught up after {RETURN_MAX:?}");
                 self.journal.record(&Event::Note { text });

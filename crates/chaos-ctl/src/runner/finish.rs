@@ -106,7 +106,8 @@ impl Runner {
     fn tell_who_is_missing(&mut self, view: &View) {
         let mut lines = Vec::new();
         let down = |id: &NodeId| matches!(self.nodes[id].phase, Phase::Down { .. });
-        let down = self.nodes.keys().filter(|id| down(id));
+        let members = self.members();
+        let down = members.iter().filter(|id| down(id));
         lines.extend(down.map(|id| format!("{id} is down")));
         match view.leader() {
             Some((_, claim)) => lines.extend(view.short_of(claim.commit_index)),
@@ -121,13 +122,14 @@ impl Runner {
     /// what is committed now, and says in words what came of it. A difference is an event of its
     /// own.
     pub async fn compare(&mut self, patience: Duration) -> String {
-        let nodes = self.cluster.ids();
+        let nodes = self.members();
+        let among = |id: NodeId| nodes.contains(&id);
         // With a node missing there is little hope.
         let patience = if self.is_whole() { patience } else { patience.min(COMPARE_BRIEFLY) };
         let deadline = Instant::now() + patience;
         let mut fresh = Fresh::default();
-        while self.cluster.running() == nodes.len() && Instant::now() < deadline {
-            let view = self.watch.look(PATIENCE).await;
+        while self.members_running() == nodes.len() && Instant::now() < deadline {
+            let view = self.watch.look_at(among, PATIENCE).await;
             self.compare_hashes(&view);
             fresh.note(&view, nodes.len());
             if fresh.compared(nodes.len()).is_some() || self.journal.is_unread() {
@@ -138,7 +140,7 @@ impl Runner {
                     self.hurried = true;
                     break;
                 }
-                views = self.watch.burst(BURST, PATIENCE) => views,
+                views = self.watch.burst_at(among, BURST, PATIENCE) => views,
             };
             for view in views {
                 self.compare_hashes(&view);
@@ -216,7 +218,7 @@ impl Runner {
     }
 
     /// A node that answers SIGTERM with anything but a clean end has a fault.
-    fn on_last_exit(&mut self, exit: Exit) {
+    pub(super) fn on_last_exit(&mut self, exit: Exit) {
         if !exit.is_expected() && !exit.status.success() {
             let (node, pid, uptime_us) = (exit.id.0, exit.birth.pid, micros(exit.uptime));
             let (cause, tail) = (exit.cause(), exit.tail);

@@ -9,6 +9,8 @@ mod readme;
 #[cfg(test)]
 mod runner;
 #[cfg(test)]
+mod scenario;
+#[cfg(test)]
 mod stage;
 #[cfg(test)]
 mod wiped;

@@ -42,6 +42,9 @@ fn plan(command: &str) -> Plan {
         "cargo test --workspace" => Plan::Itself,
         "scripts/local-cluster.sh demo" => Plan::Run(format!("{command} --calm 2s --chaos 15s")),
         _ if command.contains("chaos-ctl up") => Plan::Background(command.to_owned()),
+        _ if command.contains("chaos-ctl run") && !command.contains("--list") => {
+            Plan::Run(format!("{command} --rounds 1 --dir $RAFT_RUN_DIR"))
+        }
         _ => Plan::Run(command.replace("-z 2m", "-z 2s").replace("-n 10000", "-n 1000")),
     }
 }
@@ -55,6 +58,7 @@ fn shell(stage: &Stage, bin: &Path, command: &str) -> Child {
         .current_dir(root())
         .env("RAFT_BIN", bin)
         .env("RAFT_DEMO_DIR", stage.path("demo"))
+        .env("RAFT_RUN_DIR", stage.path("run"))
         .env("CLUSTER", &config)
         .env("RAFT_CONFIG", &config)
         .stdin(Stdio::null())

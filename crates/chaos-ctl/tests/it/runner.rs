@@ -194,7 +194,10 @@ fn a_demo_that_cannot_be_shown_is_refused_and_touches_nothing() {
     std::fs::write(stage.path("mine/cluster.yaml"), "version: 1\n").unwrap();
     let output = demo(&["--dir", dir]);
     assert_eq!(code(&output), 2, "{output:?}");
-    assert!(text(&output.stderr).contains("is not empty, and no earlier demo's"), "{output:?}");
+    assert!(
+        text(&output.stderr).contains("is not empty, and not of an earlier `chaos-ctl demo`"),
+        "{output:?}"
+    );
     let left: Vec<_> = std::fs::read_dir(dir).unwrap().flatten().collect();
     assert_eq!(left.len(), 1, "{left:?}");
     assert_eq!(std::fs::read_to_string(left[0].path()).unwrap(), "version: 1\n");
