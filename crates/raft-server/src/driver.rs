@@ -183,9 +183,11 @@ impl Driver {
         })
     }
 
-    /// Whether requests have somewhere to go.
+    /// Whether requests have somewhere to go, or will have nowhere to go here: a node that was
+    /// removed hears of no leader any more.
     fn knows_whom_to_ask(&self) -> bool {
-        self.view.leader.is_some() && !self.handing_over
+        let settled = self.view.leader.is_some() || self.replica.node().is_removed();
+        settled && !self.handing_over
     }
 
     /// Waits for the first arrival or deadline.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use raft_api::pb;
 use raft_api::pb::MemberRole::{Learner, Voter};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::{Cluster, PATIENCE, until};
 
@@ -85,6 +85,16 @@ async fn every_founder_is_replaced() {
     let answer = founder.set_configuration(request).await.unwrap().into_inner();
     assert!(answer.header.unwrap().success);
     until("n1 to be told", async || cluster.status(1).await.removed).await;
+    // It sends clients away at once. If each of them waited there for a leader, of whom it will
+    // never hear, this would last longer than our patience.
+    let turned_away = async {
+        for _ in 0..200 {
+            let request = pb::OpenSessionRequest {};
+            let header = founder.open_session(request).await.unwrap().into_inner().header;
+            assert_eq!(header.unwrap().refusal(), pb::Refusal::NotLeader);
+        }
+    };
+    timeout(PATIENCE, turned_away).await.expect("nobody waits at a node that was removed");
     cluster.kill(1);
     cluster.put("later", b"value").await;
     until("n2 to have all", async || cluster.status(2).await.keys == 21).await;
