@@ -109,7 +109,9 @@ impl Search {
         for action in self.actions(state) {
             self.steps += 1;
             let mut done = Vec::new();
-            if let Some(next) = self.successor(state, action, &mut done)? {
+            let next = self.successor(state, action, &mut done);
+            // The way goes by this action, even if one that follows at once is to blame.
+            if let Some(next) = next.map_err(|(_, found)| (action, found))? {
                 self.keep(next, (number, action.code()));
             }
         }
@@ -190,7 +192,7 @@ impl Search {
         let mut next = state.clone();
         self.act(&mut next, action).map_err(|found| (action, found))?;
         done.push(action);
-        while let Some(action) = self.free_action(&next).map_err(|found| (action, found))? {
+        while let Some(action) = self.free_action(&next)? {
             self.act(&mut next, action).map_err(|found| (action, found))?;
             done.push(action);
         }
@@ -208,7 +210,7 @@ impl Search {
     ///   nothing else depends on that, and it will not lead before it has heard;
     /// * a message that makes its recipient send something and changes nothing in it, as all messages
     ///   stay under way.
-    fn free_action(&mut self, state: &State) -> Result<Option<Action>, Violation> {
+    fn free_action(&mut self, state: &State) -> Result<Option<Action>, (Action, Violation)> {
         if !self.bounds.reduced {
             return Ok(None);
         }
@@ -231,7 +233,7 @@ impl Search {
         for &message in &state.network {
             let action = self.delivery(message);
             let before = state.machines[usize::from(action.at)];
-            self.tables.try_out(before, action)?;
+            self.tables.try_out(before, action).map_err(|found| (action, found))?;
             let outcome = self.tables.outcome(before, action);
             if outcome.machine == before && outcome.sent.iter().any(|it| self.is_new(state, *it)) {
                 return Ok(Some(action));
