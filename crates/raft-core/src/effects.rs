@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::entries::Entries;
 use crate::membership::Membership;
 use crate::message::Message;
 use crate::types::{
@@ -51,7 +52,7 @@ pub struct Persist {
     /// Term, vote and known peers, if they changed.
     pub hard_state: Option<HardState>,
     /// Entries to append, contiguous.
-    pub entries: Vec<Entry>,
+    pub entries: Entries,
     /// Messages to send once all of this and of every earlier persist is durable.
     pub then_send: Vec<Message>,
 }
@@ -68,15 +69,30 @@ pub struct Compact {
 /// Something for the state machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Apply {
-    /// A committed entry, and whose request it was, if it came from here.
-    Entry {
-        /// The entry.
-        entry: Entry,
-        /// The request to answer with its result.
-        token: Option<Token>,
-    },
+    /// Committed entries.
+    Entries(Committed),
     /// Replace the whole state by this snapshot.
     Install(SnapshotMeta),
+}
+
+/// Committed entries, and whose requests they were.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// The entries.
+    pub entries: Entries,
+    /// The requests to answer with the results, by ascending index: those that came from here.
+    pub tokens: Vec<(Index, Token)>,
+}
+
+impl Committed {
+    /// The entries in log order, each with the request to answer with its result.
+    pub fn iter(&self) -> impl Iterator<Item = (&Entry, Option<Token>)> {
+        let mut tokens = self.tokens.iter().peekable();
+        self.entries.iter().map(move |entry| {
+            let asked = tokens.next_if(|(index, _)| *index == entry.id.index);
+            (entry, asked.map(|(_, token)| *token))
+        })
+    }
 }
 
 /// A read whose place in the order is settled.

@@ -56,6 +56,7 @@ mod config;
 mod disk;
 mod effects;
 mod election;
+mod entries;
 mod error;
 mod failover;
 mod input;
@@ -77,9 +78,10 @@ mod types;
 
 pub use config::{Config, Restored};
 pub use effects::{
-    Apply, Compact, DropReason, Effects, ElectionCause, Event, MembershipRefusal, Persist,
-    ReadReady, Refusal, RoleName, SnapshotCommand, TransferRefusal,
+    Apply, Committed, Compact, DropReason, Effects, ElectionCause, Event, MembershipRefusal,
+    Persist, ReadReady, Refusal, RoleName, SnapshotCommand, TransferRefusal,
 };
+pub use entries::Entries;
 pub use error::RestoreError;
 pub use input::{Input, MembershipChange, Proposal};
 pub use membership::{Membership, Seat, SeatId};

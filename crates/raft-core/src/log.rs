@@ -2,24 +2,28 @@
 //! snapshot. The file on disk is never read while running, so there is no storage to ask.
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 
+use crate::entries::Entries;
 use crate::types::{Entry, Index, LogId, Term};
 
 /// The log after `base`.
 ///
-/// Invariants: indexes are contiguous from `base.index + 1`; terms never decrease.
+/// Invariants: indexes are contiguous from `base.index + 1`; terms never decrease; `marks` has one
+/// for each entry in `stretches`, and no stretch is empty.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     base: LogId,
     /// Bytes of all entries ever appended up to and including `base`.
     base_bytes: u64,
-    slots: VecDeque<Slot>,
+    marks: VecDeque<Mark>,
+    /// What came together, together.
+    stretches: VecDeque<Entries>,
 }
 
-#[derive(Clone, Debug)]
-struct Slot {
-    entry: Entry,
+/// What is asked most often about an entry.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    term: Term,
     /// Bytes of all entries ever appended up to and including this one, so that the size of any
     /// stretch is a subtraction and no counter can leak (etcd-raft #54, cockroach #31618).
     end_bytes: u64,
@@ -28,7 +32,7 @@ struct Slot {
 impl Log {
     /// A log that holds nothing after `base`.
     pub(crate) fn new(base: LogId) -> Self {
-        Self { base, base_bytes: 0, slots: VecDeque::new() }
+        Self { base, base_bytes: 0, marks: VecDeque::new(), stretches: VecDeque::new() }
     }
 
     /// The entry just before the first one held.
@@ -38,7 +42,9 @@ impl Log {
 
     /// The last entry, or `base` if none is held.
     pub(crate) fn last(&self) -> LogId {
-        self.slots.back().map_or(self.base, |slot| slot.entry.id)
+        let Some(mark) = self.marks.back() else { return self.base };
+        let held = u64::try_from(self.marks.len()).unwrap_or(u64::MAX);
+        LogId { term: mark.term, index: Index(self.base.index.0.saturating_add(held)) }
     }
 
     /// The term of the entry at `index`, if it is held or is `base`.
@@ -46,7 +52,7 @@ impl Log {
         if index == self.base.index {
             return Some(self.base.term);
         }
-        self.slot(index).map(|slot| slot.entry.id.term)
+        self.mark(index).map(|mark| mark.term)
     }
 
     /// The id of the entry at `index`, if it is held or is `base`.
@@ -61,31 +67,62 @@ impl Log {
 
     /// The entry at `index`, if it is held.
     pub(crate) fn get(&self, index: Index) -> Option<&Entry> {
-        self.slot(index).map(|slot| &slot.entry)
+        let stretch = self.stretches.get(self.stretch_of(index)?)?;
+        let first = stretch.first()?.id.index;
+        stretch.get(usize::try_from(index.0.checked_sub(first.0)?).ok()?)
     }
 
     /// The entries from `from` on: as many as fit, but at least one if there is one.
-    pub(crate) fn slice(&self, from: Index, bytes_max: usize, entries_max: usize) -> Vec<Entry> {
-        let Some(start) = self.position(from) else { return Vec::new() };
-        let mut bytes = 0_usize;
-        let fits = |slot: &&Slot| {
-            let first = bytes == 0;
-            bytes = bytes.saturating_add(slot.entry.size());
-            first || bytes <= bytes_max
-        };
-        // Counted first, so that memory is asked for once.
-        let count = self.slots.range(start..).take(entries_max).take_while(fits).count();
-        self.slots.range(start..).take(count).map(|slot| slot.entry.clone()).collect()
+    pub(crate) fn slice(&self, from: Index, bytes_max: usize, entries_max: usize) -> Entries {
+        let Some(start) = self.position(from) else { return Entries::default() };
+        let bytes_max = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+        let bound = self.end_bytes(from.prev()).saturating_add(bytes_max);
+        let most = start.saturating_add(entries_max).min(self.marks.len());
+        // Bytes only grow, so those that fit are a prefix.
+        let (mut low, mut high) = (start.saturating_add(1), most);
+        while low < high {
+            let middle = low.midpoint(high).saturating_add(1).min(high);
+            let fits = middle.checked_sub(1).and_then(|last| self.marks.get(last));
+            if fits.is_some_and(|mark| mark.end_bytes <= bound) {
+                low = middle;
+            } else {
+                high = middle.saturating_sub(1);
+            }
+        }
+        let more = u64::try_from(low.saturating_sub(start)).unwrap_or(0);
+        let last = Index(from.0.saturating_add(more)).prev();
+        Entries::concat(self.stretches_between(from.prev(), last).collect())
     }
 
     /// The held entries in `(after, upto]`.
     pub(crate) fn between(&self, after: Index, upto: Index) -> impl Iterator<Item = &Entry> {
         let first = after.max(self.base.index).next();
-        let start = self.position(first).unwrap_or(self.slots.len());
-        self.slots
+        let start = self.stretch_of(first).unwrap_or(self.stretches.len());
+        let wanted = move |entry: &&Entry| first <= entry.id.index;
+        self.stretches
             .range(start..)
-            .map(|slot| &slot.entry)
+            .flat_map(|stretch| stretch.iter())
+            .skip_while(move |entry| !wanted(entry))
             .take_while(move |entry| entry.id.index <= upto)
+    }
+
+    /// The same, as they came.
+    pub(crate) fn stretches_between(
+        &self,
+        after: Index,
+        upto: Index,
+    ) -> impl Iterator<Item = Entries> {
+        let after = after.max(self.base.index);
+        let start = self.stretch_of(after.next()).unwrap_or(self.stretches.len());
+        self.stretches
+            .range(start..)
+            .take_while(move |stretch| stretch.first().is_some_and(|it| it.id.index <= upto))
+            .map(move |stretch| {
+                // Mostly all of it.
+                let whole = stretch.first().is_some_and(|it| after < it.id.index)
+                    && stretch.last().is_some_and(|it| it.id.index <= upto);
+                if whole { stretch.clone() } else { stretch.upto(upto).after(after) }
+            })
     }
 
     /// Bytes of the held entries in `(after, upto]`.
@@ -107,6 +144,21 @@ impl Log {
         Index(low)
     }
 
+    /// The last index, after `after` and up to `upto`, before which there are fewer than `bytes_max`.
+    pub(crate) fn last_within(&self, after: Index, upto: Index, bytes_max: usize) -> Index {
+        let bytes_max = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+        let (mut low, mut high) = (after.next().0, upto.0);
+        while low < high {
+            let middle = low.midpoint(high);
+            if bytes_max <= self.bytes_between(after, Index(middle)) {
+                high = middle;
+            } else {
+                low = middle.saturating_add(1);
+            }
+        }
+        Index(low)
+    }
+
     /// The last place, at `index` or before, whose term is at most `term`. None if everything held
     /// is of a later term.
     pub(crate) fn last_at_most(&self, term: Term, index: Index) -> Option<LogId> {
@@ -116,30 +168,41 @@ impl Log {
         let (mut low, mut high) = (0, held);
         while low < high {
             let middle = low.midpoint(high);
-            match self.slots.get(middle) {
-                Some(slot) if slot.entry.id.term <= term => low = middle.saturating_add(1),
+            match self.marks.get(middle) {
+                Some(mark) if mark.term <= term => low = middle.saturating_add(1),
                 _ => high = middle,
             }
         }
-        match low.checked_sub(1).and_then(|position| self.slots.get(position)) {
-            Some(slot) => Some(slot.entry.id),
+        let held = u64::try_from(low).unwrap_or(u64::MAX);
+        let last = Index(self.base.index.0.saturating_add(held));
+        match low.checked_sub(1).and_then(|position| self.marks.get(position)) {
+            Some(mark) => Some(LogId { term: mark.term, index: last }),
             None if self.base.term <= term && self.base.index <= index => Some(self.base),
             None => None,
         }
     }
 
-    /// Appends an entry.
+    /// Appends entries.
     ///
     /// # Panics
     ///
-    /// If it does not follow the last one.
-    pub(crate) fn append(&mut self, entry: Entry) {
-        let last = self.last();
-        assert_eq!(entry.id.index, last.index.next(), "gap after {last}: {}", entry.id);
-        assert!(last.term <= entry.id.term, "term goes back after {last}: {}", entry.id);
-        let size = u64::try_from(entry.size()).unwrap_or(u64::MAX);
-        let end_bytes = self.end_bytes(last.index).saturating_add(size);
-        self.slots.push_back(Slot { entry, end_bytes });
+    /// If they do not follow the last one, and each other.
+    pub(crate) fn append(&mut self, entries: Entries) {
+        let mut last = self.last();
+        let mut end_bytes = self.end_bytes(last.index);
+        self.marks.reserve(entries.len());
+        for entry in &entries {
+            let id = entry.id;
+            assert_eq!(id.index, last.index.next(), "gap after {last}: {id}");
+            assert!(last.term <= id.term, "term goes back after {last}: {id}");
+            let size = u64::try_from(entry.size()).unwrap_or(u64::MAX);
+            end_bytes = end_bytes.saturating_add(size);
+            self.marks.push_back(Mark { term: id.term, end_bytes });
+            last = id;
+        }
+        if !entries.is_empty() {
+            self.stretches.push_back(entries);
+        }
     }
 
     /// Cuts everything from `index` on.
@@ -150,41 +213,68 @@ impl Log {
     pub(crate) fn truncate_from(&mut self, index: Index) {
         assert!(self.base.index < index, "cannot cut {index} at base {}", self.base);
         if let Some(position) = self.position(index) {
-            self.slots.truncate(position);
+            self.marks.truncate(position);
+            while let Some(stretch) = self.stretches.pop_back() {
+                let kept = stretch.upto(index.prev());
+                if !kept.is_empty() {
+                    self.stretches.push_back(kept);
+                    break;
+                }
+            }
         }
     }
 
     /// Gives up everything before `first_kept`, which becomes the first entry held.
     pub(crate) fn compact(&mut self, first_kept: Index) {
-        while let Some(slot) = self.slots.front()
-            && slot.entry.id.index < first_kept
-        {
-            self.base = slot.entry.id;
-            self.base_bytes = slot.end_bytes;
-            self.slots.pop_front();
+        let gone = Index(first_kept.0.saturating_sub(1).min(self.last().index.0));
+        let Some(position) = self.position(gone) else { return };
+        let base = self.id_at(gone).expect("it is held");
+        self.base_bytes = self.end_bytes(gone);
+        self.marks.drain(..=position);
+        self.base = base;
+        while let Some(stretch) = self.stretches.pop_front() {
+            let kept = stretch.after(gone);
+            if !kept.is_empty() {
+                self.stretches.push_front(kept);
+                break;
+            }
         }
     }
 
     /// Gives up everything: the log now begins after `base`.
     pub(crate) fn reset(&mut self, base: LogId) {
-        self.slots.clear();
+        self.marks.clear();
+        self.stretches.clear();
         self.base = base;
     }
 
     fn position(&self, index: Index) -> Option<usize> {
         let offset = index.0.checked_sub(self.base.index.0)?.checked_sub(1)?;
-        usize::try_from(offset).ok().filter(|&position| position < self.slots.len())
+        usize::try_from(offset).ok().filter(|&position| position < self.marks.len())
     }
 
-    fn slot(&self, index: Index) -> Option<&Slot> {
-        self.position(index).and_then(|position| self.slots.get(position))
+    fn mark(&self, index: Index) -> Option<&Mark> {
+        self.position(index).and_then(|position| self.marks.get(position))
+    }
+
+    /// Which stretch holds the entry at `index`, if it is held.
+    fn stretch_of(&self, index: Index) -> Option<usize> {
+        self.position(index)?;
+        // Mostly it is the last one.
+        let starts_before =
+            |stretch: &Entries| stretch.first().is_some_and(|it| it.id.index <= index);
+        let last = self.stretches.len().checked_sub(1)?;
+        if self.stretches.back().is_some_and(starts_before) {
+            return Some(last);
+        }
+        self.stretches.partition_point(starts_before).checked_sub(1)
     }
 
     fn end_bytes(&self, index: Index) -> u64 {
-        match self.slot(index) {
-            Some(slot) => slot.end_bytes,
+        match self.mark(index) {
+            Some(mark) => mark.end_bytes,
             None if index <= self.base.index => self.base_bytes,
-            None => self.slots.back().map_or(self.base_bytes, |slot| slot.end_bytes),
+            None => self.marks.back().map_or(self.base_bytes, |mark| mark.end_bytes),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! What members say to each other.
 
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::entries::Entries;
 use crate::membership::SeatId;
-use crate::types::{ClusterId, Entry, Incarnation, Index, LogId, NodeId, SnapshotMeta, Term};
+use crate::types::{ClusterId, Incarnation, Index, LogId, NodeId, SnapshotMeta, Term};
 
 /// A message between members. Nothing about it is trusted: a node checks cluster, recipient and
 /// incarnation before it looks at the body, and drops what does not fit.
@@ -106,7 +106,7 @@ pub struct Append {
     /// The entry just before the first of `entries`.
     pub prev: LogId,
     /// The entries, contiguous and starting at `prev.index + 1`.
-    pub entries: Vec<Entry>,
+    pub entries: Entries,
     /// The leader's commit index.
     pub commit: Index,
     /// Under which incarnations the leader knows the members; with an append that looks for the

@@ -1,10 +1,12 @@
 //! One member's consensus state: the way in, the way out, and what holds between the two.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use crate::config::{Config, Restored};
 use crate::disk::Disk;
 use crate::effects::{DropReason, Effects, Event, Persist, RoleName};
+use crate::entries::Entries;
 use crate::error::RestoreError;
 use crate::input::Input;
 use crate::log::Log;
@@ -19,6 +21,9 @@ use crate::types::{
 
 /// No cluster gets here by elections; a message that claims so would leave no terms to go on with.
 const TERM_MAX: Term = Term(1 << 62);
+
+/// Entries that come from the disk together stay together in memory, at most so many.
+const RESTORED_STRETCH: usize = 1024;
 
 /// One member's consensus state. It changes by [`Node::step`] alone; what must be done about it is
 /// collected until [`Node::take_effects`].
@@ -43,6 +48,8 @@ pub struct Node {
     pub(crate) applied: Index,
     pub(crate) disk: Disk,
     pub(crate) effects: Effects,
+    /// What is to be written with the effects, as it came.
+    pub(crate) fresh: Vec<Entries>,
     pub(crate) rng: Rng,
     /// When the leader's process was found gone, unless a leader has spoken since.
     pub(crate) lost: Option<Instant>,
@@ -71,7 +78,7 @@ impl Node {
             None => (LogId::ZERO, restored.bootstrap),
         };
         let mut members = Members::new(since, membership);
-        for entry in restored.entries {
+        for entry in &restored.entries {
             if entry.id.index != last.index.next() || entry.id.term < last.term {
                 return Err(RestoreError::Disorder { after: last, found: entry.id });
             }
@@ -81,7 +88,11 @@ impl Node {
             {
                 members.push(entry.id, Membership::clone(membership));
             }
-            log.append(entry);
+        }
+        // In stretches that can be given up one by one.
+        let mut entries = restored.entries.into_iter().peekable();
+        while entries.peek().is_some() {
+            log.append(entries.by_ref().take(RESTORED_STRETCH).collect());
         }
         if covered.unwrap_or_default().index < restored.base.index
             || covered.is_some_and(|covered| !log.contains(covered))
@@ -107,6 +118,7 @@ impl Node {
             applied: since.index,
             disk: Disk::new(last.index),
             effects: Effects::default(),
+            fresh: Vec::new(),
             lost: None,
             stalled: None,
             removed: None,
@@ -165,7 +177,8 @@ impl Node {
             self.start_read_round();
             self.ask_for_reads();
             self.hand_out_committed();
-            if self.effects.persist.is_some() {
+            if let Some(persist) = &mut self.effects.persist {
+                persist.entries = Entries::concat(core::mem::take(&mut self.fresh));
                 self.disk.start(self.log.last().index, self.now);
             }
             self.assert_invariants();
@@ -391,6 +404,7 @@ impl Node {
         // Nothing that rests on the lost write may leave. Refusals tell the clients the truth.
         self.effects.send.clear();
         self.effects.persist = None;
+        self.fresh.clear();
         self.effects.apply.clear();
         self.effects.reads.clear();
         self.effects.done.clear();
@@ -623,8 +637,8 @@ impl Node {
     }
 
     /// A leader's view of the others; empty elsewhere.
-    pub fn peers(&self) -> alloc::vec::Vec<PeerView> {
-        let Role::Leader(leader) = &self.role else { return alloc::vec::Vec::new() };
+    pub fn peers(&self) -> Vec<PeerView> {
+        let Role::Leader(leader) = &self.role else { return Vec::new() };
         let view = |(&id, peer): (&NodeId, &crate::progress::Peer)| PeerView {
             id,
             matched: peer.matched,

@@ -4,7 +4,8 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::ops::Bound::{Excluded, Unbounded};
 
-use crate::effects::{Apply, DropReason, Event, Refusal};
+use crate::effects::{Apply, Committed, DropReason, Event, Refusal};
+use crate::entries::Entries;
 use crate::input::{Input, MembershipChange, Proposal};
 use crate::membership::{Membership, SeatId};
 use crate::message::{Append, AppendReply, Body, Heartbeat, HeartbeatReply};
@@ -17,36 +18,62 @@ use crate::types::{Entry, Incarnation, Index, LogId, NodeId, Payload, Token};
 /// The leader's side.
 impl Node {
     pub(crate) fn on_propose(&mut self, proposals: Vec<Proposal>) {
-        for Proposal { token, data } in proposals {
-            let last = self.log.last().index;
-            // What is appended and not yet committed is bounded; one proposal always fits.
-            let waiting = self.log.bytes_between(self.commit, last);
-            let bound = u64::try_from(self.config.uncommitted_bytes_max).unwrap_or(u64::MAX);
-            let behind = self.log.bytes_between(self.applied, self.commit);
-            let behind_max = u64::try_from(self.config.apply_lag_bytes_max).unwrap_or(u64::MAX);
-            let Role::Leader(leader) = &mut self.role else {
-                let leader = self.leader();
-                self.refuse(token, Refusal::NotLeader { leader });
-                continue;
-            };
-            if let Some(transfer) = &leader.transfer {
-                let to = transfer.to;
-                self.refuse(token, Refusal::Transferring { to });
-                continue;
-            }
-            if bound <= waiting || behind_max <= behind {
-                self.refuse(token, Refusal::Overloaded);
-                continue;
-            }
-            leader.tokens.push_back((last.next(), token));
-            self.append_own(Payload::Data(data));
+        let leader_known = self.leader();
+        let taken = self.room_for(&proposals);
+        let (term, last) = (self.hard.term, self.log.last().index);
+        let Role::Leader(leader) = &mut self.role else {
+            return self.refuse_all_of(proposals, Refusal::NotLeader { leader: leader_known });
+        };
+        if let Some(transfer) = &leader.transfer {
+            let to = transfer.to;
+            return self.refuse_all_of(proposals, Refusal::Transferring { to });
+        }
+        let mut proposals = proposals;
+        let rest = proposals.split_off(taken);
+        leader.tokens.reserve(taken);
+        let mut id = LogId { term, index: last };
+        // What comes together goes together: into the log, to the disk, to every peer.
+        let entries: Entries = proposals
+            .into_iter()
+            .map(|Proposal { token, data }| {
+                id.index = id.index.next();
+                leader.tokens.push_back((id.index, token));
+                Entry { id, payload: Payload::Data(data) }
+            })
+            .collect();
+        self.append_stretch(&entries);
+        self.refuse_all_of(rest, Refusal::Overloaded);
+    }
+
+    /// How many of these proposals may be appended: what is appended and not yet committed is
+    /// bounded, and so is what is committed and not yet applied. One proposal always fits.
+    fn room_for(&self, proposals: &[Proposal]) -> usize {
+        let bound = u64::try_from(self.config.uncommitted_bytes_max).unwrap_or(u64::MAX);
+        let behind = self.log.bytes_between(self.applied, self.commit);
+        let behind_max = u64::try_from(self.config.apply_lag_bytes_max).unwrap_or(u64::MAX);
+        if behind_max <= behind {
+            return 0;
+        }
+        let mut waiting = self.log.bytes_between(self.commit, self.log.last().index);
+        let fits = |proposal: &&Proposal| {
+            let fits = waiting < bound;
+            let size = Entry::size_of_data(proposal.data.len());
+            waiting = waiting.saturating_add(u64::try_from(size).unwrap_or(u64::MAX));
+            fits
+        };
+        proposals.iter().take_while(fits).count()
+    }
+
+    fn refuse_all_of(&mut self, proposals: Vec<Proposal>, refusal: Refusal) {
+        for proposal in proposals {
+            self.refuse(proposal.token, refusal);
         }
     }
 
     /// Appends an entry of the own term.
     pub(crate) fn append_own(&mut self, payload: Payload) {
         let id = LogId { term: self.hard.term, index: self.log.last().index.next() };
-        self.append_entry(Entry { id, payload });
+        self.append_stretch(&core::iter::once(Entry { id, payload }).collect());
     }
 
     /// Sends what peers may get, as much as is allowed to be under way.
@@ -263,10 +290,7 @@ impl Node {
         let Some(fresh) = self.agree(from, prev, entries) else { return };
         let agreed = fresh.end;
         if !fresh.entries.is_empty() {
-            self.persist().entries.reserve(fresh.entries.len());
-        }
-        for entry in fresh.entries {
-            self.append_entry(entry);
+            self.append_stretch(&fresh.entries);
         }
         let received = self.note_received(agreed);
         self.commit = self.commit.max(commit.min(received));
@@ -275,17 +299,18 @@ impl Node {
 
     /// Finds what of an append is new here, and cuts what contradicts it. Nothing comes back if the
     /// append does not fit.
-    fn agree(&mut self, from: NodeId, prev: LogId, mut entries: Vec<Entry>) -> Option<Fresh> {
+    fn agree(&mut self, from: NodeId, prev: LogId, mut entries: Entries) -> Option<Fresh> {
         // What is committed agrees with every leader to come (leader completeness, §5.4.3): it need
         // not be compared, and may no longer be held. But what is held must not contradict.
         if prev.index < self.commit {
             let known = entries.iter().filter(|entry| entry.id.index <= self.commit).count();
-            for entry in entries.drain(..known) {
+            for entry in &entries.part(0..known) {
                 if self.log.term_at(entry.id.index).is_some_and(|term| term != entry.id.term) {
                     self.drop_message(from, DropReason::Contradiction);
                     return None;
                 }
             }
+            entries = entries.part(known..usize::MAX);
             if entries.is_empty() {
                 let end = Index(prev.index.0.saturating_add(u64::try_from(known).unwrap_or(0)));
                 return Some(Fresh { entries, end });
@@ -298,7 +323,7 @@ impl Node {
         // Entries that are here already stay, and so does what follows them: the append may be an
         // old one. Only a real conflict cuts.
         let same = entries.iter().take_while(|entry| self.log.contains(entry.id)).count();
-        entries.drain(..same);
+        entries = entries.part(same..usize::MAX);
         if let Some(first) = entries.first()
             && first.id.index <= self.log.last().index
         {
@@ -422,8 +447,10 @@ impl Node {
     fn truncate_from(&mut self, index: Index) {
         self.log.truncate_from(index);
         self.disk.clamp(index.prev());
+        for stretch in &mut self.fresh {
+            *stretch = stretch.upto(index.prev());
+        }
         let persist = self.persist();
-        persist.entries.retain(|entry| entry.id.index < index);
         persist.truncate_from = Some(persist.truncate_from.map_or(index, |from| from.min(index)));
         self.effects.events.push(Event::Truncated { from: index });
         if self.members.truncate_from(index) {
@@ -436,25 +463,27 @@ impl Node {
 /// What an append brings.
 struct Fresh {
     /// The entries that are not here yet.
-    entries: Vec<Entry>,
+    entries: Entries,
     /// With them, the log agrees with the leader's up to here.
     end: Index,
 }
 
 /// Both sides.
 impl Node {
-    fn append_entry(&mut self, entry: Entry) {
-        let membership = match &entry.payload {
-            Payload::Config(membership) => Some(Membership::clone(membership)),
-            Payload::Noop | Payload::Data(_) => None,
-        };
-        let id = entry.id;
-        self.log.append(entry.clone());
-        self.persist().entries.push(entry);
-        if let Some(membership) = membership {
-            self.members.push(id, membership.clone());
-            self.effects.events.push(Event::MembershipChanged { membership });
-            self.on_new_members();
+    fn append_stretch(&mut self, entries: &Entries) {
+        if entries.is_empty() {
+            return;
+        }
+        self.log.append(entries.clone());
+        self.persist();
+        self.fresh.push(entries.clone());
+        for Entry { id, payload } in entries {
+            if let Payload::Config(membership) = payload {
+                let membership = Membership::clone(membership);
+                self.members.push(*id, membership.clone());
+                self.effects.events.push(Event::MembershipChanged { membership });
+                self.on_new_members();
+            }
         }
     }
 
@@ -477,25 +506,19 @@ impl Node {
         if self.commit <= self.handed_out {
             return;
         }
-        let mut bytes = 0_usize;
-        // Asks for memory once, but not for all of a long backlog.
-        let waiting = self.commit.0.saturating_sub(self.handed_out.0).min(4096);
-        self.effects.apply.reserve(usize::try_from(waiting).unwrap_or(0));
+        let upto = self.log.last_within(self.handed_out, self.commit, bytes_max);
         let mut none = VecDeque::new();
         let tokens = match &mut self.role {
             Role::Leader(leader) => &mut leader.tokens,
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(..) => &mut none,
         };
-        for entry in self.log.between(self.handed_out, self.commit) {
-            let token = tokens.pop_front_if(|(index, _)| *index == entry.id.index);
-            let token = token.map(|(_, token)| token);
-            self.effects.apply.push(Apply::Entry { entry: entry.clone(), token });
-            self.handed_out = entry.id.index;
-            bytes = bytes.saturating_add(entry.size());
-            if bytes_max <= bytes {
-                break;
-            }
+        for entries in self.log.stretches_between(self.handed_out, upto) {
+            let last = entries.last().map_or(upto, |entry| entry.id.index);
+            let asked = tokens.iter().take_while(|(index, _)| *index <= last).count();
+            let tokens = tokens.drain(..asked).collect();
+            self.effects.apply.push(Apply::Entries(Committed { entries, tokens }));
         }
+        self.handed_out = upto;
     }
 
     pub(crate) fn refuse(&mut self, token: Token, refusal: Refusal) {

@@ -294,8 +294,10 @@ impl Node {
     /// Never goes back: the caller has checked that the snapshot is ahead of the commit index.
     fn install(&mut self, meta: &SnapshotMeta) {
         // What was to be written and is covered by the snapshot need not be.
+        for stretch in &mut self.fresh {
+            *stretch = stretch.after(meta.last.index);
+        }
         let persist = self.persist();
-        persist.entries.retain(|entry| meta.last.index < entry.id.index);
         persist.truncate_from = persist.truncate_from.filter(|&from| meta.last.index < from);
         persist.install = Some(meta.clone());
         // Entries up to the old commit index agree with the snapshot's; what follows may not.
@@ -309,9 +311,8 @@ impl Node {
             let membership = Membership::clone(&meta.membership);
             self.members = Members::new(meta.last, membership.clone());
             self.effects.events.push(Event::MembershipChanged { membership });
-            let persist = self.persist();
-            persist.entries.clear();
-            persist.truncate_from = None;
+            self.fresh.clear();
+            self.persist().truncate_from = None;
         }
         self.snapshot = Some(meta.clone());
         self.commit = meta.last.index;

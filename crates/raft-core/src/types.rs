@@ -139,18 +139,24 @@ impl Instant {
     }
 }
 
+/// What index, term, kind and length of an entry take in any encoding.
+const ENTRY_OVERHEAD: usize = 32;
+
 impl Entry {
     /// An estimate of the entry's cost in memory, on the wire and on disk, in bytes. Used on every
     /// path that adds to or takes from a quota, so that the two can never disagree.
     pub fn size(&self) -> usize {
-        /// Index, term, kind and length in any encoding.
-        const OVERHEAD: usize = 32;
         let body = match &self.payload {
             Payload::Noop => 0,
             Payload::Data(data) => data.len(),
             Payload::Config(membership) => membership.size(),
         };
-        OVERHEAD.saturating_add(body)
+        ENTRY_OVERHEAD.saturating_add(body)
+    }
+
+    /// The same for a command of this length.
+    pub(crate) fn size_of_data(len: usize) -> usize {
+        ENTRY_OVERHEAD.saturating_add(len)
     }
 }
 

@@ -255,13 +255,15 @@ impl<S: StateMachine> Replica<S> {
                 self.turn.snapshots.push(SnapshotJob(Job::Load(meta.clone())));
                 self.loading = Some(meta);
             }
-            Apply::Entry { entry, token } => {
-                let outcome = self.state.apply(&entry);
-                if let Outcome::Applied { duplicate: true, .. } = &outcome {
-                    self.duplicates += 1;
-                }
-                if let Some(token) = token {
-                    self.answer(token, outcome);
+            Apply::Entries(committed) => {
+                for (entry, token) in committed.iter() {
+                    let outcome = self.state.apply(entry);
+                    if let Outcome::Applied { duplicate: true, .. } = &outcome {
+                        self.duplicates += 1;
+                    }
+                    if let Some(token) = token {
+                        self.answer(token, outcome);
+                    }
                 }
             }
         }

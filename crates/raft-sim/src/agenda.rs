@@ -140,10 +140,12 @@ impl Env {
                 | Body::PreVoteReply(VoteReply { granted, asked }),
             ) if message.term <= *asked => *granted = true,
             (Some(Sabotage::ForgedEntries), Body::Append(append)) => {
-                if let Some(Entry { payload, .. }) = append.entries.last_mut()
+                let mut entries = append.entries.to_vec();
+                if let Some(Entry { payload, .. }) = entries.last_mut()
                     && self.timing.chance(50)
                 {
                     *payload = Payload::Noop;
+                    append.entries = entries.into();
                 }
             }
             _ => (),

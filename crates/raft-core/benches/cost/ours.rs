@@ -107,7 +107,8 @@ impl Ours {
         }
         let before = *applied_index;
         for apply in effects.apply {
-            if let Apply::Entry { entry, .. } = apply {
+            let Apply::Entries(committed) = apply else { continue };
+            for (entry, _) in committed.iter() {
                 *applied_index = entry.id.index;
                 if let Payload::Data(command) = &entry.payload {
                     applied.count(command);

@@ -193,7 +193,7 @@ fn put_append(out: &mut Vec<u8>, append: &Append) {
 fn take_append(input: &mut Bytes) -> Option<Append> {
     Some(Append {
         prev: take_log_id(input)?,
-        entries: take_entries(input)?,
+        entries: take_entries(input)?.into(),
         commit: Index(take_u64(input)?),
         met: take_met(input)?,
     })

@@ -83,7 +83,7 @@ fn bodies() -> impl Strategy<Value = Body> {
         reply().prop_map(Body::VoteReply),
         (log_ids(), vec(entries(), 0..4), any::<u64>(), met()).prop_map(
             |(prev, entries, commit, met)| {
-                Body::Append(Append { prev, entries, commit: Index(commit), met })
+                Body::Append(Append { prev, entries: entries.into(), commit: Index(commit), met })
             }
         ),
         any::<u64>()

@@ -1,6 +1,8 @@
 //! The log against the simplest thing that could hold the same entries: a vector that is searched from
 //! one end to the other.
 
+use alloc::vec::Vec;
+
 use super::*;
 use crate::types::Payload;
 use bytes::Bytes;
@@ -56,8 +58,8 @@ impl Naive {
 /// What happens to a log.
 #[derive(Clone, Debug)]
 enum Act {
-    /// An entry of a term so much later, with a command so long.
-    Append(u64, usize),
+    /// Entries that come together, each of a term so much later, with a command so long.
+    Append(Vec<(u64, usize)>),
     /// Cut from so far behind the base.
     Truncate(u64),
     /// Shortened so far behind the base.
@@ -68,7 +70,7 @@ enum Act {
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
-        8 => (0_u64..2, 0_usize..40).prop_map(|(step, len)| Act::Append(step, len)),
+        8 => proptest::collection::vec((0_u64..2, 0_usize..40), 1..5).prop_map(Act::Append),
         2 => (1_u64..12).prop_map(Act::Truncate),
         2 => (0_u64..12).prop_map(Act::Compact),
         1 => (1_u64..5).prop_map(Act::Reset),
@@ -78,12 +80,14 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 
 fn perform(log: &mut Log, naive: &mut Naive, act: &Act) {
     match act {
-        Act::Append(step, len) => {
-            let id = LogId::new(Term(naive.last().term.0 + step), naive.last().index.next());
-            let payload = Payload::Data(Bytes::from(alloc::vec![b'x'; *len]));
-            let entry = Entry { id, payload };
-            naive.entries.push(entry.clone());
-            log.append(entry);
+        Act::Append(stretch) => {
+            let held = naive.entries.len();
+            for (step, len) in stretch {
+                let id = LogId::new(Term(naive.last().term.0 + step), naive.last().index.next());
+                let payload = Payload::Data(Bytes::from(alloc::vec![b'x'; *len]));
+                naive.entries.push(Entry { id, payload });
+            }
+            log.append(naive.entries.iter().skip(held).cloned().collect());
         }
         Act::Truncate(ahead) => {
             let from = Index(naive.base.index.0 + ahead);
@@ -127,12 +131,14 @@ fn compare(log: &Log, naive: &Naive) -> Result<(), TestCaseError> {
         for bytes_max in [0, 32, 70, 150, usize::MAX] {
             for entries_max in [1, 3, usize::MAX] {
                 let slice = naive.slice(index, bytes_max, entries_max);
-                prop_assert_eq!(log.slice(index, bytes_max, entries_max), slice);
+                prop_assert_eq!(&*log.slice(index, bytes_max, entries_max), &*slice);
             }
         }
         for upto in places.clone().map(Index) {
             let between: Vec<Entry> = log.between(index, upto).cloned().collect();
-            prop_assert_eq!(between, naive.between(index, upto));
+            prop_assert_eq!(&between, &naive.between(index, upto));
+            let stretches = log.stretches_between(index, upto).collect();
+            prop_assert_eq!(&*Entries::concat(stretches), &*between);
             prop_assert_eq!(log.bytes_between(index, upto), naive.bytes_between(index, upto));
         }
         // Asked of what is held only: that is where snapshots end.
@@ -141,6 +147,10 @@ fn compare(log: &Log, naive: &Naive) -> Result<(), TestCaseError> {
             for bytes_max in [0, 31, 64, 150, u64::MAX] {
                 let first = naive.first_within(index, upto, bytes_max);
                 prop_assert_eq!(log.first_within(index, upto, bytes_max), first);
+                let within = |last: &u64| bytes_max <= naive.bytes_between(index, Index(*last));
+                let last = (index.0 + 1..upto.0).find(within).unwrap_or(upto.0.max(index.0 + 1));
+                let bytes_max = usize::try_from(bytes_max).unwrap();
+                prop_assert_eq!(log.last_within(index, upto, bytes_max), Index(last));
             }
         }
     }
@@ -165,7 +175,7 @@ proptest! {
 fn a_stretch_is_never_empty_where_there_is_an_entry() {
     let mut log = Log::new(LogId::ZERO);
     let id = LogId::new(Term(1), Index(1));
-    log.append(Entry { id, payload: Payload::Noop });
+    log.append(Vec::from([Entry { id, payload: Payload::Noop }]).into());
     assert_eq!(log.slice(Index(1), 0, 9).len(), 1);
     assert!(log.slice(Index(2), usize::MAX, 9).is_empty());
 }
@@ -174,14 +184,18 @@ fn a_stretch_is_never_empty_where_there_is_an_entry() {
 #[should_panic(expected = "gap after")]
 fn a_gap_is_not_appended() {
     let mut log = Log::new(LogId::ZERO);
-    log.append(Entry { id: LogId::new(Term(1), Index(2)), payload: Payload::Noop });
+    log.append(
+        Vec::from([Entry { id: LogId::new(Term(1), Index(2)), payload: Payload::Noop }]).into(),
+    );
 }
 
 #[test]
 #[should_panic(expected = "term goes back")]
 fn a_term_does_not_go_back() {
     let mut log = Log::new(LogId::new(Term(2), Index(0)));
-    log.append(Entry { id: LogId::new(Term(1), Index(1)), payload: Payload::Noop });
+    log.append(
+        Vec::from([Entry { id: LogId::new(Term(1), Index(1)), payload: Payload::Noop }]).into(),
+    );
 }
 
 #[test]

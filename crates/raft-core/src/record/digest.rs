@@ -51,9 +51,11 @@ impl Digest {
         }
         for apply in apply {
             match apply {
-                Apply::Entry { entry, token } => {
-                    self.add(|out| put_entry(out, entry));
-                    self.debug(token);
+                Apply::Entries(committed) => {
+                    for entry in &committed.entries {
+                        self.add(|out| put_entry(out, entry));
+                    }
+                    self.debug(&committed.tokens);
                 }
                 Apply::Install(meta) => self.meta(meta),
             }
@@ -103,6 +105,7 @@ impl Digest {
             applied,
             disk,
             effects,
+            fresh,
             rng,
             lost,
             stalled,
@@ -113,6 +116,9 @@ impl Digest {
             failed,
         } = node;
         self.sum = self.of_effects(effects);
+        for entry in fresh.iter().flatten() {
+            self.entry(entry);
+        }
         self.debug(&(now, hard, role, members, snapshot, commit, handed_out, applied));
         self.debug(&(disk, rng, lost, stalled, removed, staging, start, questions, failed));
         self.debug(&(

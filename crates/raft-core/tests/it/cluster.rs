@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use raft_core::{
-    Apply, ClusterId, Config, Entry, Event, HardState, Incarnation, Index, Input, Instant, LogId,
-    Membership, Message, Node, NodeId, Persist, Restored, RoleName, SnapshotCommand, SnapshotMeta,
-    Token,
+    Apply, ClusterId, Committed, Config, Entry, Event, HardState, Incarnation, Index, Input,
+    Instant, LogId, Membership, Message, Node, NodeId, Persist, Restored, RoleName,
+    SnapshotCommand, SnapshotMeta, Token,
 };
 
 use crate::show;
@@ -235,7 +235,7 @@ impl Cluster {
             self.tell(|| format!("{id} persist #{} {}", persist.seq, show::persist(&persist)));
             self.disks.entry(id).or_default().queue.push_back(persist);
         }
-        for apply in effects.apply {
+        for apply in Self::one_by_one(effects.apply) {
             self.tell(|| format!("{id} {}", show::apply(&apply)));
             let index = self.apply(id, apply);
             if !self.busy.contains(&id) {
@@ -437,12 +437,31 @@ impl Cluster {
         self.step(id, input);
     }
 
+    /// What is applied, entry by entry.
+    fn one_by_one(apply: Vec<Apply>) -> Vec<Apply> {
+        let mut single = Vec::new();
+        for apply in apply {
+            let Apply::Entries(committed) = &apply else {
+                single.push(apply);
+                continue;
+            };
+            for (entry, token) in committed.iter() {
+                let tokens = token.map(|token| (entry.id.index, token)).into_iter().collect();
+                let entries = vec![entry.clone()].into();
+                single.push(Apply::Entries(Committed { entries, tokens }));
+            }
+        }
+        single
+    }
+
     /// State-machine safety (§5.4.3): no two nodes apply different entries at one index. Nothing is
     /// applied twice or left out. Answers where the state stands.
     fn apply(&mut self, id: NodeId, apply: Apply) -> Index {
         let stands = self.stands.get_mut(&id).expect("the node was started");
         match apply {
-            Apply::Entry { entry, token } => {
+            Apply::Entries(committed) => {
+                let (entry, token) = committed.iter().next().expect("they come one by one");
+                let entry = entry.clone();
                 assert_eq!(entry.id.index, stands.next(), "{id} applies {}", entry.id);
                 *stands = entry.id.index;
                 if let Some(token) = token {

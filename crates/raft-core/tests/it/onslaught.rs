@@ -103,7 +103,7 @@ fn obey(node: &mut Node, now: Instant) -> Vec<Message> {
 
 fn applied(apply: &Apply) -> Index {
     match apply {
-        Apply::Entry { entry, .. } => entry.id.index,
+        Apply::Entries(committed) => committed.entries.last().expect("some").id.index,
         Apply::Install(meta) => meta.last.index,
     }
 }
@@ -349,16 +349,19 @@ impl Victim {
         for apply in &effects.apply {
             let index = applied(apply);
             let ahead = match apply {
-                Apply::Entry { .. } if self.applied != Index(0) => index == self.applied.next(),
-                Apply::Entry { .. } | Apply::Install(_) => self.applied < index,
+                Apply::Entries(committed) if self.applied != Index(0) => {
+                    committed.entries[0].id.index == self.applied.next()
+                }
+                Apply::Entries(_) | Apply::Install(_) => self.applied < index,
             };
             assert!(ahead, "{index} is applied after {}", self.applied);
             self.applied = index;
         }
-        let answered = effects.apply.iter().filter_map(|apply| match apply {
-            Apply::Entry { token, .. } => *token,
-            Apply::Install(_) => None,
+        let answered = effects.apply.iter().flat_map(|apply| match apply {
+            Apply::Entries(committed) => committed.tokens.as_slice(),
+            Apply::Install(_) => &[],
         });
+        let answered = answered.map(|(_, token)| *token);
         let read = effects.reads.iter().map(|read| read.token);
         let refused = effects.refused.iter().map(|(token, _)| *token);
         for token in answered.chain(read).chain(refused).chain(effects.done.iter().copied()) {
@@ -560,7 +563,7 @@ impl Victim {
             entries.push(Entry { id: last, payload });
         }
         let commit = self.index(source);
-        Append { prev, entries, commit, met: self.met(source) }
+        Append { prev, entries: entries.into(), commit, met: self.met(source) }
     }
 
     fn chunk(&mut self, source: &mut Source<'_>) -> Body {

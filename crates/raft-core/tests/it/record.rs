@@ -94,7 +94,7 @@ impl Run {
         }
         for apply in apply {
             let index = match apply {
-                Apply::Entry { entry, .. } => entry.id.index,
+                Apply::Entries(committed) => committed.entries.last().expect("some").id.index,
                 Apply::Install(meta) => meta.last.index,
             };
             node.step(self.now, Input::Applied { index });

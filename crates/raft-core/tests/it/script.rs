@@ -363,7 +363,9 @@ fn message(
         "prevote-refused" => Body::PreVoteReply(VoteReply { granted: false, asked: Term(number) }),
         "vote" => Body::Vote(VoteRequest { last: at, handed_over: false }),
         "vote-granted" => Body::VoteReply(VoteReply { granted: true, asked: Term(number) }),
-        "append" => Body::Append(Append { prev: at, entries, commit, met: BTreeMap::new() }),
+        "append" => {
+            Body::Append(Append { prev: at, entries: entries.into(), commit, met: BTreeMap::new() })
+        }
         "matched" => Body::AppendReply(AppendReply::Matched { index: Index(number) }),
         "conflict" => Body::AppendReply(AppendReply::Conflict {
             rejected: at,

@@ -2,7 +2,7 @@
 
 use raft_core::{
     Append, AppendReply, Apply, Body, Entry, Event, HardState, Message, Payload, Persist, Refusal,
-    SnapshotMeta,
+    SnapshotMeta, Token,
 };
 
 pub(crate) fn message(message: &Message) -> String {
@@ -95,10 +95,13 @@ pub(crate) fn entry(entry: &Entry) -> String {
 pub(crate) fn apply(apply: &Apply) -> String {
     match apply {
         Apply::Install(meta) => format!("apply snapshot {}", snapshot(meta)),
-        Apply::Entry { entry: applied, token: Some(token) } => {
-            format!("apply {} and answer #{}", entry(applied), token.0)
+        Apply::Entries(committed) => {
+            let shown = |(applied, token): (&Entry, Option<Token>)| match token {
+                Some(token) => format!("apply {} and answer #{}", entry(applied), token.0),
+                None => format!("apply {}", entry(applied)),
+            };
+            committed.iter().map(shown).collect::<Vec<_>>().join(", ")
         }
-        Apply::Entry { entry: applied, token: None } => format!("apply {}", entry(applied)),
     }
 }
 

@@ -113,7 +113,7 @@ pub(crate) fn apply(log: &mut Recovered, job: &Persist) {
 
 /// A job that may follow `log`.
 pub(crate) fn random_job(log: &Recovered, seq: u64, rng: &mut Rng) -> Persist {
-    let mut job = Persist { seq, ..Persist::default() };
+    let (mut job, mut entries) = (Persist { seq, ..Persist::default() }, Vec::new());
     let last = log.entries.last().map_or(log.base, |entry| entry.id);
     let covered = log.snapshot.as_ref().map_or(0, |meta| meta.last.index.0);
     let mut now = log.hard_state.term.0.max(1);
@@ -145,7 +145,7 @@ pub(crate) fn random_job(log: &Recovered, seq: u64, rng: &mut Rng) -> Persist {
             now += 1;
             job.truncate_from = (rng.below(2) == 0).then_some(Index(from));
             job.hard_state = Some(term(now));
-            job.entries = vec![entry(from, now, 10)];
+            entries.push(entry(from, now, 10));
         }
         7 => {
             now += 1;
@@ -154,14 +154,15 @@ pub(crate) fn random_job(log: &Recovered, seq: u64, rng: &mut Rng) -> Persist {
         _ if log.hard_state.term.0 == 0 => job.hard_state = Some(term(now)),
         _ => (),
     }
-    let first = job.entries.last().map_or(last.index.0, |entry| entry.id.index.0) + 1;
+    let first = entries.last().map_or(last.index.0, |entry| entry.id.index.0) + 1;
     for index in first..=first + rng.below(4) {
         let len = match rng.below(30) {
             0 => 20_000,
             1..=5 => rng.below(4_000),
             _ => rng.below(400),
         };
-        job.entries.push(entry(index, now, usize::try_from(len).unwrap()));
+        entries.push(entry(index, now, usize::try_from(len).unwrap()));
     }
+    job.entries = entries.into();
     job
 }

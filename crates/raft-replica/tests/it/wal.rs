@@ -17,7 +17,7 @@ fn jobs() -> Vec<Persist> {
         Persist {
             seq: 1,
             hard_state: Some(term(1)),
-            entries: entries(1..=6, 1),
+            entries: entries(1..=6, 1).into(),
             ..Persist::default()
         },
         Persist { seq: 2, ..Persist::default() },
@@ -26,10 +26,10 @@ fn jobs() -> Vec<Persist> {
             compact: Some(Compact { snapshot: snapshot(id(4, 1)), first_kept: Index(3) }),
             truncate_from: Some(Index(6)),
             hard_state: Some(term(2)),
-            entries: entries(6..=9, 2),
+            entries: entries(6..=9, 2).into(),
             ..Persist::default()
         },
-        Persist { seq: 5, entries: entries(8..=8, 2), ..Persist::default() },
+        Persist { seq: 5, entries: entries(8..=8, 2).into(), ..Persist::default() },
         Persist { seq: 6, install: Some(snapshot(id(7, 2))), ..Persist::default() },
     ]
 }
@@ -98,7 +98,13 @@ fn fill(wal: &mut Wal, from: u64, to: u64) {
     for index in from..=to {
         let hard_state = (index == 1).then(|| term(1));
         let entries = vec![entry(index, 1, 1000)];
-        wal.run(vec![Persist { seq: index, hard_state, entries, ..Persist::default() }]).unwrap();
+        wal.run(vec![Persist {
+            seq: index,
+            hard_state,
+            entries: entries.into(),
+            ..Persist::default()
+        }])
+        .unwrap();
     }
 }
 
@@ -138,7 +144,7 @@ fn a_batch_larger_than_a_segment_is_written_whole() {
     let job = wal.prepare().unwrap();
     wal.prepared(job.run().unwrap());
     let entries: Vec<_> = (3..=30).map(|index| entry(index, 1, 1000)).collect();
-    wal.run(vec![Persist { seq: 3, entries, ..Persist::default() }]).unwrap();
+    wal.run(vec![Persist { seq: 3, entries: entries.into(), ..Persist::default() }]).unwrap();
     assert!(28_000 < disk.bytes(&segment(2)).len());
     fill(&mut wal, 31, 33);
     let (_, found, report) = open(&disk).unwrap();
@@ -177,7 +183,7 @@ fn a_full_disk_ends_the_log_only_when_it_needs_space() {
     let error = loop {
         seq += 1;
         let entries = vec![entry(seq, 1, 1000)];
-        let job = Persist { seq, entries, ..Persist::default() };
+        let job = Persist { seq, entries: entries.into(), ..Persist::default() };
         if let Err(error) = wal.run(vec![job]) {
             break error;
         }
@@ -209,7 +215,8 @@ fn a_full_disk_goes_on_with_covered_segments() {
     wal.prepared(prepared);
     for index in 9..=12 {
         let entries = vec![entry(index, 1, 1000)];
-        wal.run(vec![Persist { seq: index + 1, entries, ..Persist::default() }]).unwrap();
+        wal.run(vec![Persist { seq: index + 1, entries: entries.into(), ..Persist::default() }])
+            .unwrap();
     }
     assert_eq!(wal.stats().rolls_inline, 1);
     assert_eq!(open(&disk).unwrap().1.entries.len(), 5);
@@ -234,7 +241,8 @@ fn covered_segments_are_recycled_and_their_old_frames_ignored() {
     wal.run(vec![]).unwrap();
     for index in 19..=21 {
         let entries = vec![entry(index, 1, 1000)];
-        wal.run(vec![Persist { seq: index + 1, entries, ..Persist::default() }]).unwrap();
+        wal.run(vec![Persist { seq: index + 1, entries: entries.into(), ..Persist::default() }])
+            .unwrap();
     }
     assert_eq!(wal.stats().rolls_inline, 3);
     let tail = disk.bytes(&segment(5)).split_off(5120);
@@ -243,7 +251,7 @@ fn covered_segments_are_recycled_and_their_old_frames_ignored() {
     assert_eq!((found.base, found.entries.len()), (id(15, 1), 6));
     let cut = report.cut.expect("what was behind is wiped");
     assert_eq!((cut.path, cut.torn), (segment(5), false));
-    wal.run(vec![Persist { seq: 1, entries: vec![entry(22, 1, 1)], ..Persist::default() }])
+    wal.run(vec![Persist { seq: 1, entries: vec![entry(22, 1, 1)].into(), ..Persist::default() }])
         .unwrap();
     assert_eq!(open(&disk).unwrap().1.entries.len(), 7);
     assert_eq!(open(&disk).unwrap().2.cut, None);
@@ -260,7 +268,13 @@ fn covered_segments_go_even_if_nobody_prepares() {
             seq += 1;
             let hard_state = (index == 1).then(|| term(1));
             let entries = vec![entry(index, 1, 1000)];
-            wal.run(vec![Persist { seq, hard_state, entries, ..Persist::default() }]).unwrap();
+            wal.run(vec![Persist {
+                seq,
+                hard_state,
+                entries: entries.into(),
+                ..Persist::default()
+            }])
+            .unwrap();
         }
         seq += 1;
         compact(&mut wal, seq, round * 20 + 18);
@@ -277,8 +291,13 @@ fn void_entries_do_not_count() {
     let mut wal = create(&disk);
     fill(&mut wal, 1, 12);
     let entries = vec![entry(3, 2, 10), entry(4, 2, 10)];
-    wal.run(vec![Persist { seq: 13, hard_state: Some(term(2)), entries, ..Persist::default() }])
-        .unwrap();
+    wal.run(vec![Persist {
+        seq: 13,
+        hard_state: Some(term(2)),
+        entries: entries.into(),
+        ..Persist::default()
+    }])
+    .unwrap();
     let compact = Compact { snapshot: snapshot(id(3, 2)), first_kept: Index(3) };
     wal.run(vec![Persist { seq: 14, compact: Some(compact), ..Persist::default() }]).unwrap();
     let job = wal.prepare().unwrap();
@@ -296,5 +315,5 @@ fn a_gap_is_refused() {
     let mut wal = create(&disk);
     fill(&mut wal, 1, 2);
     let entries = vec![entry(4, 1, 1)];
-    wal.run(vec![Persist { seq: 3, entries, ..Persist::default() }]).unwrap();
+    wal.run(vec![Persist { seq: 3, entries: entries.into(), ..Persist::default() }]).unwrap();
 }

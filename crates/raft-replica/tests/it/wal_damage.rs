@@ -29,7 +29,13 @@ fn log(count: u64) -> MemDisk {
     for index in 1..=count {
         let hard_state = (index == 1).then(|| term(1));
         let entries = vec![entry(index, 1, 600)];
-        wal.run(vec![Persist { seq: index, hard_state, entries, ..Persist::default() }]).unwrap();
+        wal.run(vec![Persist {
+            seq: index,
+            hard_state,
+            entries: entries.into(),
+            ..Persist::default()
+        }])
+        .unwrap();
     }
     disk
 }
@@ -64,7 +70,8 @@ fn a_last_frame_torn_at_any_byte_is_cut() {
         assert_eq!(report.cut.is_some(), end != from, "torn at {end}");
         assert!(disk.bytes(&segment(1))[from..].iter().all(|&byte| byte == 0));
         let entries = vec![entry(4, 1, 7)];
-        wal.run(vec![Persist { seq: 1, entries: entries.clone(), ..Persist::default() }]).unwrap();
+        wal.run(vec![Persist { seq: 1, entries: entries.clone().into(), ..Persist::default() }])
+            .unwrap();
         let (_, found, report) = open(&disk).unwrap();
         assert_eq!((&found.entries[3..], report.cut), (&entries[..], None));
     }
@@ -164,7 +171,13 @@ fn twin(count: u64) -> MemDisk {
             entry.payload = Payload::Data(vec![0xFF; 600].into());
         }
         let entries = vec![entry];
-        wal.run(vec![Persist { seq: index, hard_state, entries, ..Persist::default() }]).unwrap();
+        wal.run(vec![Persist {
+            seq: index,
+            hard_state,
+            entries: entries.into(),
+            ..Persist::default()
+        }])
+        .unwrap();
     }
     disk
 }

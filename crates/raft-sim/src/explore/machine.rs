@@ -160,13 +160,13 @@ impl Machine {
             self.disk.write(persist, &mut sent);
         }
         assert!(effects.snapshots.is_empty(), "there are no snapshots here");
-        let entry = |apply| match apply {
-            Apply::Entry { entry, .. } => entry,
+        let entries = |apply| match apply {
+            Apply::Entries(committed) => committed.entries.to_vec(),
             Apply::Install(meta) => panic!("there are no snapshots here: {meta:?}"),
         };
         Consequences {
             sent,
-            applied: effects.apply.into_iter().map(entry).collect(),
+            applied: effects.apply.into_iter().flat_map(entries).collect(),
             reads: effects.reads.into_iter().map(|ready| (ready.token, ready.index)).collect(),
             refused: effects.refused.into_iter().map(|(token, _)| token).collect(),
         }
@@ -187,7 +187,7 @@ impl Machine {
         if let Some(from) = persist.truncate_from {
             disk.entries.retain(|entry| entry.id.index < from);
         }
-        disk.entries.extend(persist.entries);
+        disk.entries.extend_from_slice(&persist.entries);
         if let Some(hard) = persist.hard_state {
             disk.hard = hard;
         }
