@@ -42,14 +42,14 @@ impl Entries {
         self.part(self.partition_point(|entry| entry.id.index <= last)..self.len())
     }
 
-    /// All of them, one after the other. They are copied, unless there is but one stretch.
-    pub(crate) fn concat(mut stretches: Vec<Self>) -> Self {
+    /// Takes all of them out, one after the other. They are copied, unless there is but one stretch.
+    pub(crate) fn concat(stretches: &mut Vec<Self>) -> Self {
         if stretches.len() < 2 {
             return stretches.pop().unwrap_or_default();
         }
         let mut all = Vec::with_capacity(stretches.iter().map(|stretch| stretch.len()).sum());
-        for stretch in &stretches {
-            all.extend_from_slice(stretch);
+        for stretch in stretches.drain(..) {
+            all.extend_from_slice(&stretch);
         }
         all.into()
     }

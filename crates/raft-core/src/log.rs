@@ -91,7 +91,12 @@ impl Log {
         }
         let more = u64::try_from(low.saturating_sub(start)).unwrap_or(0);
         let last = Index(from.0.saturating_add(more)).prev();
-        Entries::concat(self.stretches_between(from.prev(), last).collect())
+        let mut stretches = self.stretches_between(from.prev(), last);
+        let first = stretches.next().unwrap_or_default();
+        if first.last().is_none_or(|entry| entry.id.index == last) {
+            return first; // Mostly what is sent came together, and is shared.
+        }
+        Entries::concat(&mut core::iter::once(first).chain(stretches).collect())
     }
 
     /// The held entries in `(after, upto]`.

@@ -178,7 +178,7 @@ impl Node {
             self.ask_for_reads();
             self.hand_out_committed();
             if let Some(persist) = &mut self.effects.persist {
-                persist.entries = Entries::concat(core::mem::take(&mut self.fresh));
+                persist.entries = Entries::concat(&mut self.fresh);
                 self.disk.start(self.log.last().index, self.now);
             }
             self.assert_invariants();

@@ -514,8 +514,8 @@ impl Node {
         };
         for entries in self.log.stretches_between(self.handed_out, upto) {
             let last = entries.last().map_or(upto, |entry| entry.id.index);
-            let asked = tokens.iter().take_while(|(index, _)| *index <= last).count();
-            let tokens = tokens.drain(..asked).collect();
+            let asked = tokens.partition_point(|(index, _)| *index <= last);
+            let tokens = if asked == 0 { Vec::new() } else { tokens.drain(..asked).collect() };
             self.effects.apply.push(Apply::Entries(Committed { entries, tokens }));
         }
         self.handed_out = upto;
