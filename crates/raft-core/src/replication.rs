@@ -327,7 +327,8 @@ impl Node {
         if let Some(first) = entries.first()
             && first.id.index <= self.log.last().index
         {
-            if first.id.index <= self.commit {
+            // What the leader of this term has named once is what it holds: it only appends (§5.3).
+            if first.id.index <= self.commit.max(self.received()) {
                 self.drop_message(from, DropReason::Contradiction);
                 return None;
             }
@@ -435,6 +436,14 @@ impl Node {
         self.lost = None;
         self.removed = None;
         true
+    }
+
+    /// How far the log agrees with the leader's.
+    fn received(&self) -> Index {
+        match &self.role {
+            Role::Follower(follower) => follower.received,
+            Role::PreCandidate(_) | Role::Candidate(..) | Role::Leader(_) => Index(0),
+        }
     }
 
     /// The log agrees with the leader's up to `index`; answers how far it is known to by now.
