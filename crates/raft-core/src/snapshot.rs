@@ -24,7 +24,9 @@ impl Node {
         let usable = newest < meta.last.index
             && meta.last.index <= self.applied
             && meta.last.index <= self.disk.durable()
-            && self.log.contains(meta.last);
+            && self.log.contains(meta.last)
+            // A newcomer may not have come to the entry that names the members. Nobody could use it.
+            && !meta.membership.voters.is_empty();
         if !usable {
             return;
         }
