@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use raft_core::{
-    Append, AppendReply, Body, ClusterId, Entry, Heartbeat, HeartbeatReply, Incarnation, Index,
-    LogId, Message, NodeId, ReadId, SeatId, SnapshotChunk, SnapshotMeta, SnapshotReply, Term,
-    VoteReply, VoteRequest, codec,
+    Append, AppendReply, Body, ClusterId, Entries, Entry, Heartbeat, HeartbeatReply, Incarnation,
+    Index, LogId, Message, NodeId, ReadId, SeatId, SnapshotChunk, SnapshotMeta, SnapshotReply,
+    Term, VoteReply, VoteRequest, codec,
 };
 
 use crate::pb;
@@ -209,12 +209,12 @@ fn entries_to_wire(entries: &[Entry]) -> Bytes {
     out.into()
 }
 
-fn entries_from_wire(mut input: Bytes) -> Result<Vec<Entry>, WireError> {
+fn entries_from_wire(mut input: Bytes) -> Result<Entries, WireError> {
     let mut entries = Vec::new();
     while !input.is_empty() {
         entries.push(codec::take_entry(&mut input).ok_or(WireError::DamagedEntries)?);
     }
-    Ok(entries)
+    Ok(entries.into())
 }
 
 fn log_id(id: Option<pb::LogId>, field: &'static str) -> Result<LogId, WireError> {

@@ -28,8 +28,9 @@ pub struct Config {
     /// Whether a leader whose process is known to be gone is replaced without waiting for its
     /// silence to last an election timeout.
     pub fast_failover: bool,
-    /// Up to this much a node waits then, so that not all campaign at once.
-    pub failover_jitter: Duration,
+    /// So far apart those who then campaign begin, in the order of their ids: together they would
+    /// split the votes.
+    pub failover_stagger: Duration,
     /// Bytes of entries in one append, at most (one entry always fits).
     pub append_bytes_max: usize,
     /// Entries in one append, at most.
@@ -81,7 +82,7 @@ impl Config {
             election_timeout: Duration::from_millis(300),
             election_jitter: Duration::from_millis(300),
             fast_failover: true,
-            failover_jitter: Duration::from_millis(20),
+            failover_stagger: Duration::from_millis(20),
             append_bytes_max: 1 << 20,
             append_entries_max: 4096,
             inflight_messages_max: 8,

@@ -51,8 +51,8 @@ pub struct Node {
     /// What is to be written with the effects, as it came.
     pub(crate) fresh: Vec<Entries>,
     pub(crate) rng: Rng,
-    /// When the leader's process was found gone, unless a leader has spoken since.
-    pub(crate) lost: Option<Instant>,
+    /// Whose process was found gone, and when: that of the leader, unless a leader has spoken since.
+    pub(crate) lost: Option<(NodeId, Instant)>,
     /// When the own disk last made this node hand over.
     pub(crate) stalled: Option<Instant>,
     /// The committed entry as of which this node is no member, by another's word.

@@ -146,7 +146,7 @@ fn open(
         election_timeout: raft.election_timeout.min(),
         election_jitter: raft.election_timeout.width(),
         fast_failover: raft.fast_failover,
-        failover_jitter: raft.heartbeat.mul_f64(FAILOVER_JITTER),
+        failover_stagger: raft.heartbeat.mul_f64(FAILOVER_STAGGER),
         trailing_entries: raft.trailing_entries,
         ..raft_core::Config::new(cluster, node.id, fresh_incarnation)
     };
@@ -166,8 +166,8 @@ fn open(
     Ok(raft_replica::open(&disk, &node.data_dir, options, Machine::default, clock.now())?)
 }
 
-/// How long nodes that found the leader gone wait, at most, before they campaign; in heartbeats.
-const FAILOVER_JITTER: f64 = 0.4;
+/// How far apart nodes that found the leader gone begin to campaign; in heartbeats.
+const FAILOVER_STAGGER: f64 = 0.4;
 
 /// A session that has not been used for so long, by the leaders' clocks, is forgotten.
 const SESSION_TTL_MS: u64 = 60 * 60 * 1000;

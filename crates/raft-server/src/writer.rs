@@ -13,7 +13,6 @@ use crate::queue::Queue;
 use crate::transport::Peers;
 
 /// Something for the log's writer.
-#[expect(clippy::large_enum_variant, reason = "nearly all jobs are of the large kind")]
 pub(crate) enum Job {
     /// Make this durable.
     Persist(Persist),

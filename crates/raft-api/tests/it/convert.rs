@@ -80,7 +80,7 @@ fn bodies() -> impl Strategy<Value = Body> {
         vote_replies().prop_map(Body::VoteReply),
         appends.prop_map(|(prev, entries, commit, met)| Body::Append(Append {
             prev,
-            entries,
+            entries: entries.into(),
             commit: Index(commit),
             met
         })),
@@ -195,7 +195,7 @@ proptest! {
     #[test]
     fn entries_that_are_none_are_refused(garbage in data(), entries in proptest::collection::vec(entries(), 0..3)) {
         let (from, to) = (NodeId(1), NodeId(2));
-        let body = Body::Append(Append { prev: LogId::ZERO, entries, commit: Index(0), met: BTreeMap::new() });
+        let body = Body::Append(Append { prev: LogId::ZERO, entries: entries.into(), commit: Index(0), met: BTreeMap::new() });
         let message = Message {
             cluster: ClusterId(1), from, incarnation: Incarnation(1), to, term: Term(1), body,
         };

@@ -26,7 +26,7 @@ pub fn put_config(out: &mut Vec<u8>, config: &Config) {
         election_timeout,
         election_jitter,
         fast_failover,
-        failover_jitter,
+        failover_stagger,
         append_bytes_max,
         append_entries_max,
         inflight_messages_max,
@@ -46,7 +46,7 @@ pub fn put_config(out: &mut Vec<u8>, config: &Config) {
         put_duration(out, *duration);
     }
     put_bool(out, *fast_failover);
-    put_duration(out, *failover_jitter);
+    put_duration(out, *failover_stagger);
     let sizes = [
         append_bytes_max,
         append_entries_max,
@@ -76,7 +76,7 @@ pub fn take_config(input: &mut Bytes) -> Option<Config> {
         election_timeout: take_duration(input)?,
         election_jitter: take_duration(input)?,
         fast_failover: take_bool(input)?,
-        failover_jitter: take_duration(input)?,
+        failover_stagger: take_duration(input)?,
         append_bytes_max: take_size(input)?,
         append_entries_max: take_size(input)?,
         inflight_messages_max: take_size(input)?,

@@ -167,7 +167,7 @@ fn configs() -> impl Strategy<Value = Config> {
             election_timeout: durations[1],
             election_jitter: durations[2],
             fast_failover,
-            failover_jitter: durations[3],
+            failover_stagger: durations[3],
             append_bytes_max: sizes[0],
             append_entries_max: sizes[1],
             inflight_messages_max: sizes[2],

@@ -16,7 +16,7 @@ use super::fingerprint::Times;
 // a timer is said to run out. Each length is far longer than all shorter ones that can come together
 // within any bounds, so that nothing runs out by itself.
 const HEARTBEAT_US: u64 = 1 << 20;
-const FAILOVER_JITTER_US: u64 = 1 << 40;
+const FAILOVER_STAGGER_US: u64 = 1 << 40;
 pub(super) const TIMEOUT_US: u64 = 1 << 50;
 const JITTER_US: u64 = 1 << 55;
 
@@ -248,7 +248,7 @@ fn config(id: NodeId, seed: u64, bounds: &Bounds) -> Config {
         heartbeat: Duration::from_micros(HEARTBEAT_US),
         election_timeout: Duration::from_micros(TIMEOUT_US),
         election_jitter: Duration::from_micros(if bounds.lapses { JITTER_US } else { 0 }),
-        failover_jitter: Duration::from_micros(FAILOVER_JITTER_US),
+        failover_stagger: Duration::from_micros(FAILOVER_STAGGER_US),
         append_entries_max: bounds.append_entries,
         ..Config::new(ClusterId(1), id, INCARNATION)
     }
