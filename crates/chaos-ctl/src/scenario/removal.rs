@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use raft_api::pb::GetConfigurationRequest;
+
 use super::stage::Stage;
 use crate::NodeId;
 use crate::events::{Event, micros};
@@ -14,6 +16,8 @@ pub(super) struct Told {
     pub(super) node: u64,
     /// How long after the change it knew.
     pub(super) after_us: u64,
+    /// Whether nobody told it, but its log did.
+    pub(super) by_own_log: bool,
     /// How often it stood for election after that. Never, or it disturbs.
     pub(super) campaigns_later: u64,
     /// For how long it was watched.
@@ -28,6 +32,8 @@ pub(super) struct Told {
 
 /// How long a removed node may take to know, restarts included.
 const TOLD_MAX: Duration = Duration::from_secs(15);
+/// After this long it is looked whether its own log has told it.
+const TOLD_SOON: Duration = Duration::from_secs(3);
 /// How long it is watched at least: several election timeouts.
 const WATCHED_MIN: Duration = Duration::from_secs(2);
 
@@ -43,15 +49,25 @@ impl Stage {
                 return Err(Failure::new(Code::TooSlow, what));
             }
             let view = self.runner.look_at_former().await;
-            for (id, status) in view.answers().filter(|(_, status)| status.removed) {
-                if !missing.remove(&id) {
+            for (id, status) in view.answers() {
+                if !missing.contains(&id) {
                     continue;
                 }
+                // One that was killed in the moment of its removal may have it in its log, and then
+                // it keeps silent, so that nobody speaks to it.
+                let by_own_log = !status.removed
+                    && TOLD_SOON < since.elapsed()
+                    && self.has_left_by_own_log(id).await;
+                if !status.removed && !by_own_log {
+                    continue;
+                }
+                missing.remove(&id);
                 let after_us = micros(since.elapsed());
                 self.runner.journal().record(&Event::Told { node: id.0, after_us });
                 self.told.push(Told {
                     node: id.0,
                     after_us,
+                    by_own_log,
                     campaigns_later: 0,
                     watched_us: 0,
                     since: Instant::now(),
@@ -62,6 +78,17 @@ impl Stage {
             self.pass(Duration::from_millis(20)).await?;
         }
         Ok(())
+    }
+
+    /// Whether a node's own configuration is one without it.
+    async fn has_left_by_own_log(&self, id: NodeId) -> bool {
+        let Ok(mut api) = self.runner.client_of(id) else { return false };
+        let asked = api.get_configuration(GetConfigurationRequest {});
+        let Ok(Ok(answer)) = tokio::time::timeout(Duration::from_secs(1), asked).await else {
+            return false;
+        };
+        let members = answer.into_inner().members;
+        !members.is_empty() && members.iter().all(|member| member.id != id.0)
     }
 
     /// Watches removed nodes for long enough.

@@ -211,9 +211,10 @@ impl Report {
         for told in &self.removed {
             let (after, watched) = (Shown(told.after_us), Shown(told.watched_us));
             let (node, campaigns) = (told.node, told.campaigns_later);
+            let by = if told.by_own_log { ", by its own log alone" } else { "" };
             writeln!(
                 out,
-                "removed   n{node} knew {after} after the change; then watched for {watched}: {campaigns} campaigns"
+                "removed   n{node} knew {after} after the change{by}; then watched for {watched}: {campaigns} campaigns"
             )?;
         }
         if let Some(load) = &self.load {
