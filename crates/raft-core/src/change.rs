@@ -253,22 +253,25 @@ impl Node {
 
 /// Those who are no members any more.
 impl Node {
-    /// Whoever asks for a vote without being a member, and cannot know it, is told.
+    /// Whoever asks for a vote without being a member is told. Answers whether that is all there is
+    /// to say: a longer log may hold a later configuration, in which it is a member again.
     pub(crate) fn tell_if_removed(&mut self, from: NodeId, last: LogId) -> bool {
         let as_of = self.members.since();
         let removed = !self.members.active().is_empty()
             && !self.members.active().contains(from)
-            && as_of.index <= self.commit
-            && last < as_of;
+            && as_of.index <= self.commit;
         if removed {
             self.promise(from, Body::Removed { as_of });
         }
-        removed
+        removed && last < as_of
     }
 
     pub(crate) fn on_removed(&mut self, from: NodeId, as_of: LogId) {
-        let known = self.members.active().contains(from);
-        if known && self.members.since() < as_of && self.removed.is_none() {
+        let active = self.members.active();
+        // Its own log may hold the removal, without its knowing that it is committed.
+        let is_news = self.members.since() < as_of
+            || self.members.since() == as_of && !active.contains(self.config.id);
+        if active.contains(from) && is_news && self.removed.is_none() {
             self.removed = Some(as_of);
             self.effects.events.push(Event::Removed { by: from, as_of });
             // Whatever it was asking for is in vain.

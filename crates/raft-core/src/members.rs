@@ -35,6 +35,13 @@ impl Members {
         self.history.iter().map(|(_, membership)| membership)
     }
 
+    /// The configuration as of `commit`, and what follows it: each of them may turn out to be the one
+    /// that decides.
+    pub(crate) fn unsettled(&self, commit: Index) -> impl Iterator<Item = &Membership> {
+        let settled = self.history.iter().rposition(|(since, _)| since.index <= commit);
+        self.history.iter().skip(settled.unwrap_or(0)).map(|(_, membership)| membership)
+    }
+
     /// The configuration as of `index`.
     pub(crate) fn at(&self, index: Index) -> &Membership {
         let held = self.history.iter().rev().find(|(since, _)| since.index <= index);

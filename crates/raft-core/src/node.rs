@@ -493,9 +493,12 @@ impl Node {
         self.persist().hard_state = hard_state;
     }
 
-    /// Whether this node may be elected.
+    /// Whether this node may be elected. A voter of an earlier configuration may, too, as long as it
+    /// does not know for committed what follows: nobody else may have that entry, and those who lack
+    /// it would never get its vote (dissertation §4.2.2). It does not count itself then.
     pub(crate) fn is_promotable(&self) -> bool {
-        self.members.active().is_voter(self.config.id) && self.removed.is_none()
+        let own = self.config.id;
+        self.removed.is_none() && self.members.unsettled(self.commit).any(|it| it.is_voter(own))
     }
 
     fn is_only_voter(&self) -> bool {

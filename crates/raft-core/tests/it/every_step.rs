@@ -11,11 +11,18 @@ use crate::cluster::Cluster;
 /// Long enough for an election and all that follows.
 const A_WHILE: u64 = 1_000_000;
 
-/// The voters wanted instead of n1, n2 and n3.
-const TARGETS: [&[u64]; 4] = [&[1, 2, 3, 4, 5], &[1, 2, 4], &[2, 3], &[4]];
+/// Voters and learners.
+type Target = (&'static [u64], &'static [u64]);
 
-fn wanted(target: &[u64]) -> Membership {
-    Membership::of_voters(target.iter().copied().map(NodeId))
+const OLD: Target = (&[1, 2, 3], &[]);
+
+/// What is wanted instead.
+const TARGETS: [Target; 5] =
+    [(&[1, 2, 3, 4, 5], &[]), (&[1, 2, 4], &[]), (&[2, 3], &[]), (&[4], &[]), (&[3], &[1, 2])];
+
+fn wanted((voters, learners): Target) -> Membership {
+    let learners = learners.iter().copied().map(NodeId).collect();
+    Membership { learners, ..Membership::of_voters(voters.iter().copied().map(NodeId)) }
 }
 
 /// n1 leads n1, n2 and n3; n4 and n5 wait.
@@ -34,7 +41,7 @@ fn begin() -> Cluster {
     cluster
 }
 
-fn ask(cluster: &mut Cluster, token: u64, target: &[u64]) {
+fn ask(cluster: &mut Cluster, token: u64, target: Target) {
     let (token, target) = (Token(token), wanted(target));
     let change = MembershipChange { token, target, from: None, force: false };
     let leader = leader(cluster);
@@ -60,7 +67,7 @@ fn agreed(cluster: &Cluster) -> Membership {
 }
 
 /// Carries out a change with a crash after `steps` messages. Answers whether there were as many.
-fn change_with_a_crash(target: &[u64], victim: NodeId, steps: u64) -> bool {
+fn change_with_a_crash(target: Target, victim: NodeId, steps: u64) -> bool {
     let mut cluster = begin();
     ask(&mut cluster, 1, target);
     let enough = (0..steps).all(|_| {
@@ -72,9 +79,8 @@ fn change_with_a_crash(target: &[u64], victim: NodeId, steps: u64) -> bool {
     cluster.start(victim);
     cluster.live(A_WHILE);
     let between = agreed(&cluster);
-    let old = wanted(&[1, 2, 3]);
     assert!(
-        between.voters == old.voters || between.has_roles_of(&wanted(target)),
+        between.voters == wanted(OLD).voters || between.has_roles_of(&wanted(target)),
         "{between} was not asked for"
     );
     if !between.has_roles_of(&wanted(target)) {
