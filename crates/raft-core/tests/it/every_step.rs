@@ -75,6 +75,8 @@ fn change_with_a_crash(target: Target, victim: NodeId, steps: u64) -> bool {
         cluster.deliver_first()
     });
     cluster.crash(victim);
+    // What it had said and nobody has heard yet is lost with it.
+    cluster.wires.retain(|message| message.from != victim);
     cluster.live(A_WHILE);
     cluster.start(victim);
     cluster.live(A_WHILE);
