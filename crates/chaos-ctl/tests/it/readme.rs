@@ -1,5 +1,6 @@
 //! What the README tells a reader to type is typed here, in its order, and must succeed.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -33,6 +34,8 @@ enum Plan {
     Run(String),
     /// Until it serves and something has been done with it, then interrupted.
     Background(String),
+    /// In the background until all is done, as with the shell's `&`.
+    Beside(String),
     /// It is what runs this test.
     Itself,
 }
@@ -41,6 +44,11 @@ fn plan(command: &str) -> Plan {
     match command {
         "cargo test --workspace" => Plan::Itself,
         "scripts/local-cluster.sh demo" => Plan::Run(format!("{command} --calm 2s --chaos 15s")),
+        _ if command.ends_with(" &") => {
+            // The test has a cluster file of its own.
+            let command = command.trim_end_matches(" &");
+            Plan::Beside(command.replace("configs/cluster.yaml", "$RAFT_CONFIG"))
+        }
         _ if command.contains("chaos-ctl up") => Plan::Background(command.to_owned()),
         _ if command.contains("chaos-ctl run") && !command.contains("--list") => {
             Plan::Run(format!("{command} --rounds 1 --dir $RAFT_RUN_DIR"))
@@ -68,18 +76,35 @@ fn shell(stage: &Stage, bin: &Path, command: &str) -> Child {
         .unwrap()
 }
 
+/// A node that is not in the file has ports that follow from its id.
+fn give_newcomers_ports(stage: &Stage) {
+    let free = |port: &u16| {
+        [4, 104, 204].iter().all(|more| TcpListener::bind(("127.0.0.1", port + more)).is_ok())
+    };
+    let base = (11_000..12_000).step_by(7).find(free).expect("ports");
+    let file = stage.path("cluster.yaml");
+    let yaml = std::fs::read_to_string(&file).unwrap();
+    let named = "cluster: {name: test";
+    let with_ports = yaml.replace(named, &format!("{named}, base_port: {base}"));
+    assert_ne!(yaml, with_ports);
+    std::fs::write(file, with_ports).unwrap();
+}
+
 #[test]
 fn the_commands_of_the_readme_work() {
     let stage = Stage::new();
     let server = built("raft-server");
     built("raft-client");
     let bin = server.parent().unwrap();
+    give_newcomers_ports(&stage);
     let mut background: Option<Child> = None;
+    let mut beside = Vec::new();
     let mut typed = 0;
     for command in commands("README.md") {
         typed += 1;
         match plan(&command) {
             Plan::Itself => (),
+            Plan::Beside(command) => beside.push(shell(&stage, bin, &command)),
             Plan::Background(command) => background = Some(shell(&stage, bin, &command)),
             Plan::Run(command) => {
                 let output = finish(shell(&stage, bin, &command));
@@ -89,6 +114,11 @@ fn the_commands_of_the_readme_work() {
         }
     }
     assert!(8 <= typed, "the README shows commands");
+    for process in beside {
+        signal(&process, Signal::SIGTERM);
+        let output = finish(process);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
     let chaos = background.expect("the README shows how to run a cluster that is killed at random");
     signal(&chaos, Signal::SIGINT);
     let output = finish(chaos);
