@@ -137,7 +137,7 @@ fn body_from_wire(body: Wire) -> Result<Body, WireError> {
         Wire::VoteReply(reply) => Body::VoteReply(vote_reply_from_wire(reply)),
         Wire::Append(append) => Body::Append(Append {
             prev: log_id(append.prev, "prev")?,
-            entries: entries_from_wire(append.entries)?.into(),
+            entries: entries_from_wire(append.entries)?,
             commit: Index(append.commit),
             met: met_from_wire(&append.met),
         }),

@@ -184,9 +184,12 @@ impl Driver {
     }
 
     /// Whether requests have somewhere to go, or will have nowhere to go here: a node that was
-    /// removed hears of no leader any more.
+    /// removed hears of no leader any more, even if a restart has made it forget that its removal
+    /// was committed.
     fn knows_whom_to_ask(&self) -> bool {
-        let settled = self.view.leader.is_some() || self.replica.node().is_removed();
+        let node = self.replica.node();
+        let left = node.is_removed() || !node.membership().contains(self.me);
+        let settled = self.view.leader.is_some() || left;
         settled && !self.handing_over
     }
 
