@@ -20,7 +20,7 @@ const CLUSTER: ClusterId = ClusterId(7);
 const FIRST_TOKEN: u64 = 1 << 40;
 
 fn incarnation(id: u64) -> Incarnation {
-    Incarnation(100 + id)
+    Incarnation(id.wrapping_add(100))
 }
 
 /// Three voters and a learner, all honest, until the story that the bytes tell begins.
@@ -450,7 +450,7 @@ impl Victim {
                 Input::SnapshotRead { to, meta, offset, data: source.bytes(len), checksum: 0 }
             }
             Some(SnapshotCommand::Stage { meta, offset, data, .. }) => {
-                let next_offset = offset + data.len() as u64;
+                let next_offset = offset.saturating_add(data.len() as u64);
                 let complete = next_offset == meta.size;
                 Input::SnapshotStaged { meta, next_offset, complete }
             }
