@@ -72,6 +72,7 @@ pub mod record;
 mod replication;
 mod rng;
 mod role;
+mod show;
 mod snapshot;
 mod transfer;
 mod types;

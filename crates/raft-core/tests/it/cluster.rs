@@ -11,8 +11,6 @@ use raft_core::{
     SnapshotCommand, SnapshotMeta, Token,
 };
 
-use crate::show;
-
 /// The checksum of every piece of a snapshot here, as long as nothing happens to it.
 pub(crate) const CHECKSUM: u32 = 99;
 
@@ -225,18 +223,18 @@ impl Cluster {
         let effects = self.nodes.get_mut(&id).expect("the node runs").take_effects();
         for event in &effects.events {
             let is_news = !matches!(event, Event::Dropped { .. });
-            self.say_if(is_news, &format!("{id} {}", show::event(event)));
+            self.say_if(is_news, &format!("{id} {event}"));
         }
         for message in effects.send {
-            self.tell(|| show::message(&message));
+            self.tell(|| message.to_string());
             self.wires.push_back(message);
         }
         if let Some(persist) = effects.persist {
-            self.tell(|| format!("{id} persist #{} {}", persist.seq, show::persist(&persist)));
+            self.tell(|| format!("{id} persist {persist}"));
             self.disks.entry(id).or_default().queue.push_back(persist);
         }
         for apply in Self::one_by_one(effects.apply) {
-            self.tell(|| format!("{id} {}", show::apply(&apply)));
+            self.tell(|| format!("{id} {apply}"));
             let index = self.apply(id, apply);
             if !self.busy.contains(&id) {
                 self.step_only(id, Input::Applied { index });
@@ -253,7 +251,7 @@ impl Cluster {
             self.end(token, "done".to_owned());
         }
         for (token, refusal) in effects.refused {
-            let why = show::refusal(refusal);
+            let why = refusal.to_string();
             self.say_if(true, &format!("{id} refuses #{}: {why}", token.0));
             self.end(token, why);
         }
@@ -276,7 +274,7 @@ impl Cluster {
         for job in jobs {
             write(&mut disk_of(&mut self.disks, id).durable, &job);
             for message in job.then_send {
-                self.tell(|| show::message(&message));
+                self.tell(|| message.to_string());
                 self.wires.push_back(message);
             }
         }
@@ -307,11 +305,11 @@ impl Cluster {
 
     fn arrive(&mut self, message: Message) {
         if self.cuts.contains(&(message.from, message.to)) {
-            self.tell(|| format!("lost: {}", show::message(&message)));
+            self.tell(|| format!("lost: {message}"));
         } else if self.nodes.contains_key(&message.to) {
             self.step(message.to, Input::Message(message));
         } else {
-            self.tell(|| format!("nobody home: {}", show::message(&message)));
+            self.tell(|| format!("nobody home: {message}"));
         }
     }
 

@@ -288,7 +288,7 @@ impl Script {
                 cluster.say(&line);
             }
             Verb::Wires => {
-                let lines: Vec<String> = cluster.wires.iter().map(crate::show::message).collect();
+                let lines: Vec<String> = cluster.wires.iter().map(ToString::to_string).collect();
                 for line in lines {
                     cluster.say(&line);
                 }
