@@ -197,6 +197,7 @@ pub enum SnapshotCommand {
 
 /// What happened, for logs, metrics and tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Event {
     /// The node's role or term changed.
     Became {
@@ -290,6 +291,7 @@ pub enum Event {
 
 /// Why a message was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DropReason {
     /// It names another cluster.
     WrongCluster,

@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use raft_core::record::Recorded;
 use raft_core::{
-    ClusterId, Config, Incarnation, Index, Instant, Membership, Node, NodeId, RestoreError,
-    Restored,
+    ClusterId, Config, Incarnation, Index, Instant, Membership, NodeId, RestoreError, Restored,
 };
 
 use crate::disk::{DirLock, Disk, create_dir_all};
 use crate::error::{LockError, StorageError};
 use crate::identity::Identity;
+use crate::recording::RecordSink;
 use crate::replica::{Policy, Replica};
 use crate::snapshot::SnapshotStore;
 use crate::state::State;
@@ -40,6 +41,8 @@ pub struct Options {
     pub snapshot_bytes: u64,
     /// How long an idle session lives, in milliseconds.
     pub session_ttl_ms: u64,
+    /// Where to record what happens to the node, from its making on.
+    pub record: Option<RecordSink>,
 }
 
 /// A replica and its two hands, each to be used by one thread.
@@ -101,7 +104,7 @@ pub enum OpenError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// Its parts are whole but do not fit together.
-    #[error("{} does not fit together: {error:?}", dir.display())]
+    #[error("{} does not fit together: {error}", dir.display())]
     Inconsistent {
         /// The directory.
         dir: PathBuf,
@@ -165,7 +168,7 @@ pub fn open<S: StateMachine>(
         base: recovered.base,
         entries: recovered.entries,
     };
-    let node = Node::restore(core, restored, now)
+    let node = Recorded::restore(core, restored, now, options.record)
         .map_err(|error| OpenError::Inconsistent { dir: dir.into(), error })?;
     let policy = Policy {
         snapshot_entries: options.snapshot_entries,

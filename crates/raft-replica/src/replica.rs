@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use raft_core::record::Recorded;
 use raft_core::{
     Apply, Effects, Event, Index, Input, Instant, LogId, MembershipChange, Message, Node, NodeId,
     Persist, Proposal, Refusal, SnapshotMeta, Token,
@@ -16,6 +17,7 @@ use raft_core::{
 
 use crate::envelope::{Content, Envelope};
 use crate::jobs::{Done, Job, SnapshotDone, SnapshotJob};
+use crate::recording::RecordSink;
 use crate::request::{Answer, Consistency, Outcome, Refused, Request, RequestKind};
 use crate::state::State;
 use crate::state_machine::StateMachine;
@@ -50,7 +52,7 @@ pub struct Turn<S: StateMachine> {
 /// One member of the cluster.
 #[derive(Debug)]
 pub struct Replica<S: StateMachine> {
-    node: Node,
+    node: Recorded<RecordSink>,
     state: State<S>,
     policy: Policy,
     /// Queries that wait for their place in the order.
@@ -73,7 +75,7 @@ pub struct Replica<S: StateMachine> {
 
 impl<S: StateMachine> Replica<S> {
     /// Puts the parts together: a node and the state as of its snapshot.
-    pub(crate) fn new(node: Node, state: State<S>, policy: Policy) -> Self {
+    pub(crate) fn new(node: Recorded<RecordSink>, state: State<S>, policy: Policy) -> Self {
         Self {
             node,
             state,

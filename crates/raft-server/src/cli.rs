@@ -1,5 +1,7 @@
 //! The command line.
 
+mod replay;
+
 use std::fmt::Display;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -13,6 +15,8 @@ use raft_server::{Options, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use self::replay::Replay;
+
 const AFTER_HELP: &str = "\
 Example:
   raft-server --id 1 --config cluster.yaml
@@ -20,6 +24,10 @@ Example:
 A fourth node for a running cluster, which need not be in the file:
   raft-server --id 4 --config cluster.yaml --join
   raft-client set-config --add 4=127.0.0.1:7004
+
+What happened to a node, once more:
+  raft-server --id 1 --config cluster.yaml --record recordings
+  raft-server replay recordings/n1-1767225600000.raftrec --trace
 
 A cluster of one, in cluster.yaml:
   cluster: {name: test}
@@ -32,10 +40,26 @@ Exit code: 0 ended as asked, 1 the node could not go on, 2 it could not start, 1
 /// Runs one node of a cluster, in the foreground.
 ///
 /// Logs go to stderr. The line that says `ready` is the first moment at which the node answers.
-#[expect(clippy::doc_markdown, reason = "comments here are help texts")]
 #[derive(Debug, clap::Parser)]
-#[command(version, after_help = AFTER_HELP)]
+#[command(version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    serve: Option<Serve>,
+}
+
+/// What else the program does.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Replay(Replay),
+}
+
+/// What one node is told.
+#[expect(clippy::doc_markdown, reason = "comments here are help texts")]
+#[derive(Debug, clap::Args)]
+struct Serve {
     /// Which node of the cluster this is
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     id: u64,
@@ -52,6 +76,13 @@ pub(crate) struct Cli {
     /// clients are served at port + 100
     #[arg(long, value_name = "ADDR", requires = "join")]
     addr: Option<String>,
+
+    /// Record what happens to the node into a new file in DIR, for `raft-server replay`: every message
+    /// and command, so the file grows as fast as the log does, several times over, and is never cut;
+    /// see docs/testing.md for what it costs. A crash of the process leaves all but its last
+    /// quarter of a second
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
 
     /// How much is logged [default: info; the environment's RUST_LOG gives finer control]
     #[arg(long, value_name = "LEVEL")]
@@ -74,7 +105,16 @@ const EXIT_INTERRUPTED: u8 = 130;
 impl Cli {
     /// Runs the node to its end.
     pub(crate) fn run(self) -> ExitCode {
-        match self.serve() {
+        let done = match (self.command, self.serve) {
+            (Some(Command::Replay(replay)), _) => replay.run(),
+            (None, Some(serve)) => serve.run(),
+            // Only with no arguments at all.
+            (None, None) => Err(Failure {
+                error: "which node? --id is missing".to_owned(),
+                hint: Some("try raft-server --help".to_owned()),
+            }),
+        };
+        match done {
             Ok(code) => code,
             Err(Failure { error, hint }) => {
                 say("error", error);
@@ -85,8 +125,10 @@ impl Cli {
             }
         }
     }
+}
 
-    fn serve(self) -> Result<ExitCode, Failure> {
+impl Serve {
+    fn run(self) -> Result<ExitCode, Failure> {
         logging::init(self.log_level, self.log_format)
             .map_err(|error| Failure { error, hint: None })?;
         let path = ClusterConfig::locate(self.config.as_deref())?.ok_or_else(|| Failure {
@@ -102,7 +144,7 @@ impl Cli {
         let runtime = runtime
             .map_err(|error| Failure { error: format!("could not start: {error}"), hint: None })?;
         let join = self.join.then_some(self.addr);
-        let options = Options { config, id: NodeId(self.id), join };
+        let options = Options { config, id: NodeId(self.id), join, record: self.record };
         let code = runtime.block_on(until_signalled(options));
         runtime.shutdown_background();
         code

@@ -22,6 +22,7 @@ pub mod logging;
 mod machine;
 mod ports;
 mod queue;
+mod recording;
 mod roster;
 mod seldom;
 mod service;

@@ -1,6 +1,7 @@
 //! From a configuration to a node that serves, and back to nothing.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -8,7 +9,9 @@ use std::time::Duration;
 use raft_api::cluster::{ClusterConfig, ConfigError, NodeConfig};
 use raft_core::{Incarnation, Membership, NodeId};
 use raft_replica::disk::DirLock;
-use raft_replica::{Cut, Disk, OpenError, OpenReport, Opened, RealDisk, SnapshotStore, Wal};
+use raft_replica::{
+    Cut, Disk, OpenError, OpenReport, Opened, RealDisk, RecordSink, SnapshotStore, Wal,
+};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -22,6 +25,7 @@ use crate::limits::Limits;
 use crate::machine::Machine;
 use crate::ports::Port;
 use crate::queue::Queue;
+use crate::recording::Recording;
 use crate::roster::Rosters;
 use crate::service::{Front, NodeFacts};
 use crate::transport::inbound::Inbound;
@@ -59,6 +63,14 @@ pub enum StartError {
         /// What was wrong.
         error: io::Error,
     },
+    /// Nothing can be recorded.
+    #[error("cannot record into {}: {error}", dir.display())]
+    Record {
+        /// The directory.
+        dir: PathBuf,
+        /// What was wrong.
+        error: io::Error,
+    },
     /// The operating system gives no more threads.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -74,6 +86,8 @@ pub struct Options {
     /// Whether this node, if its data directory is new, waits to be added to a running cluster
     /// instead of beginning one; and its address for peers, if the file does not have it.
     pub join: Option<Option<String>>,
+    /// The directory into which to record what happens to the node, if at all.
+    pub record: Option<PathBuf>,
 }
 
 /// Messages from peers, in batches, between the streams and the driver. Full: streams wait.
@@ -92,7 +106,7 @@ const FLUSH_MAX: Duration = Duration::from_secs(3);
 /// Runs a node until `stop` is cancelled: then it takes nothing new, answers what is pending, makes
 /// what was queued durable, and returns.
 pub async fn run(options: Options, stop: CancellationToken) -> Result<(), StartError> {
-    let Options { config, id, join } = options;
+    let Options { config, id, join, record } = options;
     let node = match (&join, config.node(id)) {
         (Some(Some(addr)), _) => config.newcomer(id, Some(addr)).map_err(StartError::Newcomer)?,
         (Some(None) | None, Some(node)) => node.clone(),
@@ -106,7 +120,9 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), StartE
     // before the log is read: a peer takes a refusal for what it is, and silence for a fault.
     let peers = Port::bind("peers", &node.peer, &node).await?;
     let clients = Port::bind("clients", &node.client, &node).await?;
-    let opened = open(&config, &node, bootstrap, clock)?;
+    let recording = record.map(|dir| record_into(dir, id)).transpose()?;
+    let sink = recording.as_ref().map(Recording::sink);
+    let opened = open(&config, &node, (bootstrap, sink), clock)?;
     let doors = Doors {
         peers: (peers.listen()?, limits.peers),
         clients: (clients.listen()?, limits.clients),
@@ -126,14 +142,21 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), StartE
     let leave = CancellationToken::new();
     let running = Running::start(config, node, opened, (clock, stop, leave.clone()))?;
     running.until_stopped(doors, leave).await;
+    if let Some(recording) = recording {
+        recording.finish();
+    }
     tracing::info!(node = %id, "stopped");
     Ok(())
+}
+
+fn record_into(dir: PathBuf, id: NodeId) -> Result<Recording, StartError> {
+    Recording::start(&dir, id).map_err(|error| StartError::Record { dir, error })
 }
 
 fn open(
     config: &ClusterConfig,
     node: &NodeConfig,
-    bootstrap: Membership,
+    (bootstrap, record): (Membership, Option<RecordSink>),
     clock: Clock,
 ) -> Result<Opened<Machine>, StartError> {
     let cluster = config.cluster_id();
@@ -161,6 +184,7 @@ fn open(
         snapshot_entries: raft.snapshot_entries,
         snapshot_bytes: raft.snapshot_bytes,
         session_ttl_ms: SESSION_TTL_MS,
+        record,
     };
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     Ok(raft_replica::open(&disk, &node.data_dir, options, Machine::default, clock.now())?)
@@ -396,6 +420,9 @@ impl StartError {
             }
             Self::Listen { .. } => {
                 Some("the address is this node's `addr` in the cluster file".to_owned())
+            }
+            Self::Record { .. } => {
+                Some("--record wants a directory that can be written".to_owned())
             }
             Self::Thread(_) => Some("see `ulimit -u`".to_owned()),
         }

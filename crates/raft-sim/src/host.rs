@@ -310,7 +310,8 @@ impl Host {
         match event {
             CoreEvent::Became { role: RoleName::Leader, .. } => marks.hit(Mark::Elected),
             CoreEvent::LeaderChanged { leader: Some(leader), .. } => {
-                if self.following.replace(*leader).is_some_and(|before| before != *leader) {
+                let before = self.following.replace(*leader);
+                if before.is_some_and(|before| before != *leader) {
                     marks.hit(Mark::LeaderChanged);
                 }
             }
@@ -334,6 +335,8 @@ impl Host {
                 let what = format!("{}: {event:?}", self.id);
                 return Err(Violation::named("nodes believe each other")(what));
             }
+            // Whatever may be told of one day is noted below.
+            _ => (),
         }
         env.witness.trace.note(env.now_us, format_args!("{} {event:?}", self.id));
         Ok(())

@@ -175,5 +175,6 @@ fn options(rng: &mut Rng, nodes: u64) -> Options {
         snapshot_entries: rng.pick(&[3, 20, 60, 200]),
         snapshot_bytes: rng.pick(&[500, 1 << 20]),
         session_ttl_ms: rng.pick(&[300, 2_000, 60_000]),
+        record: None,
     }
 }

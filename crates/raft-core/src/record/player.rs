@@ -68,6 +68,7 @@ pub struct Summary {
 
 /// Why a recording cannot be replayed, or not in the same way.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ReplayError {
     /// There is no recording in it, or its beginning is missing.
     Empty,

@@ -120,6 +120,8 @@ impl Reporter {
             Event::SnapshotInstalled { last } => {
                 tracing::info!(%node, %last, "installed a snapshot");
             }
+            // New ones tell for themselves until they are given words here.
+            event => tracing::info!(%node, "{event}"),
         }
     }
 

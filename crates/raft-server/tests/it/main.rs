@@ -8,6 +8,8 @@ mod hostile;
 mod idle;
 mod membership;
 #[cfg(test)]
+mod recording;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod single;

@@ -138,6 +138,18 @@ impl Cluster {
         self.nodes[at(id)] = Some(Node { child });
     }
 
+    /// Starts a node whose run is recorded.
+    pub(crate) fn start_recorded(&mut self, id: u64) {
+        let log = File::options().create(true).append(true).open(self.log_path(id)).unwrap();
+        let mut command = server(&self.config(), id);
+        let child = command.arg("--record").arg(self.recordings()).stderr(log).spawn().unwrap();
+        self.nodes[at(id)] = Some(Node { child });
+    }
+
+    pub(crate) fn recordings(&self) -> PathBuf {
+        self.dir.path().join("recordings")
+    }
+
     /// Starts a node that may have so many files open.
     pub(crate) fn start_with_descriptors(&mut self, id: u64, count: u32) {
         let program = server(&self.config(), id);
