@@ -78,9 +78,9 @@ struct Serve {
     addr: Option<String>,
 
     /// Record what happens to the node into a new file in DIR, for `raft-server replay`: every message
-    /// and command, so the file grows as fast as the log does, several times over, and is never cut;
-    /// see docs/testing.md for what it costs. A crash of the process leaves all but its last
-    /// quarter of a second
+    /// and command, so the file grows at least as fast as the log, and is never cut. The node's thread
+    /// encodes and hashes all it handles once more, another one writes, without syncing. A crash
+    /// of the process loses no more than the last quarter of a second of it
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
 
