@@ -284,6 +284,10 @@ impl Node {
         if complete {
             follower.incoming = None;
             if self.commit < meta.last.index {
+                // The leader has said that the logs agree there: its snapshot cannot say otherwise.
+                if meta.last.index <= follower.received && !self.log.contains(meta.last) {
+                    return self.drop_message(leader, DropReason::Contradiction);
+                }
                 self.install(meta);
             }
             self.confirm_installed(leader, meta.last);
