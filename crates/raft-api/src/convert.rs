@@ -73,13 +73,16 @@ fn header(message: &Message) -> (ClusterId, NodeId, NodeId, Incarnation) {
 
 fn body_to_wire(body: Body) -> Wire {
     match body {
-        Body::PreVote(VoteRequest { last, handed_over: _ }) => {
-            Wire::PreVote(pb::PreVote { last: Some(last.into()) })
+        Body::PreVote(VoteRequest { last, since, yours, handed_over: _ }) => {
+            Wire::PreVote(pb::PreVote { last: Some(last.into()), since: since.0, yours: yours.0 })
         }
         Body::PreVoteReply(reply) => Wire::PreVoteReply(vote_reply_to_wire(&reply)),
-        Body::Vote(VoteRequest { last, handed_over }) => {
-            Wire::Vote(pb::Vote { last: Some(last.into()), handed_over })
-        }
+        Body::Vote(VoteRequest { last, since, yours, handed_over }) => Wire::Vote(pb::Vote {
+            last: Some(last.into()),
+            since: since.0,
+            yours: yours.0,
+            handed_over,
+        }),
         Body::VoteReply(reply) => Wire::VoteReply(vote_reply_to_wire(&reply)),
         Body::Append(Append { prev, entries, commit, met }) => Wire::Append(pb::Append {
             prev: Some(prev.into()),
@@ -126,12 +129,17 @@ fn body_to_wire(body: Body) -> Wire {
 
 fn body_from_wire(body: Wire) -> Result<Body, WireError> {
     Ok(match body {
-        Wire::PreVote(plea) => {
-            Body::PreVote(VoteRequest { last: log_id(plea.last, "last")?, handed_over: false })
-        }
+        Wire::PreVote(plea) => Body::PreVote(VoteRequest {
+            last: log_id(plea.last, "last")?,
+            since: Index(plea.since),
+            yours: Index(plea.yours),
+            handed_over: false,
+        }),
         Wire::PreVoteReply(reply) => Body::PreVoteReply(vote_reply_from_wire(reply)),
         Wire::Vote(plea) => Body::Vote(VoteRequest {
             last: log_id(plea.last, "last")?,
+            since: Index(plea.since),
+            yours: Index(plea.yours),
             handed_over: plea.handed_over,
         }),
         Wire::VoteReply(reply) => Body::VoteReply(vote_reply_from_wire(reply)),

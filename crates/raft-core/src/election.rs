@@ -1,6 +1,6 @@
 //! Elections (§5.2, §5.4.1; pre-vote: dissertation §9.6).
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeSet, VecDeque};
 
 use crate::effects::{ElectionCause, Event};
 use crate::message::{Body, VoteReply, VoteRequest};
@@ -21,9 +21,9 @@ impl Node {
         self.effects.events.push(Event::Campaigning { cause, term: asked });
         self.role = Role::PreCandidate(self.new_campaign());
         self.announce_role();
-        let request = VoteRequest { last: self.log.last(), handed_over: false };
         for to in self.other_voters() {
-            self.send_in(to, asked, Body::PreVote(request.clone()));
+            let plea = self.plea(to, false);
+            self.send_in(to, asked, Body::PreVote(plea));
         }
         self.campaign_if_encouraged();
     }
@@ -37,9 +37,9 @@ impl Node {
         let vote_seq = self.persist().seq;
         self.role = Role::Candidate(self.new_campaign(), vote_seq);
         self.announce_role();
-        let request = VoteRequest { last: self.log.last(), handed_over };
         for to in self.other_voters() {
-            self.send(to, Body::Vote(request.clone()));
+            let plea = self.plea(to, handed_over);
+            self.send(to, Body::Vote(plea));
         }
     }
 
@@ -48,7 +48,8 @@ impl Node {
     pub(crate) fn on_pre_vote(&mut self, from: NodeId, asked: Term, request: &VoteRequest) {
         let later = self.hard.term < asked;
         let complete = self.log.last() <= request.last;
-        if later && complete && !self.hears_other_leader(from) {
+        let meant = self.is_meant(request.yours);
+        if later && complete && meant && !self.hears_other_leader(from) {
             self.promise(from, Body::PreVoteReply(VoteReply { granted: true, asked }));
         } else {
             self.refuse_pre_vote(from, asked);
@@ -77,7 +78,7 @@ impl Node {
         let complete = self.log.last() <= request.last;
         // Only a follower without a leader can be unpledged: a candidate voted for itself.
         let leaderless = matches!(&self.role, Role::Follower(Follower { leader: None, .. }));
-        if !(unpledged && complete && leaderless) {
+        if !(unpledged && complete && leaderless && self.is_meant(request.yours)) {
             self.refuse_vote(from, asked);
             return;
         }
@@ -162,9 +163,13 @@ impl Node {
         self.advance_commit();
     }
 
+    fn plea(&self, to: NodeId, handed_over: bool) -> VoteRequest {
+        let yours = self.members.active().seat_id(to).map(|seat| seat.since).unwrap_or_default();
+        VoteRequest { last: self.log.last(), since: self.own_since(), yours, handed_over }
+    }
+
     fn new_campaign(&mut self) -> Campaign {
-        let votes = BTreeMap::from([(self.config.id, true)]);
-        Campaign { votes, deadline: self.draw_campaign_deadline() }
+        Campaign { votes: self.own_voice(), deadline: self.draw_campaign_deadline() }
     }
 
     fn other_voters(&self) -> alloc::vec::Vec<NodeId> {

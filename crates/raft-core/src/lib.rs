@@ -103,6 +103,7 @@ pub mod record;
 mod replication;
 mod rng;
 mod role;
+mod seats;
 mod show;
 mod snapshot;
 mod transfer;

@@ -78,6 +78,11 @@ pub enum Body {
 pub struct VoteRequest {
     /// The last entry of the candidate's log.
     pub last: LogId,
+    /// Since when the candidate is a member: its latest seat. A voter may know only an earlier one.
+    pub since: Index,
+    /// Since when the recipient is one, as far as the candidate knows: who had its id before, or has
+    /// it since, is not asked.
+    pub yours: Index,
     /// Whether the leader itself wants this election: then nobody protects it (dissertation §4.2.3).
     pub handed_over: bool,
 }
@@ -110,7 +115,7 @@ pub struct Append {
     /// The leader's commit index.
     pub commit: Index,
     /// Under which incarnations the leader knows the members; with an append that looks for the
-    /// place where the logs agree, and empty otherwise.
+    /// place where the logs agree or carries a configuration, and empty otherwise.
     pub met: BTreeMap<SeatId, Incarnation>,
 }
 

@@ -1,6 +1,5 @@
 //! One member's consensus state: the way in, the way out, and what holds between the two.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::config::{Config, Restored};
@@ -20,7 +19,7 @@ use crate::types::{
 };
 
 /// No cluster gets here by elections; a message that claims so would leave no terms to go on with.
-const TERM_MAX: Term = Term(1 << 62);
+pub(crate) const TERM_MAX: Term = Term(1 << 62);
 
 /// Entries that come from the disk together stay together in memory, at most so many.
 const RESTORED_STRETCH: usize = 1024;
@@ -57,6 +56,8 @@ pub struct Node {
     pub(crate) stalled: Option<Instant>,
     /// The committed entry as of which this node is no member, by another's word.
     pub(crate) removed: Option<LogId>,
+    /// Whether the cluster began with this disk.
+    pub(crate) founder: bool,
     /// Drawn at the start: tells this node's questions from those of an earlier run.
     pub(crate) start: u64,
     /// Questions asked since the start.
@@ -73,6 +74,7 @@ impl Node {
         let gap = RestoreError::Gap { base: restored.base, snapshot: covered };
         let mut last = restored.base;
         let mut log = Log::new(restored.base);
+        let founder = restored.bootstrap.contains(config.id);
         let (since, membership) = match &restored.snapshot {
             Some(meta) => (meta.last, Membership::clone(&meta.membership)),
             None => (LogId::ZERO, restored.bootstrap),
@@ -122,6 +124,7 @@ impl Node {
             lost: None,
             stalled: None,
             removed: None,
+            founder,
             questions: 0,
             failed: false,
         };
@@ -282,44 +285,6 @@ impl Node {
             Body::ReadIndex(id) => self.on_read_index(from, id),
             Body::ReadIndexReply { id, index } => self.on_read_index_reply(from, id, index),
             Body::Removed { as_of } => self.on_removed(from, as_of),
-        }
-    }
-
-    /// Decides whether a message is meant for us and from whom it says, before its body is looked
-    /// at (etcd #17081). A sender with another incarnation than the known one has lost its disk,
-    /// and with it every promise it gave: it is told so (one that was obeyed split a database in two).
-    fn admit(&mut self, message: &Message) -> Result<(), DropReason> {
-        if message.cluster != self.config.cluster {
-            return Err(DropReason::WrongCluster);
-        }
-        if message.to != self.config.id {
-            return Err(DropReason::WrongRecipient);
-        }
-        if message.from == self.config.id {
-            return Err(DropReason::FromSelf);
-        }
-        if TERM_MAX < message.term {
-            return Err(DropReason::Malformed);
-        }
-        // Only members are remembered, so that strangers cannot fill the record.
-        let Some(seat) = self.members.active().seat_id(message.from) else { return Ok(()) };
-        match self.hard.peers.get(&seat).copied() {
-            Some(known) if known != message.incarnation => {
-                if !matches!(message.body, Body::Stranger { .. }) {
-                    self.promise(message.from, Body::Stranger { known });
-                }
-                Err(DropReason::WrongIncarnation)
-            }
-            Some(_) => Ok(()),
-            None => {
-                self.hard.peers.insert(seat, message.incarnation);
-                self.persist_hard_state();
-                // The others must know before long: see `Heartbeat::met`.
-                if let Role::Leader(leader) = &mut self.role {
-                    leader.heartbeat_due = self.now;
-                }
-                Ok(())
-            }
         }
     }
 
@@ -493,18 +458,9 @@ impl Node {
         self.persist().hard_state = hard_state;
     }
 
-    /// Whether this node may be elected. A voter of an earlier configuration may, too, as long as it
-    /// does not know for committed what follows: nobody else may have that entry, and those who lack
-    /// it would never get its vote (dissertation §4.2.2). It does not count itself then.
-    pub(crate) fn is_promotable(&self) -> bool {
-        let own = self.config.id;
-        self.removed.is_none() && self.members.unsettled(self.commit).any(|it| it.is_voter(own))
-    }
-
     fn is_only_voter(&self) -> bool {
-        let alone = [(self.config.id, true)].into_iter().collect::<BTreeMap<_, _>>();
-        self.is_promotable()
-            && crate::quorum::tally(self.members.active(), &alone) == crate::quorum::Tally::Won
+        let alone = crate::quorum::tally(self.members.active(), &self.own_voice());
+        self.is_promotable() && alone == crate::quorum::Tally::Won
     }
 
     /// Whether a leader other than `id` has been heard lately, or is this node itself.

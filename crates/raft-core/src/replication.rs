@@ -7,13 +7,13 @@ use core::ops::Bound::{Excluded, Unbounded};
 use crate::effects::{Apply, Committed, DropReason, Event, Refusal};
 use crate::entries::Entries;
 use crate::input::{Input, MembershipChange, Proposal};
-use crate::membership::{Membership, SeatId};
+use crate::membership::Membership;
 use crate::message::{Append, AppendReply, Body, Heartbeat, HeartbeatReply};
 use crate::node::Node;
 use crate::progress::{Inflight, Progress};
 use crate::quorum;
 use crate::role::{Reader, Role};
-use crate::types::{Entry, Incarnation, Index, LogId, NodeId, Payload, Token};
+use crate::types::{Entry, Index, LogId, NodeId, Payload, Token};
 
 /// The leader's side.
 impl Node {
@@ -117,6 +117,10 @@ impl Node {
         };
         let entries =
             self.log.slice(next, self.config.append_bytes_max, self.config.append_entries_max);
+        // Whoever learns of members here must know whom to believe that he is one; not least itself.
+        if met.is_empty() && entries.iter().any(|it| matches!(it.payload, Payload::Config(_))) {
+            met = self.acquaintances();
+        }
         self.note_sent(to, entries.last().map_or(prev.index, |entry| entry.id.index));
         self.send(to, Body::Append(Append { prev, entries, commit: self.commit, met }));
         true
@@ -365,45 +369,6 @@ impl Node {
         // Sent at once: `matched` is durable already, and that we have not left the term is true
         // whether or not a crash makes us forget it.
         self.send(from, Body::HeartbeatReply(reply));
-    }
-
-    /// Learns from the leader under which incarnations the members are known. Answers false if it
-    /// knows one under another than we do: then one of us obeys a disk that has forgotten what it
-    /// promised, and the leader may have been elected without regard to what is acknowledged.
-    fn compare_notes(&mut self, from: NodeId, met: &BTreeMap<SeatId, Incarnation>) -> bool {
-        let own = self.config.id;
-        let known = |seat: &SeatId| self.hard.peers.get(seat);
-        let differs = |(seat, met): (&SeatId, &Incarnation)| {
-            seat.node != own && known(seat).is_some_and(|known| known != met)
-        };
-        if met.iter().any(differs) {
-            self.drop_message(from, DropReason::Contradiction);
-            return false;
-        }
-        let active = self.members.active();
-        let news: Vec<(SeatId, Incarnation)> = met
-            .iter()
-            .filter(|&(seat, _)| seat.node != own && known(seat).is_none())
-            .filter(|&(seat, _)| active.seat_id(seat.node) == Some(*seat))
-            .map(|(seat, incarnation)| (*seat, *incarnation))
-            .collect();
-        if !news.is_empty() {
-            self.hard.peers.extend(news);
-            self.persist_hard_state();
-        }
-        true
-    }
-
-    /// Under which incarnations the present members are known.
-    fn acquaintances(&self) -> BTreeMap<SeatId, Incarnation> {
-        let active = self.members.active();
-        let present = |seat: &SeatId| active.seat_id(seat.node) == Some(*seat);
-        self.hard
-            .peers
-            .iter()
-            .filter(|(seat, _)| present(seat))
-            .map(|(&seat, &it)| (seat, it))
-            .collect()
     }
 
     /// The leader of this term spoke. Answers false if it cannot be the leader.

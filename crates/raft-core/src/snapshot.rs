@@ -7,7 +7,6 @@ use bytes::Bytes;
 use crate::effects::{Apply, Compact, DropReason, Event, SnapshotCommand};
 use crate::members::Members;
 use crate::membership::Membership;
-use crate::membership::SeatId;
 use crate::message::{Body, SnapshotChunk, SnapshotReply};
 use crate::node::Node;
 use crate::progress::{PieceKind, Progress, SentPiece};
@@ -44,17 +43,6 @@ impl Node {
         self.drop_stale_transfers();
         self.snapshot = Some(meta.clone());
         self.persist().compact = Some(Compact { snapshot: meta, first_kept });
-    }
-
-    /// Nobody who is in no configuration any more can come back under the same seat.
-    fn forget_the_gone(&mut self) {
-        let members = &self.members;
-        let held = |seat: &SeatId| members.all().any(|it| it.seat_id(seat.node) == Some(*seat));
-        let before = self.hard.peers.len();
-        self.hard.peers.retain(|seat, _| held(seat));
-        if self.hard.peers.len() != before {
-            self.persist_hard_state();
-        }
     }
 
     /// The last entries of the snapshots that peers are getting, once for each: their files are

@@ -68,15 +68,25 @@ fn met() -> impl Strategy<Value = BTreeMap<SeatId, Incarnation>> {
     proptest::collection::vec(pair, 0..4).prop_map(|pairs| pairs.into_iter().collect())
 }
 
+fn pleas() -> impl Strategy<Value = VoteRequest> {
+    (log_ids(), any::<(u64, u64)>(), any::<bool>()).prop_map(
+        |(last, (since, yours), handed_over)| VoteRequest {
+            last,
+            since: Index(since),
+            yours: Index(yours),
+            handed_over,
+        },
+    )
+}
+
 /// Every variant there is; [`every_body_is_tried`] sees to that.
 fn bodies() -> impl Strategy<Value = Body> {
     let appends = (log_ids(), proptest::collection::vec(entries(), 0..4), any::<u64>(), met());
     let pieces = (metas(), any::<u64>(), data());
     prop_oneof![
-        log_ids().prop_map(|last| Body::PreVote(VoteRequest { last, handed_over: false })),
+        pleas().prop_map(|plea| Body::PreVote(VoteRequest { handed_over: false, ..plea })),
         vote_replies().prop_map(Body::PreVoteReply),
-        (log_ids(), any::<bool>())
-            .prop_map(|(last, handed_over)| Body::Vote(VoteRequest { last, handed_over })),
+        pleas().prop_map(Body::Vote),
         vote_replies().prop_map(Body::VoteReply),
         appends.prop_map(|(prev, entries, commit, met)| Body::Append(Append {
             prev,

@@ -160,14 +160,18 @@ fn take_body(input: &mut Bytes) -> Option<Body> {
 }
 
 fn put_vote_request(out: &mut Vec<u8>, kind: u8, request: &VoteRequest) {
-    let VoteRequest { last, handed_over } = request;
+    let VoteRequest { last, since, yours, handed_over } = request;
     out.push(kind);
     put_log_id(out, *last);
+    put_u64(out, since.0);
+    put_u64(out, yours.0);
     put_bool(out, *handed_over);
 }
 
 fn take_vote_request(input: &mut Bytes) -> Option<VoteRequest> {
-    Some(VoteRequest { last: take_log_id(input)?, handed_over: take_bool(input)? })
+    let last = take_log_id(input)?;
+    let (since, yours) = (Index(take_u64(input)?), Index(take_u64(input)?));
+    Some(VoteRequest { last, since, yours, handed_over: take_bool(input)? })
 }
 
 fn put_vote_reply(out: &mut Vec<u8>, kind: u8, reply: &VoteReply) {

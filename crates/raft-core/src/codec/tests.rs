@@ -70,7 +70,14 @@ fn hard_states() -> impl Strategy<Value = HardState> {
 
 fn bodies() -> impl Strategy<Value = Body> {
     let request = || {
-        (log_ids(), any::<bool>()).prop_map(|(last, handed_over)| VoteRequest { last, handed_over })
+        (log_ids(), any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
+            |(last, since, yours, handed_over)| VoteRequest {
+                last,
+                since: Index(since),
+                yours: Index(yours),
+                handed_over,
+            },
+        )
     };
     let reply = || {
         any::<(bool, u64)>().prop_map(|(granted, asked)| VoteReply { granted, asked: Term(asked) })

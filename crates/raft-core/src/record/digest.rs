@@ -111,6 +111,7 @@ impl Digest {
             stalled,
             removed,
             staging,
+            founder,
             start,
             questions,
             failed,
@@ -120,7 +121,8 @@ impl Digest {
             self.entry(entry);
         }
         self.debug(&(now, hard, role, members, snapshot, commit, handed_out, applied));
-        self.debug(&(disk, rng, lost, stalled, removed, staging, start, questions, failed));
+        self.debug(&(disk, rng, lost, stalled, removed, staging, founder, start, questions));
+        self.debug(failed);
         self.debug(&(
             log.base(),
             log.last(),

@@ -555,7 +555,8 @@ impl Victim {
     }
 
     fn request(&mut self, source: &mut Source<'_>) -> VoteRequest {
-        VoteRequest { last: self.log_id(source), handed_over: source.flag() }
+        let (since, yours) = (self.index(source), self.index(source));
+        VoteRequest { last: self.log_id(source), since, yours, handed_over: source.flag() }
     }
 
     fn append(&mut self, source: &mut Source<'_>) -> Append {

@@ -358,10 +358,20 @@ fn message(
         .collect();
     let (commit, round) = (Index(number), number);
     Ok(match kind {
-        "prevote" => Body::PreVote(VoteRequest { last: at, handed_over: false }),
+        "prevote" => Body::PreVote(VoteRequest {
+            last: at,
+            since: Index(0),
+            yours: Index(0),
+            handed_over: false,
+        }),
         "prevote-granted" => Body::PreVoteReply(VoteReply { granted: true, asked: Term(number) }),
         "prevote-refused" => Body::PreVoteReply(VoteReply { granted: false, asked: Term(number) }),
-        "vote" => Body::Vote(VoteRequest { last: at, handed_over: false }),
+        "vote" => Body::Vote(VoteRequest {
+            last: at,
+            since: Index(0),
+            yours: Index(0),
+            handed_over: false,
+        }),
         "vote-granted" => Body::VoteReply(VoteReply { granted: true, asked: Term(number) }),
         "append" => {
             Body::Append(Append { prev: at, entries: entries.into(), commit, met: BTreeMap::new() })

@@ -1,0 +1,238 @@
+//! Who is who. A node is known by its id and by the seat that the configuration gives it; a seat
+//! belongs to the disk that was first met on it. A disk that is found on another's seat has forgotten
+//! what that one promised, and is not believed. An id that was removed and added again has a new
+//! seat, and nothing to do with what it was before: neither for the others, nor in its own eyes.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::effects::DropReason;
+use crate::membership::{Membership, SeatId};
+use crate::message::{Body, Message};
+use crate::node::{Node, TERM_MAX};
+use crate::role::Role;
+use crate::types::{Incarnation, Index, NodeId};
+
+/// Who others are.
+impl Node {
+    /// Decides whether a message is meant for us and from whom it says, before its body is looked
+    /// at (etcd #17081). A sender with another incarnation than the known one has lost its disk,
+    /// and with it every promise it gave: it is told so (one that was obeyed split a database in
+    /// two).
+    pub(crate) fn admit(&mut self, message: &Message) -> Result<(), DropReason> {
+        if message.cluster != self.config.cluster {
+            return Err(DropReason::WrongCluster);
+        }
+        if message.to != self.config.id {
+            return Err(DropReason::WrongRecipient);
+        }
+        if message.from == self.config.id {
+            return Err(DropReason::FromSelf);
+        }
+        if TERM_MAX < message.term {
+            return Err(DropReason::Malformed);
+        }
+        // Only members are remembered, so that strangers cannot fill the record.
+        let Some(seat) = self.members.active().seat_id(message.from) else { return Ok(()) };
+        let later = SeatId { since: seat.since.next(), ..seat };
+        let end = SeatId { since: Index(u64::MAX), ..seat };
+        let successor = self.hard.peers.range(later..=end).next_back();
+        let claimed = claimed_seat(message).filter(|claimed| seat < *claimed);
+        match (self.hard.peers.get(&seat).copied(), successor.map(|(&seat, &it)| (seat, it))) {
+            (_, Some((_, known))) if known == message.incarnation => self.admit_successor(message),
+            (Some(known), None) if known == message.incarnation => Ok(()),
+            (None, None) if claimed.is_none() => {
+                self.meet(seat, message.incarnation);
+                Ok(())
+            }
+            (_, successor) => match claimed {
+                Some(claimed) if successor.is_none_or(|(known, _)| known < claimed) => {
+                    self.meet(claimed, message.incarnation);
+                    self.admit_successor(message)
+                }
+                _ => {
+                    self.tell_stranger(message, seat);
+                    Err(DropReason::WrongIncarnation)
+                }
+            },
+        }
+    }
+
+    /// Under its id, the sender is a member by a configuration that has not arrived here. It may well
+    /// be elected, and lead. But where the other one was to be counted that had this id before, it
+    /// does not count; and who voted for that one does not vote for this one in the same term.
+    fn admit_successor(&self, message: &Message) -> Result<(), DropReason> {
+        let voted = self.hard.term == message.term && self.hard.vote == Some(message.from);
+        match &message.body {
+            Body::Vote(_) if voted => Err(DropReason::NotAMember),
+            Body::PreVoteReply(_)
+            | Body::VoteReply(_)
+            | Body::AppendReply(_)
+            | Body::HeartbeatReply(_)
+            | Body::SnapshotReply(_)
+            | Body::ReadIndex(_) => Err(DropReason::NotAMember),
+            Body::PreVote(_)
+            | Body::Vote(_)
+            | Body::Append(_)
+            | Body::Heartbeat(_)
+            | Body::SnapshotChunk(_)
+            | Body::Stranger { .. }
+            | Body::TimeoutNow
+            | Body::ReadIndexReply { .. }
+            | Body::Removed { .. } => Ok(()),
+        }
+    }
+
+    fn meet(&mut self, seat: SeatId, incarnation: Incarnation) {
+        self.hard.peers.insert(seat, incarnation);
+        self.persist_hard_state();
+        // The others must know before long: see `Heartbeat::met`.
+        if let Role::Leader(leader) = &mut self.role {
+            leader.heartbeat_due = self.now;
+        }
+    }
+
+    fn tell_stranger(&mut self, message: &Message, seat: SeatId) {
+        let known = self.hard.peers.get(&seat).copied();
+        if let Some(known) = known.filter(|known| *known != message.incarnation)
+            && !matches!(message.body, Body::Stranger { .. })
+        {
+            self.promise(message.from, Body::Stranger { known });
+        }
+    }
+
+    /// Learns from the leader under which incarnations the members are known. Answers false if it
+    /// knows one under another than we do: then one of us obeys a disk that has forgotten what it
+    /// promised, and the leader may have been elected without regard to what is acknowledged.
+    pub(crate) fn compare_notes(
+        &mut self,
+        from: NodeId,
+        met: &BTreeMap<SeatId, Incarnation>,
+    ) -> bool {
+        let own = self.config.id;
+        let known = |seat: &SeatId| self.hard.peers.get(seat);
+        let differs = |(seat, met): (&SeatId, &Incarnation)| {
+            seat.node != own && known(seat).is_some_and(|known| known != met)
+        };
+        if met.iter().any(differs) {
+            self.drop_message(from, DropReason::Contradiction);
+            return false;
+        }
+        let active = self.members.active();
+        let founder = |seat: &SeatId, met: Incarnation| {
+            self.founder && seat.since == Index(0) && met == self.config.incarnation
+        };
+        // What is said of the own id matters before the configuration that it is about arrives.
+        let concerns = |seat: &SeatId, met: Incarnation| {
+            if seat.node == own {
+                !founder(seat, met)
+            } else {
+                active.seat_id(seat.node) == Some(*seat)
+            }
+        };
+        let news: Vec<(SeatId, Incarnation)> = met
+            .iter()
+            .filter(|&(seat, met)| known(seat).is_none() && concerns(seat, *met))
+            .map(|(seat, met)| (*seat, *met))
+            .collect();
+        if !news.is_empty() {
+            self.hard.peers.extend(news);
+            self.persist_hard_state();
+        }
+        true
+    }
+
+    /// Under which incarnations the present members are known.
+    pub(crate) fn acquaintances(&self) -> BTreeMap<SeatId, Incarnation> {
+        let active = self.members.active();
+        let present = |seat: &SeatId| active.seat_id(seat.node) == Some(*seat);
+        let known = self.hard.peers.iter().filter(|(seat, _)| present(seat));
+        known.map(|(&seat, &it)| (seat, it)).collect()
+    }
+
+    /// Nobody who is in no configuration any more can come back under the same seat. What is said of
+    /// configurations that have not arrived here is kept.
+    pub(crate) fn forget_the_gone(&mut self) {
+        let (members, last) = (&self.members, self.log.last().index);
+        let held = |seat: &SeatId| members.all().any(|it| it.seat_id(seat.node) == Some(*seat));
+        let before = self.hard.peers.len();
+        self.hard.peers.retain(|seat, _| last < seat.since || held(seat));
+        if self.hard.peers.len() != before {
+            self.persist_hard_state();
+        }
+    }
+}
+
+/// Who this node is.
+impl Node {
+    /// Whether this node may be elected. A voter of an earlier configuration may, too, as long as it
+    /// does not know for committed what follows: nobody else may have that entry, and those who lack
+    /// it would never get its vote (dissertation §4.2.2). It does not count itself then.
+    pub(crate) fn is_promotable(&self) -> bool {
+        let mut unsettled = self.members.unsettled(self.commit);
+        unsettled.any(|it| it.is_voter(self.config.id) && self.has_seat_in(it))
+            && self.removed.is_none()
+    }
+
+    /// Whether this very disk is the member that a configuration has under this id. A log that comes
+    /// in from its beginning also tells of those that had the id before, and their votes were
+    /// theirs.
+    pub(crate) fn has_seat_in(&self, membership: &Membership) -> bool {
+        let Some(seat) = membership.seat_id(self.config.id) else { return false };
+        match self.hard.peers.get(&seat) {
+            Some(holder) => *holder == self.config.incarnation,
+            None => self.founder && seat.since == Index(0),
+        }
+    }
+
+    /// Whether somebody who asks the member of this seat for a vote asks this one. A newcomer is not
+    /// who had its id before: that one may have promised otherwise. But it may have got a seat
+    /// without having heard of it.
+    pub(crate) fn is_meant(&self, since: Index) -> bool {
+        match self.hard.peers.get(&SeatId { node: self.config.id, since }) {
+            Some(holder) => *holder == self.config.incarnation,
+            None if since == Index(0) => self.founder,
+            None => self.own_since() < since,
+        }
+    }
+
+    /// The own voice, where it counts.
+    pub(crate) fn own_voice(&self) -> BTreeMap<NodeId, bool> {
+        let counts = self.has_seat_in(self.members.active());
+        counts.then_some((self.config.id, true)).into_iter().collect()
+    }
+
+    /// Since when this node is a member: its latest seat.
+    pub(crate) fn own_since(&self) -> Index {
+        let own = |(seat, holder): &(&SeatId, &Incarnation)| {
+            seat.node == self.config.id && **holder == self.config.incarnation
+        };
+        self.hard.peers.iter().filter(own).map(|(seat, _)| seat.since).max().unwrap_or_default()
+    }
+}
+
+/// Which seat the sender says it has.
+fn claimed_seat(message: &Message) -> Option<SeatId> {
+    let node = message.from;
+    match &message.body {
+        Body::PreVote(plea) | Body::Vote(plea) => Some(SeatId { node, since: plea.since }),
+        Body::Append(crate::message::Append { met, .. })
+        | Body::Heartbeat(crate::message::Heartbeat { met, .. }) => {
+            let own = |(seat, holder): &(&SeatId, &Incarnation)| {
+                seat.node == node && **holder == message.incarnation
+            };
+            met.iter().filter(own).map(|(seat, _)| *seat).next_back()
+        }
+        Body::SnapshotChunk(chunk) => chunk.meta.membership.seat_id(node),
+        Body::PreVoteReply(_)
+        | Body::VoteReply(_)
+        | Body::AppendReply(_)
+        | Body::HeartbeatReply(_)
+        | Body::SnapshotReply(_)
+        | Body::Stranger { .. }
+        | Body::TimeoutNow
+        | Body::ReadIndex(_)
+        | Body::ReadIndexReply { .. }
+        | Body::Removed { .. } => None,
+    }
+}
