@@ -207,6 +207,7 @@ impl<S: StateMachine> Replica<S> {
         }
         self.ready.extend(reads.into_iter().map(|read| (read.index, read.token)));
         self.answer_ready();
+        self.refuse_stranded();
         for token in done {
             self.answer(token, Outcome::Done);
         }
@@ -285,6 +286,22 @@ impl<S: StateMachine> Replica<S> {
         while let Some((_, token)) = self.ready.pop_front_if(|(index, _)| *index <= applied) {
             if let Some(query) = self.queries.remove(&token) {
                 self.answer_query(token, &query);
+            }
+        }
+    }
+
+    /// Without a leader nobody says what is committed: a node that is cut off, or no member any more,
+    /// may never get as far as its reads have to wait for.
+    fn refuse_stranded(&mut self) {
+        let commit = self.node.commit_index();
+        if self.node.leader().is_some() || self.ready.is_empty() {
+            return;
+        }
+        for (index, token) in std::mem::take(&mut self.ready) {
+            if index <= commit {
+                self.ready.push_back((index, token));
+            } else if self.queries.remove(&token).is_some() {
+                self.answer(token, Outcome::Refused(Refused::NotLeader { leader: None }));
             }
         }
     }

@@ -5,6 +5,8 @@ mod identity;
 #[cfg(test)]
 mod mem_disk;
 #[cfg(test)]
+mod reads;
+#[cfg(test)]
 mod snapshot;
 #[cfg(test)]
 mod support;
