@@ -32,6 +32,8 @@ pub enum Event {
     Answer(Token, Outcome),
     /// A client wants to do something.
     Client(usize, u64),
+    /// The operator wants to do something.
+    Operator,
     /// The next fault.
     Fault,
     /// The network is mended, unless it was cut again since.
@@ -53,6 +55,8 @@ pub enum Arrival {
     Persisted(u64),
     /// A piece of work on snapshot files is done.
     Snapshot(SnapshotDone<Machine>),
+    /// The connection to this peer broke, and another attempt was refused.
+    PeerDown(NodeId),
 }
 
 /// What all parts of the world share.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use lin_check::{History, Input, OpId, Output, Process};
-use raft_core::NodeId;
+use raft_core::{Membership, NodeId};
 use raft_kv::{Answer, Command, Query, Reply};
 use raft_replica::{Outcome, Refused, RequestKind, SessionHeader};
 
@@ -28,6 +28,10 @@ pub enum Ask {
     Write(RequestKind),
     /// A linearizable read.
     Read(Bytes),
+    /// An operator's: another membership; made up from which; by force.
+    Change(Membership, Option<Membership>, bool),
+    /// An operator's: another leader.
+    Transfer(Option<NodeId>),
 }
 
 /// A client.

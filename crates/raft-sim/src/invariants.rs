@@ -4,27 +4,32 @@
 mod acknowledged;
 mod commit_on_quorum;
 mod durability;
+mod elected;
 mod election_safety;
 mod leader_completeness;
 mod ledger;
 mod log_matching;
+mod milestones;
 mod monotony;
+mod one_outcome;
+mod one_step;
 mod one_vote;
 mod state_machine_safety;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use raft_core::{Message, Node, NodeId, Term};
+use raft_core::{Index, LogId, Message, Node, NodeId, Payload, Term};
 use raft_replica::{Answer, OpenReport, Replica};
 
 use crate::agenda::Life;
 use crate::machine::Machine;
-use crate::scenario::Scenario;
+use crate::scenario::{Sabotage, Scenario};
 use crate::sometimes::{Mark, Sometimes};
 use crate::trace::Trace;
 pub(crate) use ledger::checksum;
-pub use ledger::{Committed, DiskModel, Ledger};
+pub use ledger::{Committed, DiskModel, Ledger, has_quorum};
+pub use one_outcome::Pending;
 
 /// Something that must never happen has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +60,14 @@ pub trait Invariant {
         Ok(())
     }
 
+    /// A node has appended this configuration.
+    fn on_membership(&mut self, _: &Ledger, _view: &View<'_>, _id: LogId) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// A node's disk has been replaced by an empty one.
+    fn on_wipe(&mut self, _id: NodeId) {}
+
     /// A message leaves a node.
     fn on_send(&mut self, _message: &Message) -> Result<(), String> {
         Ok(())
@@ -84,6 +97,8 @@ pub struct Witness {
     pub sometimes: Sometimes,
     /// What is known of all nodes together.
     pub ledger: Ledger,
+    /// Requests without an outcome.
+    pub pending: Pending,
     /// Who campaigned in which term.
     candidates: BTreeMap<Term, NodeId>,
     invariants: Vec<Box<dyn Invariant>>,
@@ -92,31 +107,61 @@ pub struct Witness {
 impl Witness {
     /// Who watches the nodes of this scenario.
     pub fn new(scenario: &Scenario, trace: Trace) -> Self {
+        let mut invariants: Vec<Box<dyn Invariant>> = vec![
+            Box::<election_safety::ElectionSafety>::default(),
+            Box::<one_vote::OneVote>::default(),
+            Box::<log_matching::LogMatching>::default(),
+            Box::<state_machine_safety::StateMachineSafety>::default(),
+            Box::<commit_on_quorum::CommitOnQuorum>::default(),
+            Box::<leader_completeness::LeaderCompleteness>::default(),
+            Box::<one_step::OneStep>::default(),
+            Box::<monotony::Monotony>::default(),
+            Box::<durability::Durability>::default(),
+            Box::<acknowledged::Acknowledged>::default(),
+        ];
+        // Who forges votes is to be found out by what comes of it.
+        if scenario.sabotage != Some(Sabotage::ForgedVotes) {
+            invariants.push(Box::<elected::Elected>::default());
+        }
         Self {
             trace,
             sometimes: Sometimes::default(),
-            ledger: Ledger::new(&scenario.ids()),
+            ledger: Ledger::new(&scenario.ids(), scenario.bootstrap()),
+            pending: Pending::default(),
             candidates: BTreeMap::new(),
-            invariants: vec![
-                Box::<election_safety::ElectionSafety>::default(),
-                Box::<one_vote::OneVote>::default(),
-                Box::<log_matching::LogMatching>::default(),
-                Box::<state_machine_safety::StateMachineSafety>::default(),
-                Box::<commit_on_quorum::CommitOnQuorum>::default(),
-                Box::<leader_completeness::LeaderCompleteness>::default(),
-                Box::<monotony::Monotony>::default(),
-                Box::<durability::Durability>::default(),
-                Box::<acknowledged::Acknowledged>::default(),
-            ],
+            invariants,
         }
     }
 
     /// A node has taken a turn.
     pub fn on_turn(&mut self, view: &View<'_>) -> Result<(), Violation> {
+        let known = self.ledger.memberships().len();
         self.ledger
             .on_turn(view)
             .map_err(Violation::named("snapshots cover only the committed"))?;
+        milestones::count(&self.ledger, known, view, &mut self.sometimes);
         self.each(|invariant, ledger| invariant.on_turn(ledger, view))
+    }
+
+    /// The active configuration of a node has changed in its last turn.
+    pub fn on_membership(&mut self, view: &View<'_>) -> Result<(), Violation> {
+        let node = view.node();
+        for index in (self.ledger.commit().next().0..=node.last().index.0).map(Index) {
+            let Some(entry) = node.entry(index) else { continue };
+            if let Payload::Config(membership) = &entry.payload {
+                self.ledger.on_membership(entry.id, membership);
+                self.each(|invariant, ledger| invariant.on_membership(ledger, view, entry.id))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A node's disk is replaced by an empty one.
+    pub fn on_wipe(&mut self, id: NodeId) {
+        self.ledger.wipe(id);
+        for invariant in &mut self.invariants {
+            invariant.on_wipe(id);
+        }
     }
 
     /// A message leaves a node.
@@ -137,7 +182,10 @@ impl Witness {
     }
 
     /// A node answers a client.
-    pub fn on_answer(&mut self, answer: &Answer) -> Result<(), Violation> {
+    pub fn on_answer(&mut self, id: NodeId, answer: &Answer) -> Result<(), Violation> {
+        self.pending
+            .answered(answer.token, id)
+            .map_err(Violation::named("every request has one outcome"))?;
         self.each(|invariant, ledger| invariant.on_answer(ledger, answer))
     }
 

@@ -81,6 +81,11 @@ impl Network {
         arrivals
     }
 
+    /// Whether nothing gets from one to the other.
+    pub fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
+        self.cut.contains(&(from, to))
+    }
+
     /// Cuts a link in one direction.
     pub fn cut(&mut self, from: NodeId, to: NodeId) {
         self.cut.insert((from, to));

@@ -10,6 +10,9 @@ use raft_replica::Options;
 
 use crate::rng::Rng;
 
+/// No cluster has more machines than this.
+const MACHINES_MAX: u64 = 7;
+
 /// A class of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
@@ -37,6 +40,12 @@ pub enum Fault {
     SlowDisk,
     /// Clocks run at different speeds.
     Drift,
+    /// A disk finishes nothing for a while.
+    Stall,
+    /// A node is told that a process is gone which is not.
+    FalseHint,
+    /// A member's disk is lost for good; a new one takes its place.
+    DiskLost,
 }
 
 impl Fault {
@@ -53,7 +62,21 @@ impl Fault {
         Self::Reorder,
         Self::SlowDisk,
         Self::Drift,
+        Self::Stall,
+        Self::FalseHint,
+        Self::DiskLost,
     ];
+}
+
+/// What an operator does, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Habits {
+    /// Whether members come, go, and change their roles.
+    pub changes: bool,
+    /// Whether leaders are asked to hand over.
+    pub transfers: bool,
+    /// Mean time between two wishes.
+    pub gap_us: u64,
 }
 
 /// A deliberate fault of the world, which an invariant must notice.
@@ -78,8 +101,16 @@ pub struct Scenario {
     pub faults: BTreeSet<Fault>,
     /// Mean time between faults.
     pub fault_gap_us: u64,
-    /// Number of nodes.
+    /// Number of nodes the cluster begins with.
     pub nodes: u64,
+    /// How many of those only listen; the last ones.
+    pub learners: u64,
+    /// Number of machines that may join.
+    pub spares: u64,
+    /// What the operator does.
+    pub habits: Habits,
+    /// How many of the processes that could see another one end do so, in thousandths.
+    pub hints_permille: u64,
     /// Number of clients.
     pub clients: u64,
     /// Number of keys.
@@ -108,12 +139,24 @@ impl Scenario {
         let faults = Fault::ALL.iter().copied().filter(|_| rng.chance(600)).collect();
         let nodes = rng.pick(&[3, 3, 3, 3, 5, 5, 4, 2, 1]);
         let slowest = rng.pick(&[300, 2_000, 8_000]);
+        let mut members = Rng::stream(seed, "members");
+        let learners = if members.chance(300) { members.between(0, nodes / 2) } else { 0 };
+        let changes = members.chance(700);
+        let spares = if changes { members.between(0, MACHINES_MAX - nodes) } else { 0 };
         Self {
             seed,
             faults_us: rng.between(4, 12) * 1_000_000,
             faults,
-            fault_gap_us: rng.pick(&[150_000, 400_000, 900_000]),
+            fault_gap_us: rng.pick(&[150_000, 400_000, 900_000, 4_000_000]),
             nodes,
+            learners,
+            spares,
+            habits: Habits {
+                changes,
+                transfers: members.chance(500),
+                gap_us: members.pick(&[60_000, 250_000, 1_000_000]),
+            },
+            hints_permille: members.pick(&[0, 500, 1_000]),
             clients: rng.between(1, 4),
             keys: rng.between(1, 4),
             padding: rng.pick(&[0, 0, 600, 3_000]),
@@ -123,7 +166,7 @@ impl Scenario {
             write_us: rng.pick(&[(50, 400), (500, 5_000), (5_000, 30_000)]),
             notice_us: (1, rng.pick(&[100, 3_000, 50_000])),
             sabotage: None,
-            template: options(&mut rng, nodes),
+            template: options(&mut rng, &mut members, (nodes, learners)),
         }
     }
 
@@ -132,9 +175,19 @@ impl Scenario {
         self.faults.contains(&fault)
     }
 
-    /// The ids of all nodes.
+    /// The ids of all machines.
     pub fn ids(&self) -> Vec<NodeId> {
-        (1..=self.nodes).map(NodeId).collect()
+        (1..=self.nodes + self.spares).map(NodeId).collect()
+    }
+
+    /// The membership the cluster begins with.
+    pub fn bootstrap(&self) -> &Membership {
+        &self.template.bootstrap
+    }
+
+    /// A follower campaigns after at least so long a silence, in microseconds.
+    pub fn election_us(&self) -> u64 {
+        u64::try_from(self.template.core.election_timeout.as_micros()).unwrap_or(u64::MAX)
     }
 
     /// What a node is started with; `fresh` seeds what must differ from start to start.
@@ -147,7 +200,7 @@ impl Scenario {
     }
 }
 
-fn options(rng: &mut Rng, nodes: u64) -> Options {
+fn options(rng: &mut Rng, members: &mut Rng, (nodes, learners): (u64, u64)) -> Options {
     let cluster = ClusterId(rng.draw());
     let id = NodeId(0);
     let election = rng.between(100, 300);
@@ -162,13 +215,21 @@ fn options(rng: &mut Rng, nodes: u64) -> Options {
         uncommitted_bytes_max: rng.pick(&[2 << 10, 64 << 20, 64 << 20]),
         snapshot_chunk_bytes: rng.pick(&[60, 60, 300, 2_000, 1 << 20]),
         trailing_entries: rng.pick(&[0, 3, 20, 100]),
+        fast_failover: members.chance(700),
+        failover_stagger: Duration::from_millis(members.between(1, 30)),
+        transfer_lag_bytes_max: members.pick(&[0, 2 << 10, 8 << 20]),
+        apply_bytes_max: members.pick(&[64, 1 << 20, 1 << 20]),
+        apply_lag_bytes_max: members.pick(&[4 << 10, 32 << 20]),
         ..Config::new(cluster, id, Incarnation(0))
     };
     Options {
         cluster,
         cluster_name: "simulated".to_owned(),
         id,
-        bootstrap: Membership::of_voters((1..=nodes).map(NodeId)),
+        bootstrap: Membership {
+            learners: (nodes - learners + 1..=nodes).map(NodeId).collect(),
+            ..Membership::of_voters((1..=nodes - learners).map(NodeId))
+        },
         fresh_incarnation: Incarnation(0),
         core,
         segment_bytes: rng.pick(&[8 << 10, 16 << 10, 64 << 10]),

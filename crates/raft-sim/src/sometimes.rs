@@ -95,6 +95,62 @@ sometimes! {
     UnknownTookEffect = "writes of unknown outcome that took effect",
     /// A session expired.
     SessionExpired = "sessions expired",
+    /// A membership was committed that is another than the one before.
+    MembershipChanged = "memberships changed",
+    /// A joint configuration was left by another leader than the one that began it.
+    JointInherited = "joint configurations left by another leader",
+    /// A leader committed its own removal.
+    LeaderRemovedItself = "leaders that removed themselves",
+    /// A leader committed that it only listens from now on.
+    LeaderDemotedItself = "leaders that demoted themselves",
+    /// A member that listened votes.
+    LearnerPromoted = "learners promoted",
+    /// A member that voted only listens.
+    VoterDemoted = "voters demoted",
+    /// A membership has none of the voters of the one before.
+    AllReplaced = "memberships without any voter of the one before",
+    /// A node that began with nothing got a snapshot.
+    NewcomerBySnapshot = "newcomers that began with a snapshot",
+    /// An id is a member again, with another disk.
+    ReAddedWiped = "ids added again with a new disk",
+    /// An id is a member again, with the disk it had.
+    ReAddedKept = "ids added again with the old disk",
+    /// A node was told that it is no member any more.
+    RemovedTold = "removed nodes told so",
+    /// A follower cut entries, and a configuration among them.
+    MembershipRolledBack = "memberships rolled back",
+    /// A change was refused because something stood in its way.
+    ChangeRefused = "changes of membership refused",
+    /// A change was given up because a newcomer did not catch up.
+    NewcomerBehind = "newcomers given up",
+    /// A change was refused because its quorum was silent.
+    Unreachable = "changes refused for want of a quorum",
+    /// A member's disk was lost.
+    DiskLost = "disks lost for good",
+    /// A node was told that its disk is not the known one.
+    StrangerTold = "nodes with a lost disk told so",
+    /// An operator was told that the leadership is handed over.
+    TransferDone = "transfers done",
+    /// A successor did not take over in time.
+    TransferTimedOut = "transfers that timed out",
+    /// A leader does not hand over, for another reason.
+    TransferRefused = "transfers refused",
+    /// A node campaigned because the leader was silent.
+    CampaignTimeout = "campaigns because of silence",
+    /// A node campaigned because the leader's process was gone.
+    CampaignLost = "campaigns because the leader was gone",
+    /// A node campaigned because the leader handed over.
+    CampaignTransfer = "campaigns because of a transfer",
+    /// A node was told of an end that did not happen.
+    FalseHint = "processes wrongly said to be gone",
+    /// A leader whose disk stalled handed over.
+    StalledHandedOver = "leaders with a stalled disk that handed over",
+    /// A voter that does not lead served a read.
+    ReadByFollower = "reads served by followers",
+    /// A node that does not vote served a read.
+    ReadByLearner = "reads served by learners",
+    /// Most of the nodes were healed, and the others kept away.
+    MajorityHealed = "recoveries with a mere majority",
     /// The history was proven by the indexes of its answers.
     Certified = "histories proven by certificate",
 }

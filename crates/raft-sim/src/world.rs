@@ -2,26 +2,32 @@
 //! happen one after the other.
 
 mod faults;
+mod operator;
+mod recovery;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use lin_check::{History, OpId};
-use raft_core::{Instant, NodeId, Token};
+use raft_core::{NodeId, Token};
+use raft_replica::Outcome;
 
 use crate::agenda::{Arrival, Env, Event};
-use crate::client::{Client, Move, Surroundings};
+use crate::client::{Ask, Client, Move, Surroundings};
 use crate::host::{Host, show};
 use crate::invariants::{Violation, Witness};
 use crate::rng::Rng;
 use crate::scenario::Scenario;
-use crate::sometimes::Mark;
 use crate::trace::Trace;
+use operator::Operator;
 
-/// After everything is healed, a write must be done within this time...
-const RECOVERY_US: u64 = 10_000_000;
-/// ...and then, once the clients are gone, all nodes must agree within this.
-const CONVERGENCE_US: u64 = 20_000_000;
+/// Who asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    /// A client, at one of its steps.
+    Client(usize, u64),
+    Operator,
+}
 
 /// The world of one seed.
 pub struct World {
@@ -31,8 +37,9 @@ pub struct World {
     /// Whose doing a command is.
     pub(crate) commands: BTreeMap<Bytes, OpId>,
     clients: Vec<Client>,
-    /// Which client waits for which answer, and at which of its steps.
-    tokens: BTreeMap<Token, (usize, u64)>,
+    operator: Operator,
+    /// Who waits for which answer.
+    tokens: BTreeMap<Token, Asker>,
     tokens_given: u64,
     /// Decides what goes wrong.
     nemesis: Rng,
@@ -59,6 +66,7 @@ impl World {
             env.after(scenario.think_us, Event::Client(position, 0));
         }
         env.after(scenario.fault_gap_us, Event::Fault);
+        env.after(scenario.habits.gap_us, Event::Operator);
         let nemesis = Rng::stream(scenario.seed, "nemesis");
         Self {
             env,
@@ -66,6 +74,7 @@ impl World {
             history: History::new(),
             commands: BTreeMap::new(),
             clients,
+            operator: Operator::new(scenario.seed),
             tokens: BTreeMap::new(),
             tokens_given: 0,
             nemesis,
@@ -78,9 +87,7 @@ impl World {
     pub fn run(&mut self) -> Result<(), Violation> {
         let until_us = self.env.scenario.faults_us;
         self.run_until(until_us, |_| false)?;
-        self.heal()?;
-        self.demand_progress()?;
-        self.demand_agreement()
+        self.recover()
     }
 
     /// Lets things happen until a time, or until the world is as wanted. Returns whether it is.
@@ -99,89 +106,15 @@ impl World {
         Ok(true)
     }
 
-    /// From now on nothing goes wrong; everything runs.
-    fn heal(&mut self) -> Result<(), Violation> {
-        self.env.witness.trace.note(self.env.now_us, format_args!("all is healed"));
-        self.env.faulty = false;
-        self.env.network.heal();
-        for host in self.hosts.values_mut() {
-            host.heal();
-            host.start(&mut self.env)?;
-        }
-        Ok(())
-    }
-
-    /// A write that was asked for after the healing is done within the bound.
-    fn demand_progress(&mut self) -> Result<(), Violation> {
-        let done = |world: &Self| world.env.witness.sometimes.count(Mark::WriteDone);
-        let before = done(self);
-        let until_us = self.env.now_us + RECOVERY_US;
-        // The first few may have been asked for earlier.
-        let enough = before + self.env.scenario.clients + 1;
-        if self.run_until(until_us, |world| enough <= done(world))? {
-            return Ok(());
-        }
-        let what =
-            format!("no write was done within {} s; {}", RECOVERY_US / 1_000_000, self.show());
-        Err(Violation::named("progress after healing")(what))
-    }
-
-    /// Without clients, all nodes come to the same state within the bound.
-    fn demand_agreement(&mut self) -> Result<(), Violation> {
-        self.open = false;
-        let until_us = self.env.now_us + CONVERGENCE_US;
-        if self.run_until(until_us, |world| world.clients_done() && world.agrees())? {
-            return Ok(());
-        }
-        let what =
-            format!("nodes differ after {} s of rest; {}", CONVERGENCE_US / 1_000_000, self.show());
-        Err(Violation::named("agreement after healing")(what))
-    }
-
-    fn clients_done(&self) -> bool {
-        self.clients.iter().all(Client::is_idle)
-    }
-
-    /// Whether all nodes are up and have applied the same, which is all there is.
-    fn agrees(&self) -> bool {
-        let mut ends = BTreeSet::new();
-        for host in self.hosts.values() {
-            let Some(replica) = host.replica() else { return false };
-            let status = replica.status(Instant(0));
-            if status.applied != status.last || status.applied < self.env.witness.ledger.commit() {
-                return false;
-            }
-            ends.insert((status.applied, status.state_hash));
-        }
-        ends.len() == 1
-    }
-
-    /// How every node is.
-    fn show(&self) -> String {
-        let show = |(id, host): (&NodeId, &Host)| {
-            let Some(replica) = host.replica() else { return format!("{id} is down") };
-            let status = replica.status(Instant(0));
-            format!(
-                "{id} {:?} term {} log {}..{} durable {} commit {} applied {} snapshot {}",
-                status.role,
-                status.term,
-                status.first,
-                status.last,
-                status.durable,
-                status.commit,
-                status.applied,
-                status.snapshot
-            )
-        };
-        self.hosts.iter().map(show).collect::<Vec<_>>().join("; ")
-    }
-
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
         match event {
             Event::Arrive(to, arrival) => {
                 if let Arrival::Message(message) = &arrival {
                     let shown = show(message);
                     self.env.witness.trace.note(self.env.now_us, format_args!("{shown}"));
+                }
+                if let Arrival::Ask(token, _) = &arrival {
+                    self.operator.arrived(*token);
                 }
                 let Some(host) = self.hosts.get_mut(&to) else { return Ok(()) };
                 host.arrive(&mut self.env, arrival);
@@ -199,24 +132,24 @@ impl World {
                 Some(host) => host.start(&mut self.env),
                 None => Ok(()),
             },
-            Event::Answer(token, outcome) => {
-                let Some((client, step)) = self.tokens.remove(&token) else { return Ok(()) };
-                if self.clients[client].step == step {
-                    let now_us = self.env.now_us;
-                    let trace = &mut self.env.witness.trace;
-                    trace.note(now_us, format_args!("client {client} is told {outcome:?}"));
-                    let (clients, mut around) = self.surroundings();
-                    let next = clients[client].on_answer(&mut around, outcome);
-                    self.carry_out(client, next);
+            Event::Answer(token, outcome) => match self.tokens.remove(&token) {
+                None => Ok(()),
+                Some(Asker::Operator) => self.on_outcome(token, &outcome),
+                Some(Asker::Client(client, step)) => {
+                    self.tell(client, step, outcome);
+                    Ok(())
                 }
-                Ok(())
-            }
+            },
             Event::Client(client, step) => {
                 if self.clients[client].step == step {
                     let (clients, mut around) = self.surroundings();
                     let next = clients[client].on_timer(&mut around);
                     self.carry_out(client, next);
                 }
+                Ok(())
+            }
+            Event::Operator => {
+                self.operate();
                 Ok(())
             }
             Event::Fault => {
@@ -252,6 +185,18 @@ impl World {
         }
     }
 
+    /// A client is told what came of what it asked at one of its steps.
+    fn tell(&mut self, client: usize, step: u64, outcome: Outcome) {
+        if self.clients[client].step == step {
+            let now_us = self.env.now_us;
+            let trace = &mut self.env.witness.trace;
+            trace.note(now_us, format_args!("client {client} is told {outcome:?}"));
+            let (clients, mut around) = self.surroundings();
+            let next = clients[client].on_answer(&mut around, outcome);
+            self.carry_out(client, next);
+        }
+    }
+
     fn surroundings(&mut self) -> (&mut Vec<Client>, Surroundings<'_>) {
         let around = Surroundings {
             now_us: self.env.now_us,
@@ -269,17 +214,26 @@ impl World {
             self.env.after(timer_us, Event::Client(client, step));
         }
         let Some((to, ask)) = next.ask else { return };
-        self.tokens_given += 1;
-        let token = Token(self.tokens_given);
-        self.tokens.insert(token, (client, step));
         self.env
             .witness
             .trace
             .note(self.env.now_us, format_args!("client {client} asks {to} {ask:?}"));
+        self.ask(Asker::Client(client, step), to, ask);
+    }
+
+    /// Sends a request on its way.
+    fn ask(&mut self, asker: Asker, to: NodeId, ask: Ask) {
+        let token = self.next_token();
+        self.tokens.insert(token, asker);
         if self.env.faulty && self.env.timing.chance(20) {
             return; // Lost on the way.
         }
         let delay = self.env.delay(self.env.scenario.delay_us);
         self.env.after(delay, Event::Arrive(to, Arrival::Ask(token, ask)));
+    }
+
+    fn next_token(&mut self) -> Token {
+        self.tokens_given += 1;
+        Token(self.tokens_given)
     }
 }

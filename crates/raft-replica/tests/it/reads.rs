@@ -71,6 +71,7 @@ fn follower() -> Replica<Nothing> {
         snapshot_entries: 1000,
         snapshot_bytes: 1 << 20,
         session_ttl_ms: 1000,
+        record: None,
     };
     let disk: Arc<dyn Disk> = Arc::new(MemDisk::new());
     open(&disk, root(), options, || Nothing, Instant(0)).unwrap().replica

@@ -40,8 +40,9 @@ impl Host {
     /// The log's writer writes all that has gathered, and says what may be said after it; the
     /// replica hears of it a little later.
     pub fn write(&mut self, env: &mut Env) -> Result<(), Violation> {
-        if env.now_us < self.paused_until {
-            env.at(self.paused_until, Event::Write(self.id, self.life));
+        let until_us = self.paused_until.max(self.stalled_until);
+        if env.now_us < until_us {
+            env.at(until_us, Event::Write(self.id, self.life));
             return Ok(());
         }
         let Some(process) = &mut self.process else { return Ok(()) };
@@ -76,8 +77,9 @@ impl Host {
 
     /// The next piece of work on snapshot files.
     pub fn snapshot(&mut self, env: &mut Env) -> Result<(), Violation> {
-        if env.now_us < self.paused_until {
-            env.at(self.paused_until, Event::Snapshot(self.id, self.life));
+        let until_us = self.paused_until.max(self.stalled_until);
+        if env.now_us < until_us {
+            env.at(until_us, Event::Snapshot(self.id, self.life));
             return Ok(());
         }
         let Some(process) = &mut self.process else { return Ok(()) };
@@ -106,8 +108,9 @@ impl Host {
 
     /// Makes a segment ready.
     pub fn prepare(&mut self, env: &mut Env) -> Result<(), Violation> {
-        if env.now_us < self.paused_until {
-            env.at(self.paused_until, Event::Prepare(self.id, self.life));
+        let until_us = self.paused_until.max(self.stalled_until);
+        if env.now_us < until_us {
+            env.at(until_us, Event::Prepare(self.id, self.life));
             return Ok(());
         }
         let Some(process) = &mut self.process else { return Ok(()) };

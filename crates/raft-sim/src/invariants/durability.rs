@@ -19,6 +19,10 @@ impl Invariant for Durability {
         "what is durable survives"
     }
 
+    fn on_wipe(&mut self, id: NodeId) {
+        self.incarnations.remove(&id);
+    }
+
     fn on_start(
         &mut self,
         ledger: &mut Ledger,

@@ -2,19 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::{Body, Message, NodeId, RoleName, Term};
+use raft_core::{Body, Incarnation, Message, NodeId, RoleName, Term};
 
 use super::{Invariant, Ledger, View};
 
 #[derive(Default)]
 pub(super) struct ElectionSafety {
-    leaders: BTreeMap<Term, NodeId>,
+    leaders: BTreeMap<Term, (NodeId, Incarnation)>,
 }
 
 impl ElectionSafety {
-    fn leads(&mut self, id: NodeId, term: Term) -> Result<(), String> {
+    fn leads(&mut self, id: (NodeId, Incarnation), term: Term) -> Result<(), String> {
         let leader = *self.leaders.entry(term).or_insert(id);
-        if leader == id { Ok(()) } else { Err(format!("{leader} and {id} both lead term {term}")) }
+        if leader == id {
+            return Ok(());
+        }
+        let ((leader, first), (id, second)) = (leader, id);
+        Err(format!("{leader} ({first}) and {id} ({second}) both lead term {term}"))
     }
 }
 
@@ -25,7 +29,9 @@ impl Invariant for ElectionSafety {
 
     fn on_turn(&mut self, _: &Ledger, view: &View<'_>) -> Result<(), String> {
         match view.node().role() {
-            RoleName::Leader => self.leads(view.id, view.node().term()),
+            RoleName::Leader => {
+                self.leads((view.id, view.node().incarnation()), view.node().term())
+            }
             RoleName::Follower | RoleName::PreCandidate | RoleName::Candidate => Ok(()),
         }
     }
@@ -33,7 +39,7 @@ impl Invariant for ElectionSafety {
     fn on_send(&mut self, message: &Message) -> Result<(), String> {
         match message.body {
             Body::Append(_) | Body::Heartbeat(_) | Body::SnapshotChunk(_) => {
-                self.leads(message.from, message.term)
+                self.leads((message.from, message.incarnation), message.term)
             }
             _ => Ok(()),
         }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::{Body, Index, Instant, Message, NodeId, Term};
+use raft_core::{Body, Incarnation, Index, Instant, Message, NodeId, Term};
 use raft_replica::OpenReport;
 
 use super::{Invariant, Ledger, View};
@@ -12,8 +12,8 @@ use crate::agenda::Life;
 #[derive(Default)]
 pub(super) struct Monotony {
     last: BTreeMap<NodeId, (Life, [u64; 3])>,
-    /// The latest term each node has promised something in.
-    promised: BTreeMap<NodeId, Term>,
+    /// The latest term each node has promised something in, on each of its disks.
+    promised: BTreeMap<(NodeId, Incarnation), Term>,
 }
 
 impl Invariant for Monotony {
@@ -34,7 +34,7 @@ impl Invariant for Monotony {
 
     fn on_send(&mut self, message: &Message) -> Result<(), String> {
         if let Body::VoteReply(_) | Body::AppendReply(_) = message.body {
-            let promised = self.promised.entry(message.from).or_default();
+            let promised = self.promised.entry((message.from, message.incarnation)).or_default();
             if message.term < *promised {
                 let (from, term) = (message.from, message.term);
                 return Err(format!("{from} answers in term {term} after term {promised}"));
@@ -45,7 +45,8 @@ impl Invariant for Monotony {
     }
 
     fn on_start(&mut self, _: &mut Ledger, view: &View<'_>, _: &OpenReport) -> Result<(), String> {
-        let promised = self.promised.get(&view.id).copied().unwrap_or_default();
+        let disk = (view.id, view.node().incarnation());
+        let promised = self.promised.get(&disk).copied().unwrap_or_default();
         if view.node().term() < promised {
             let term = view.node().term();
             return Err(format!("{} starts in term {term}, promised {promised}", view.id));

@@ -4,21 +4,25 @@
 
 use std::collections::BTreeMap;
 
-use raft_core::{Body, Message, NodeId, RoleName, Term};
+use raft_core::{Body, Incarnation, Message, NodeId, RoleName, Term};
 
 use super::{Invariant, Ledger, View};
 
+/// A node with another disk is another one.
+type Voter = (NodeId, Incarnation);
+
 #[derive(Default)]
 pub(super) struct OneVote {
-    votes: BTreeMap<(NodeId, Term), NodeId>,
+    votes: BTreeMap<(Voter, Term), NodeId>,
 }
 
 impl OneVote {
-    fn votes(&mut self, voter: NodeId, term: Term, candidate: NodeId) -> Result<(), String> {
+    fn votes(&mut self, voter: Voter, term: Term, candidate: NodeId) -> Result<(), String> {
         let first = *self.votes.entry((voter, term)).or_insert(candidate);
         if first == candidate {
             Ok(())
         } else {
+            let (voter, _) = voter;
             Err(format!("{voter} voted for {first} and for {candidate} in term {term}"))
         }
     }
@@ -31,7 +35,10 @@ impl Invariant for OneVote {
 
     fn on_turn(&mut self, _: &Ledger, view: &View<'_>) -> Result<(), String> {
         match view.node().role() {
-            RoleName::Leader => self.votes(view.id, view.node().term(), view.id),
+            RoleName::Leader => {
+                let voter = (view.id, view.node().incarnation());
+                self.votes(voter, view.node().term(), view.id)
+            }
             RoleName::Follower | RoleName::PreCandidate | RoleName::Candidate => Ok(()),
         }
     }
@@ -39,7 +46,7 @@ impl Invariant for OneVote {
     fn on_send(&mut self, message: &Message) -> Result<(), String> {
         match &message.body {
             Body::VoteReply(reply) if reply.granted => {
-                self.votes(message.from, reply.asked, message.to)
+                self.votes((message.from, message.incarnation), reply.asked, message.to)
             }
             _ => Ok(()),
         }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use raft_core::{NodeId, RoleName};
+use raft_core::{Membership, NodeId, RoleName};
 
 use super::World;
-use crate::agenda::Event;
+use crate::agenda::{Arrival, Event};
 use crate::host::{End, Host};
 use crate::scenario::Fault;
 use crate::sometimes::Mark;
@@ -24,7 +24,7 @@ impl World {
             return;
         }
         let fault = self.nemesis.pick(&faults);
-        let ids = self.env.scenario.ids();
+        let ids: Vec<NodeId> = self.running();
         let id = self.leader().filter(|_| self.nemesis.chance(400));
         let id = id.unwrap_or_else(|| self.nemesis.pick(&ids));
         self.env.witness.trace.note(self.env.now_us, format_args!("fault: {fault:?}, {id}"));
@@ -47,9 +47,7 @@ impl World {
             }
             Fault::Partition => {
                 let side = ids.into_iter().filter(|_| self.nemesis.chance(500)).collect();
-                self.env.witness.sometimes.hit(Mark::Partitioned);
-                self.env.network.partition(&side);
-                self.plan_mending();
+                self.cut_off(&side);
             }
             Fault::Cut => self.cut(id),
             Fault::SlowDisk => {
@@ -58,9 +56,49 @@ impl World {
                 let delay = self.nemesis.between(100_000, 1_000_000);
                 self.env.after(delay, Event::Hasten(id));
             }
+            Fault::Stall => {
+                let most_us = self.env.scenario.election_us() * 4;
+                let until_us = self.env.now_us + self.nemesis.between(10_000, most_us);
+                self.host(id).stall(until_us);
+            }
+            Fault::FalseHint => {
+                let told = self.nemesis.pick(&ids);
+                if told != id {
+                    self.env.witness.sometimes.hit(Mark::FalseHint);
+                    self.env.after(0, Event::Arrive(told, Arrival::PeerDown(id)));
+                }
+            }
+            Fault::DiskLost => self.lose_disk(id),
             // These are always there if they are there at all.
             Fault::Loss | Fault::Reorder | Fault::Drift => (),
         }
+    }
+
+    /// A member's disk is lost for good, and its machine goes on with an empty one: if the others can
+    /// do without it, and all of them know whom they have lost. Of a disk that nobody has met nobody
+    /// can say that it is another one.
+    fn lose_disk(&mut self, id: NodeId) {
+        let ledger = &self.env.witness.ledger;
+        let Some(host) = self.hosts.get(&id) else { return };
+        let Some(incarnation) = host.incarnation() else { return };
+        let membership = ledger.membership();
+        let Some(seat) = membership.seat_id(id) else { return };
+        let met = |other: NodeId| {
+            other == id
+                || ledger.disks.get(&other).and_then(|disk| disk.peers.get(&seat))
+                    == Some(&incarnation)
+        };
+        let members: BTreeSet<NodeId> = ledger.possible().flat_map(Membership::members).collect();
+        let fit = !ledger.is_lost(membership, id) && members.into_iter().all(met);
+        if !fit || !self.can_do_without(&BTreeSet::from([id])) {
+            return;
+        }
+        self.env.witness.sometimes.hit(Mark::DiskLost);
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.wipe(&mut self.env);
+        }
+        let downtime = self.nemesis.between(1_000, 1_500_000);
+        self.env.after(downtime, Event::Start(id));
     }
 
     fn end(&mut self, id: NodeId, how: End) {
@@ -75,14 +113,20 @@ impl World {
     /// Cuts a node off, or a single link in one direction.
     fn cut(&mut self, id: NodeId) {
         if self.nemesis.chance(500) {
-            self.env.witness.sometimes.hit(Mark::Partitioned);
-            self.env.network.partition(&BTreeSet::from([id]));
+            self.cut_off(&BTreeSet::from([id]));
         } else {
             self.env.witness.sometimes.hit(Mark::CutOneWay);
             let other = self.nemesis.pick(&self.env.scenario.ids());
             let (from, to) = if self.nemesis.chance(500) { (id, other) } else { (other, id) };
             self.env.network.cut(from, to);
+            self.plan_mending();
         }
+    }
+
+    /// Cuts these off from all others.
+    pub(super) fn cut_off(&mut self, side: &BTreeSet<NodeId>) {
+        self.env.witness.sometimes.hit(Mark::Partitioned);
+        self.env.network.partition(side);
         self.plan_mending();
     }
 
@@ -92,12 +136,18 @@ impl World {
         self.env.after(delay, Event::Mend(self.cuts));
     }
 
-    /// Who leads, as far as somebody thinks so.
-    fn leader(&self) -> Option<NodeId> {
-        let leads = |host: &&Host| {
-            host.replica().is_some_and(|replica| replica.node().role() == RoleName::Leader)
+    /// Who leads the latest term, as far as somebody thinks so.
+    pub(super) fn leader(&self) -> Option<NodeId> {
+        let led = |host: &Host| {
+            let node = host.replica()?.node();
+            (node.role() == RoleName::Leader).then(|| (node.term(), host.id))
         };
-        self.hosts.values().find(leads).map(|host| host.id)
+        self.hosts.values().filter_map(led).max().map(|(_, id)| id)
+    }
+
+    /// The machines that are switched on.
+    fn running(&self) -> Vec<NodeId> {
+        self.hosts.values().filter(|host| host.is_on()).map(|host| host.id).collect()
     }
 
     fn host(&mut self, id: NodeId) -> &mut Host {

@@ -22,7 +22,8 @@ fn batch(seeds: impl IntoIterator<Item = u64>) -> Sometimes {
 
 #[test]
 fn fixed_seeds_hold_all_invariants_and_meet_all_there_is_to_meet() {
-    let sometimes = batch(1..=50);
+    // The last ones meet what is rarest: a newcomer that is waited for in vain.
+    let sometimes = batch((1..=50).chain([169, 174, 205]));
     let missing: Vec<_> = sometimes.missing().into_iter().map(Mark::text).collect();
     assert!(missing.is_empty(), "never happened: {missing:?}\n{sometimes}");
 }
