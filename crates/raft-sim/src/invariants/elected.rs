@@ -1,10 +1,10 @@
 //! A leader was elected: a majority of the voters it knows of said yes to it in its term, in a joint
 //! configuration a majority of each half (§5.2, §6). It is one of them itself, or was before what its
-//! log ends with.
+//! log ends with and is not known to be committed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use raft_core::{Body, Message, NodeId, RoleName, Term};
+use raft_core::{Body, Index, Message, NodeId, RoleName, Term};
 
 use super::ledger::has_quorum;
 use super::{Invariant, Ledger, View};
@@ -28,8 +28,9 @@ impl Invariant for Elected {
             return Ok(());
         }
         let (term, members) = (node.term(), node.membership());
-        let before = node.membership_at(node.commit_index());
-        if !members.is_voter(view.id) && !before.is_voter(view.id) {
+        // Nobody knows yet whether what its log ends with is committed.
+        let mut possible = (node.commit_index().0..=node.last().index.0).map(Index);
+        if !possible.any(|index| node.membership_at(index).is_voter(view.id)) {
             return Err(format!("{} leads term {term} and is no voter of {members}", view.id));
         }
         let nobody = BTreeSet::new();
