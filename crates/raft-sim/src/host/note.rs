@@ -35,7 +35,8 @@ impl Host {
         match event {
             Event::Became { role: RoleName::Leader, .. } => marks.hit(Mark::Elected),
             Event::LeaderChanged { leader: Some(leader), .. } => {
-                if self.following.replace(*leader).is_some_and(|before| before != *leader) {
+                let before = self.following.replace(*leader);
+                if before.is_some_and(|before| before != *leader) {
                     marks.hit(Mark::LeaderChanged);
                 }
             }
