@@ -287,7 +287,7 @@ impl Node {
         if !self.compare_notes(from, &append.met) || !self.hear_leader(from) {
             return;
         }
-        let Append { prev, entries, commit, met: _ } = append;
+        let Append { prev, entries, commit, met } = append;
         if !is_chain(prev, &entries, self.hard.term) {
             return self.drop_message(from, DropReason::Malformed);
         }
@@ -295,6 +295,7 @@ impl Node {
         let agreed = fresh.end;
         if !fresh.entries.is_empty() {
             self.append_stretch(&fresh.entries);
+            self.take_notes(&met);
         }
         let received = self.note_received(agreed);
         self.commit = self.commit.max(commit.min(received));

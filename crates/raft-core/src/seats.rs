@@ -118,6 +118,15 @@ impl Node {
             self.drop_message(from, DropReason::Contradiction);
             return false;
         }
+        self.take_notes(met);
+        true
+    }
+
+    /// Remembers what a leader says of the members. Of those it adds by the same message it is to be
+    /// called again once they are: a newcomer would otherwise not know whose votes count.
+    pub(crate) fn take_notes(&mut self, met: &BTreeMap<SeatId, Incarnation>) {
+        let own = self.config.id;
+        let known = |seat: &SeatId| self.hard.peers.get(seat);
         let active = self.members.active();
         let founder = |seat: &SeatId, met: Incarnation| {
             self.founder && seat.since == Index(0) && met == self.config.incarnation
@@ -139,7 +148,6 @@ impl Node {
             self.hard.peers.extend(news);
             self.persist_hard_state();
         }
-        true
     }
 
     /// Under which incarnations the present members are known.
