@@ -13,6 +13,9 @@ use crate::progress::{PieceKind, Progress, SentPiece};
 use crate::role::Role;
 use crate::types::{Index, LogId, NodeId, SnapshotMeta};
 
+/// No cluster gets here by appending.
+const INDEX_MAX: Index = Index(1 << 62);
+
 /// The side that has a snapshot.
 impl Node {
     /// A snapshot of the own state is durable: the log before it may go, but for a trailing part
@@ -231,7 +234,10 @@ impl Node {
         let SnapshotChunk { meta, offset, data, checksum } = chunk;
         let end = u64::try_from(data.len()).ok().and_then(|len| offset.checked_add(len));
         let fits = end.is_some_and(|end| end <= meta.size);
-        if !fits || self.hard.term < meta.last.term || meta.membership.voters.is_empty() {
+        // No log gets so long; one that claims to would leave no indexes to go on with.
+        let endless = INDEX_MAX < meta.last.index;
+        let later = self.hard.term < meta.last.term;
+        if !fits || endless || later || meta.membership.voters.is_empty() {
             return self.drop_message(from, DropReason::Malformed);
         }
         if meta.last.index <= self.commit {
