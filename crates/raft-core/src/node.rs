@@ -337,6 +337,22 @@ impl Node {
             {
                 return false;
             }
+            // Only members are asked, so nobody else has anything to answer: a stranger's word could
+            // take the terms to their end.
+            Body::PreVoteReply(_)
+            | Body::VoteReply(_)
+            | Body::AppendReply(_)
+            | Body::HeartbeatReply(_)
+            | Body::SnapshotReply(_)
+            | Body::Stranger { .. }
+            | Body::ReadIndex(_)
+            | Body::ReadIndexReply { .. }
+                if self.is_stranger(message.from) =>
+            {
+                self.drop_message(message.from, DropReason::NotAMember);
+                return false;
+            }
+            // A member that was added later may speak before its addition is known here.
             Body::Vote(_)
             | Body::PreVoteReply(_)
             | Body::VoteReply(_)
@@ -355,6 +371,11 @@ impl Node {
         self.note_successor(message.from);
         self.become_follower(message.term, None);
         true
+    }
+
+    /// Whether `id` belongs to none of the configurations that this node knows.
+    fn is_stranger(&self, id: NodeId) -> bool {
+        !self.members.active().is_empty() && !self.members.all().any(|known| known.contains(id))
     }
 
     fn on_persisted(&mut self, seq: u64) {
