@@ -116,10 +116,14 @@ impl Node {
         if next.has_roles_of(active) && next.seats_agree(active) {
             return self.effects.done.push(change.token);
         }
+        let staged = active.with_newcomers(&change.target, index);
+        // Newcomers, and those who are to be reached elsewhere, must be reached before they vote.
+        let reachable =
+            next.voters.iter().all(|&id| active.contains(id)) && staged.seats_agree(active);
         let step = if next.voters == active.voters {
             Ok(Some(next))
-        } else if !change.force && !next.voters.iter().all(|&id| active.contains(id)) {
-            Ok(Some(active.with_newcomers(&change.target, index)))
+        } else if !change.force && !reachable {
+            Ok(Some(staged))
         } else {
             self.join_when_ready(&mut change, index)
         };
@@ -173,7 +177,8 @@ impl Node {
         if round.caught_up {
             return Ok(true);
         }
-        if peer.heard.after(patience.saturating_mul(SILENCE_MAX)) <= now {
+        // Whoever was silent before the wish is not judged by that.
+        if peer.heard.max(round.since).after(patience.saturating_mul(SILENCE_MAX)) <= now {
             return Err(MembershipRefusal::Behind { id });
         }
         if peer.matched < round.goal {

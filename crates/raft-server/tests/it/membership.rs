@@ -269,3 +269,21 @@ async fn a_replaced_disk_comes_back_as_a_new_member() {
     cluster.put("key", b"other").await;
     assert_eq!(cluster.status(leader).await.term, term, "{}", cluster.log(lost));
 }
+
+/// A newcomer that was silent, and was asked for at a wrong address, gets its vote when it is there and
+/// asked for again.
+#[tokio::test]
+async fn a_silent_newcomer_may_be_asked_for_again() {
+    let mut cluster = Cluster::with_newcomers(1, 1);
+    cluster.start(1);
+    cluster.put("key", b"value").await;
+    let nowhere = pb::Member { peer_addr: "127.0.0.1:1".to_owned(), ..cluster.member(2, Voter) };
+    let answer = cluster.try_reconfigure(vec![cluster.member(1, Voter), nowhere], vec![]).await;
+    assert_eq!(answer.header.unwrap().refusal(), pb::Refusal::MembershipBehind);
+    cluster.join(2);
+    let both = vec![cluster.member(1, Voter), cluster.member(2, Voter)];
+    let answer = cluster.try_reconfigure(both, vec![]).await;
+    assert!(answer.header.as_ref().unwrap().success, "{answer:?}");
+    assert_eq!(ids(&answer.members), [(1, Voter), (2, Voter)]);
+    assert_eq!(answer.members[1].peer_addr, cluster.peer_address(2));
+}
