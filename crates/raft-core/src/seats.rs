@@ -13,6 +13,9 @@ use crate::node::{Node, TERM_MAX};
 use crate::role::Role;
 use crate::types::{Incarnation, Index, NodeId};
 
+/// Nobody is so many elections ahead of anybody: not after a thousand of them a second for a month.
+const TERMS_AHEAD_MAX: u64 = 1 << 32;
+
 /// Who others are.
 impl Node {
     /// Decides whether a message is meant for us and from whom it says, before its body is looked
@@ -29,7 +32,9 @@ impl Node {
         if message.from == self.config.id {
             return Err(DropReason::FromSelf);
         }
-        if TERM_MAX < message.term {
+        // One forged term must not take all to where no election is possible any more.
+        let credible = self.hard.term.0.saturating_add(TERMS_AHEAD_MAX).min(TERM_MAX.0);
+        if credible < message.term.0 {
             return Err(DropReason::Malformed);
         }
         // Only members are remembered, so that strangers cannot fill the record.
