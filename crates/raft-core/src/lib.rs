@@ -130,6 +130,7 @@ pub use message::{
     SnapshotReply, VoteReply, VoteRequest,
 };
 pub use node::{Node, PeerView};
+pub use transfer::Succession;
 pub use types::{
     ClusterId, Entry, HardState, Incarnation, Index, Instant, LogId, NodeId, Payload, SnapshotMeta,
     Term, Token,

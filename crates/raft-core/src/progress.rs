@@ -13,6 +13,8 @@ pub(crate) struct Peer {
     pub(crate) heard: Instant,
     /// The latest heartbeat round it answered.
     pub(crate) acked_round: u64,
+    /// Whether its process was found gone since it last answered.
+    pub(crate) down: bool,
     /// Whether its disk stalls, by its own word.
     pub(crate) slow: bool,
     /// How it is being served.
@@ -79,7 +81,7 @@ impl Peer {
     /// A peer about whose log nothing is known.
     pub(crate) fn new(next: Index, now: Instant) -> Self {
         let progress = Progress::Probe { next, waiting: None };
-        Self { matched: Index(0), heard: now, acked_round: 0, slow: false, progress }
+        Self { matched: Index(0), heard: now, acked_round: 0, down: false, slow: false, progress }
     }
 
     /// The first entry of the next append; during a snapshot the entry after it.
@@ -108,6 +110,7 @@ impl Peer {
     /// The connection is gone, and what was on it. The next append waits until the peer has answered
     /// a heartbeat.
     pub(crate) fn on_unreachable(&mut self) {
+        self.down = true;
         if let Progress::Replicate { inflight, .. } = &mut self.progress
             && let Some(lost) = inflight.front().copied()
         {

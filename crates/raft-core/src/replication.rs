@@ -200,6 +200,7 @@ impl Node {
             return false;
         };
         peer.heard = now;
+        peer.down = false;
         true
     }
 

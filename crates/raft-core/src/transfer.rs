@@ -8,6 +8,7 @@ use crate::effects::{Event, Refusal, TransferRefusal};
 use crate::message::Body;
 use crate::node::Node;
 use crate::progress::{Peer, Progress};
+use crate::quorum;
 use crate::role::{Follower, Role};
 use crate::types::{Instant, NodeId, Token};
 
@@ -20,6 +21,17 @@ pub(crate) struct Transfer {
     deadline: Instant,
     /// Whether the word was sent since the last heartbeat.
     sent: bool,
+}
+
+/// How the others would do without this leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Succession {
+    /// Somebody could take over, and would find a quorum.
+    Ready,
+    /// Somebody could take over, and would commit nothing until another voter is back.
+    NoQuorum,
+    /// Nobody could take over, or this node does not lead.
+    Nobody,
 }
 
 /// A leader whose disk stalls hands over at most so often, in heartbeats: where all disks stall,
@@ -41,6 +53,25 @@ impl Node {
         let Ok(Some(to)) = self.find_successor(None) else { return false };
         self.start_transfer(None, to);
         true
+    }
+
+    /// How the others would do if this leader handed over and ended. Whoever leads with the vote of a
+    /// node that is gone leads nobody. Where two of two or one of one are a quorum, there is nothing
+    /// to be waited for.
+    pub fn succession(&self) -> Succession {
+        let Role::Leader(leader) = &self.role else { return Succession::Nobody };
+        let active = self.members.active();
+        let fit = |id| leader.peers.get(&id).is_some_and(|peer| self.is_fit(id, peer).is_ok());
+        // Whoever is on its way out follows as well as any.
+        let follows = |id| leader.peers.get(&id).is_some_and(|peer| self.keeps_up(peer).is_ok());
+        let is_other = |id| id != self.config.id;
+        if !active.voters.iter().copied().any(fit) {
+            Succession::Nobody
+        } else if quorum::reached(active, follows) || !quorum::reached(active, is_other) {
+            Succession::Ready
+        } else {
+            Succession::NoQuorum
+        }
     }
 
     fn start_transfer(&mut self, token: Option<Token>, to: NodeId) {
@@ -74,17 +105,21 @@ impl Node {
     }
 
     fn is_fit(&self, id: NodeId, peer: &Peer) -> Result<(), TransferRefusal> {
-        let lag = self.log.bytes_between(peer.matched, self.log.last().index);
-        let lag_max = u64::try_from(self.config.transfer_lag_bytes_max).unwrap_or(u64::MAX);
         // Whoever is about to lose its vote would have to hand over in its turn.
         if !self.members.active().voters.contains(&id) {
-            Err(TransferRefusal::NotAVoter)
-        } else if peer.heard.after(self.config.election_timeout) <= self.now {
+            return Err(TransferRefusal::NotAVoter);
+        }
+        self.keeps_up(peer)?;
+        if peer.slow { Err(TransferRefusal::Slow) } else { Ok(()) }
+    }
+
+    fn keeps_up(&self, peer: &Peer) -> Result<(), TransferRefusal> {
+        let lag = self.log.bytes_between(peer.matched, self.log.last().index);
+        let lag_max = u64::try_from(self.config.transfer_lag_bytes_max).unwrap_or(u64::MAX);
+        if peer.down || peer.heard.after(self.config.election_timeout) <= self.now {
             Err(TransferRefusal::Silent)
         } else if lag_max < lag || !matches!(peer.progress, Progress::Replicate { .. }) {
             Err(TransferRefusal::Behind)
-        } else if peer.slow {
-            Err(TransferRefusal::Slow)
         } else {
             Ok(())
         }

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft_core::{Event, Instant, MembershipChange, Message, NodeId, Persist, RoleName};
+use raft_core::{Event, Instant, MembershipChange, Message, NodeId, Persist, RoleName, Succession};
 use raft_replica::{Replica, Request, SnapshotDone, SnapshotJob, Turn};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Sleep;
@@ -62,6 +62,8 @@ pub(crate) struct Driver {
 /// How the process is ending.
 #[derive(Clone, Copy, Debug)]
 struct Stopping {
+    /// When it was asked for.
+    since: Instant,
     /// When to wait no longer.
     until: Instant,
     /// Whether another leader is still to be found, and when to ask for it again.
@@ -110,7 +112,16 @@ const TURN_LONG: Duration = Duration::from_millis(100);
 const DRAIN_MAX: Duration = Duration::from_secs(1);
 
 /// How long before that it waits for another leader, and how often it asks for one.
-const HAND_OVER_MAX: Duration = Duration::from_secs(1);
+const HAND_OVER_MAX: Duration = Duration::from_secs(3);
+
+/// After so much of that, leadership goes to somebody who would find no majority: the best that can
+/// be done for a cluster that has lost that many others.
+const HAND_OVER_ANYWAY: Duration = Duration::from_millis(2500);
+
+/// And after so much of it, a node that has nobody to hand over to ends as it is: a whole cluster
+/// that is told to end shall do so soon.
+const ALONE_MAX: Duration = Duration::from_secs(1);
+
 const HAND_OVER_AGAIN: Duration = Duration::from_millis(10);
 
 impl Driver {
@@ -367,18 +378,22 @@ impl Driver {
         let hands_over =
             self.view.role == RoleName::Leader && 1 < self.replica.node().membership().voters.len();
         let hands_over = hands_over.then_some(now);
-        self.stopping = Some(Stopping { until: now.after(HAND_OVER_MAX), hands_over });
+        self.stopping = Some(Stopping { since: now, until: now.after(HAND_OVER_MAX), hands_over });
     }
 
     /// Asks for another leader, again and again: a leader that is new itself does not know yet who
-    /// could follow it.
-    fn hand_over(&mut self, now: Instant) {
-        if !self.handing_over && self.view.role == RoleName::Leader {
+    /// could follow it. As long as the others would find no majority, it stays.
+    fn hand_over(&mut self, now: Instant, succession: Succession) {
+        let Some(stopping) = &mut self.stopping else { return };
+        stopping.hands_over = Some(now.after(HAND_OVER_AGAIN));
+        let may = match succession {
+            Succession::Ready => true,
+            Succession::NoQuorum => stopping.since.after(HAND_OVER_ANYWAY) <= now,
+            Succession::Nobody => false,
+        };
+        if may && !self.handing_over {
             let (answer, _) = oneshot::channel();
             self.submit(ClientRequest { wish: Wish::Transfer { to: None }, answer });
-        }
-        if let Some(stopping) = &mut self.stopping {
-            stopping.hands_over = Some(now.after(HAND_OVER_AGAIN));
         }
     }
 
@@ -386,17 +401,21 @@ impl Driver {
     /// finish for a while. Returns whether there is something to be done about it.
     fn leave_if_handed_over(&mut self) -> bool {
         let now = self.clock.now();
-        let Some(Stopping { until, hands_over }) = self.stopping else { return false };
+        let Some(Stopping { since, until, hands_over }) = self.stopping else { return false };
         if self.leave.is_cancelled() {
             return false;
         }
         let successor = self.view.leader.is_some_and(|leader| leader != self.me);
-        if hands_over.is_none() || successor || until <= now {
+        let due = hands_over.is_some_and(|at| at <= now);
+        let succession = if due { self.replica.node().succession() } else { Succession::Ready };
+        let alone = succession == Succession::Nobody && since.after(ALONE_MAX) <= now;
+        if hands_over.is_none() || successor || alone || until <= now {
             self.leave.cancel();
-            self.stopping = Some(Stopping { until: now.after(DRAIN_MAX), hands_over: None });
+            let until = now.after(DRAIN_MAX);
+            self.stopping = Some(Stopping { since, until, hands_over: None });
             self.requests.stop_parked();
-        } else if hands_over.is_some_and(|at| at <= now) {
-            self.hand_over(now);
+        } else if due {
+            self.hand_over(now, succession);
             return true;
         }
         false
@@ -409,7 +428,7 @@ impl Driver {
     /// Sets the timer. It is only ever moved forward in time: a deadline that moves away, as most
     /// do with every message, costs one idle wake-up at the old one instead of a change each time.
     fn arm(&mut self) {
-        let stop_at = self.stopping.map(|Stopping { until, hands_over }| {
+        let stop_at = self.stopping.map(|Stopping { until, hands_over, .. }| {
             hands_over.map_or(until, |again| again.min(until))
         });
         let others = [self.requests.next_deadline(), self.watchdog.next_deadline(), stop_at];

@@ -31,6 +31,7 @@ impl goldenscript::Runner for Script {
             | Verb::Disk { .. }
             | Verb::Log { .. }
             | Verb::Wires
+            | Verb::Succession { .. }
             | Verb::Requests => {
                 self.look(verb);
             }
@@ -286,6 +287,10 @@ impl Script {
                 let nobody = members.is_empty().then(|| "nobody".to_owned());
                 let line = format!("n{id} counts {}", nobody.unwrap_or(members.to_string()));
                 cluster.say(&line);
+            }
+            Verb::Succession { id } => {
+                let succession = cluster.nodes[&NodeId(*id)].succession();
+                cluster.say(&format!("n{id} would leave behind {succession:?}"));
             }
             Verb::Wires => {
                 let lines: Vec<String> = cluster.wires.iter().map(ToString::to_string).collect();

@@ -107,6 +107,8 @@ pub(crate) enum Verb {
         #[arg(optional)]
         to: Option<u64>,
     },
+    /// Shows whether a leader could end without harm.
+    Succession { id: u64 },
     /// The first node's connection from the second broke, and another was refused.
     PeerDown { id: u64, peer: u64 },
     /// Makes a node that belongs to nobody yet, with an empty disk, and starts it.

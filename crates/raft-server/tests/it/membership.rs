@@ -45,6 +45,14 @@ impl Cluster {
         management.set_configuration(request).await.unwrap().into_inner()
     }
 
+    /// When a node last wrote such a line to its log.
+    fn logged_at(&self, id: u64, what: &str) -> String {
+        let log = self.log(id);
+        let line = log.lines().rfind(|line| line.contains(what));
+        let time = line.and_then(|line| line.split_whitespace().next());
+        time.unwrap_or_else(|| panic!("no line has `{what}`:\n{log}")).to_owned()
+    }
+
     async fn caught_up(&self, id: u64) {
         let leader = self.leader().await;
         let index = self.status(leader).await.commit_index;
@@ -211,6 +219,31 @@ async fn leadership_is_handed_over() {
     let next = cluster.leader().await;
     assert_eq!(cluster.status(next).await.campaigns_transfer, 1);
     assert!(cluster.log(to).contains("hands over leadership"), "{}", cluster.log(to));
+}
+
+/// A leader that is told to end while another node is away stays until that one is back: its
+/// successor would have no majority to lead.
+#[tokio::test]
+async fn a_leader_waits_until_it_can_be_done_without() {
+    let mut cluster = Cluster::new(3);
+    cluster.start_all();
+    cluster.put("key", b"value").await;
+    let leader = cluster.leader().await;
+    let away = cluster.ids().find(|&id| id != leader).unwrap();
+    cluster.kill(away);
+    until("the leader to notice", async || {
+        let status = cluster.status(leader).await;
+        status.peers.iter().any(|peer| peer.id == away && 200 < peer.heard_ms)
+    })
+    .await;
+    cluster.signal(leader, Signal::SIGTERM);
+    cluster.start(away);
+    assert!(cluster.ended(leader).await.success());
+    let handed_over = cluster.logged_at(leader, "hands over leadership");
+    // Its log is that of both lives.
+    assert!(cluster.logged_at(away, " ready ") < handed_over, "{}", cluster.log(leader));
+    cluster.kill(leader);
+    cluster.put("key", b"other").await;
 }
 
 /// A killed leader is noticed by its sockets, unless that is switched off.

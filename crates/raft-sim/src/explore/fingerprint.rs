@@ -5,8 +5,8 @@
 //! other way round. Of the text is left out, or seen more coarsely,
 //!
 //! * the configuration, which is a node's for good, the state of its random numbers, which decide
-//!   nothing but deadlines, and whether a disk is slow, which decides nothing but when and to whom
-//!   leadership is handed over;
+//!   nothing but deadlines, and whether a disk is slow or a peer's process gone, which decides nothing
+//!   but when and to whom leadership is handed over;
 //! * a point in time: only whether it is ahead, past, or past by an election timeout; of the beginning
 //!   of a write, only whether it will have taken an election timeout when the node's time runs out;
 //! * the number of a write: only its place among those under way.
@@ -22,8 +22,8 @@ use raft_core::Instant;
 use crate::rng::{FNV_START, fnv};
 
 /// Fields that decide nothing.
-const SKIPPED: [&[u8]; 7] =
-    [b"config", b"rng", b"now", b"starts", b"slow", b"stalled", b"stalled_until"];
+const SKIPPED: [&[u8]; 8] =
+    [b"config", b"rng", b"now", b"starts", b"slow", b"down", b"stalled", b"stalled_until"];
 
 /// What stands in these fields.
 const SENSES: [(&[u8], Sense); 6] = [
