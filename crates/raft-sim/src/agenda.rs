@@ -8,7 +8,7 @@ use raft_replica::{Outcome, SnapshotDone};
 use crate::client::Ask;
 use crate::invariants::{Violation, Witness};
 use crate::machine::Machine;
-use crate::network::Network;
+use crate::network::{Network, Path};
 use crate::rng::Rng;
 use crate::scenario::{Sabotage, Scenario};
 
@@ -32,14 +32,16 @@ pub enum Event {
     Answer(Token, Outcome),
     /// A client wants to do something.
     Client(usize, u64),
-    /// The operator wants to do something.
+    /// The operator looks after what is lost.
     Operator,
-    /// The next fault.
-    Fault,
-    /// The network is mended, unless it was cut again since.
-    Mend(u64),
+    /// Something planned.
+    Act(usize),
+    /// These links are mended, unless all of them were since.
+    Mend(u64, Vec<Path>),
     /// A disk is as fast as before.
     Hasten(NodeId),
+    /// A disk has space again.
+    Free(NodeId),
 }
 
 /// Counts the starts of a node: what was meant for an earlier process never reaches a later one.
@@ -69,8 +71,8 @@ pub struct Env {
     pub network: Network,
     /// Who watches.
     pub witness: Witness,
-    /// Decides how long things take.
-    pub timing: Rng,
+    /// Decides what a test has the network do.
+    saboteur: Rng,
     /// Whether things still go wrong.
     pub faulty: bool,
     queue: BTreeMap<(u64, u64), Event>,
@@ -83,7 +85,7 @@ impl Env {
         Self {
             now_us: 0,
             network: Network::new(&scenario),
-            timing: Rng::stream(scenario.seed, "timing"),
+            saboteur: Rng::stream(scenario.seed, "saboteur"),
             scenario,
             witness,
             faulty: true,
@@ -115,11 +117,6 @@ impl Env {
         Some(next.remove())
     }
 
-    /// A delay between `low` and `high`.
-    pub fn delay(&mut self, (low, high): (u64, u64)) -> u64 {
-        self.timing.between(low, high)
-    }
-
     /// Sends messages between nodes.
     pub fn send(&mut self, messages: Vec<Message>) -> Result<(), Violation> {
         for mut message in messages {
@@ -146,7 +143,7 @@ impl Env {
             (Some(Sabotage::ForgedEntries), Body::Append(append)) => {
                 let mut entries = append.entries.to_vec();
                 if let Some(Entry { payload, .. }) = entries.last_mut()
-                    && self.timing.chance(50)
+                    && self.saboteur.chance(50)
                 {
                     *payload = Payload::Noop;
                     append.entries = entries.into();

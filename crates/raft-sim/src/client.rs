@@ -42,6 +42,8 @@ pub struct Client {
     keys: u64,
     padding: usize,
     think_us: u64,
+    /// How many operations it may still begin before the world is healed.
+    ops_left: u64,
     /// Whether it uses a session.
     wants_session: bool,
     session: Option<u64>,
@@ -84,6 +86,8 @@ pub struct Surroundings<'a> {
     pub commands: &'a mut BTreeMap<Bytes, OpId>,
     /// Whether new operations may begin.
     pub open: bool,
+    /// Whether the world is not yet healed.
+    pub faulty: bool,
 }
 
 /// What a client does next.
@@ -108,6 +112,7 @@ impl Client {
             keys: scenario.keys,
             padding: scenario.padding,
             think_us: scenario.think_us,
+            ops_left: scenario.client_ops,
             session: None,
             sequence: 0,
             task: Task::Nothing,
@@ -126,6 +131,7 @@ impl Client {
     pub fn on_timer(&mut self, around: &mut Surroundings<'_>) -> Move {
         self.step += 1;
         match &mut self.task {
+            Task::Nothing if around.faulty && self.ops_left == 0 => self.rest(),
             Task::Nothing if around.open => self.begin(around),
             Task::Nothing => Move { ask: None, timer_us: None },
             Task::Open if !around.open => self.rest(),
@@ -206,6 +212,7 @@ impl Client {
             self.task = Task::Open;
             return self.ask();
         }
+        self.ops_left = self.ops_left.saturating_sub(1);
         let key = format!("k{}", self.rng.between(1, self.keys));
         let input = self.draw_input(&key);
         if input != Input::Get {

@@ -3,10 +3,13 @@
 //! keeps any part of what was not synced: nothing, all, a beginning, or an arbitrary subset, down to
 //! single sectors of a write. Names are synced apart from bytes.
 //!
-//! It can also lie: say "synced" and keep nothing. No system survives that; it is there to show
-//! that the simulator would notice.
+//! While the power is there it can fail as well: a write, a read, a sync, or for want of space; and a
+//! bit of what has long been durable can flip. What it fails with is told once, as by a system that
+//! takes what it could not write for written. It can also lie: say "synced" and keep nothing. No
+//! system survives that; it is there to show that the simulator would notice.
 
 mod file;
+mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -18,6 +21,8 @@ use raft_replica::{Disk, DiskError, DiskFile, LockError};
 
 use crate::rng::Rng;
 use file::{Inode, OpenFile};
+pub use trouble::Flip;
+use trouble::Trouble;
 
 /// The disk of one node. A clone is the same disk.
 #[derive(Clone)]
@@ -44,12 +49,7 @@ enum Keep {
 struct State {
     dirs: BTreeMap<PathBuf, Directory>,
     locked: BTreeSet<PathBuf>,
-    /// After this many more changes everything fails: the power is about to go.
-    fuse: Option<u64>,
-    /// The next sync of a file fails.
-    sync_fails: bool,
-    /// Syncs say "done" and do nothing.
-    lies: bool,
+    trouble: Trouble,
 }
 
 #[derive(Clone, Default)]
@@ -82,47 +82,14 @@ impl SimDisk {
     /// A disk with an empty directory `root`.
     pub fn new(root: &Path) -> Self {
         let dirs = BTreeMap::from([(root.to_owned(), Directory::default())]);
-        Self(Arc::new(Mutex::new(State {
-            dirs,
-            locked: BTreeSet::new(),
-            fuse: None,
-            sync_fails: false,
-            lies: false,
-        })))
-    }
-
-    /// From now on syncs are lies.
-    pub fn lie(&self) {
-        self.state().lies = true;
-    }
-
-    /// Lets `changes` more changes and syncs through, and fails all that come after.
-    pub fn light_fuse(&self, changes: u64) {
-        self.state().fuse = Some(changes);
-    }
-
-    /// The next sync of a file fails, and takes what it was to write for written from then on, as
-    /// operating systems do: it is there to be read, and no later sync makes it durable. Everything
-    /// after it fails as well.
-    pub fn fail_next_sync(&self) {
-        self.state().sync_fails = true;
-    }
-
-    /// Whether the fuse has burnt down.
-    pub fn is_burnt(&self) -> bool {
-        self.state().fuse == Some(0)
-    }
-
-    /// No failure to come.
-    pub fn put_out_fuse(&self) {
-        let mut state = self.state();
-        (state.fuse, state.sync_fails) = (None, false);
+        let (locked, trouble) = (BTreeSet::new(), Trouble::default());
+        Self(Arc::new(Mutex::new(State { dirs, locked, trouble })))
     }
 
     /// The power fails. Nobody may have a file open by now who goes on using it.
     pub fn lose_power(&self, rng: &mut Rng) -> Loss {
         let mut state = self.state();
-        (state.fuse, state.sync_fails) = (None, false);
+        state.trouble.calm();
         state.locked.clear();
         let mut loss = Loss::default();
         for directory in state.dirs.values_mut() {
@@ -164,18 +131,6 @@ impl Keep {
 }
 
 impl State {
-    /// One more change: none of them gets through once the fuse has burnt down.
-    fn burn(&mut self) -> io::Result<()> {
-        match &mut self.fuse {
-            Some(0) => Err(io::Error::other("the power is failing")),
-            Some(left) => {
-                *left -= 1;
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
     fn directory(&mut self, dir: &Path) -> io::Result<&mut Directory> {
         self.dirs.get_mut(dir).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -245,7 +200,7 @@ fn apply(names: &mut BTreeMap<String, Entry>, change: &NameChange) {
 impl Disk for SimDisk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.burn()?;
+        state.trouble.change()?;
         if state.dirs.contains_key(dir) {
             return Ok(());
         }
@@ -261,12 +216,14 @@ impl Disk for SimDisk {
 
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.state();
-        state.burn()?;
+        state.trouble.change()?;
         let (dir, name) = split(path)?;
         let directory = state.directory(dir)?;
         if directory.live.contains_key(&name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
+        state.trouble.grow(1)?; // A name takes space as well.
+        let directory = state.directory(dir)?;
         let inode = Inode::default();
         directory.change(NameChange::Link(name, Entry::File(Arc::clone(&inode))));
         Ok(Box::new(OpenFile { disk: self.clone(), inode }))
@@ -285,7 +242,7 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.burn()?;
+        state.trouble.change()?;
         let ((dir, from), (same, to)) = (split(from)?, split(to)?);
         assert_eq!(dir, same, "renamed from one directory into another");
         let directory = state.directory(dir)?;
@@ -296,20 +253,23 @@ impl Disk for SimDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.burn()?;
+        state.trouble.change()?;
         let (dir, name) = split(path)?;
         let directory = state.directory(dir)?;
-        if !directory.live.contains_key(&name) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
+        let freed = match directory.live.get(&name) {
+            Some(Entry::File(inode)) => file::guard(inode).len(),
+            Some(Entry::Directory) => return Err(io::ErrorKind::IsADirectory.into()),
+            None => return Err(io::ErrorKind::NotFound.into()),
+        };
         directory.change(NameChange::Unlink(name));
+        state.trouble.shrink(freed);
         Ok(())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.burn()?;
-        if state.lies {
+        state.trouble.change()?;
+        if state.trouble.lies {
             return Ok(());
         }
         state.directory(dir)?.sync();

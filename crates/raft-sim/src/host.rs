@@ -45,18 +45,21 @@ pub struct Host {
     /// When the next turn is planned.
     wake_at: Option<u64>,
     clock: Clock,
+    /// Decides what goes wrong here.
     rng: Rng,
+    /// Decides how long things take here.
+    timing: Rng,
     /// How many times slower than usual the disk is.
     slowness: u64,
     /// Its disk finishes nothing until then.
     stalled_until: u64,
     following: Option<NodeId>,
-    /// A sync is to fail, or has.
-    sync_fails: bool,
     /// Whom it takes for the members of the cluster as long as its disk is empty.
     bootstrap: Membership,
     /// Whether its disk was ever replaced.
     renewed: bool,
+    /// Whether a bit of its disk has flipped since its last process.
+    rotten: bool,
     /// Whether it is to run.
     is_on: bool,
 }
@@ -112,12 +115,13 @@ impl Host {
                 wall_ms: rng.between(0, 3_000),
             },
             rng,
+            timing: Rng::stream(scenario.seed, &format!("timing {id}")),
             slowness: 1,
             stalled_until: 0,
             following: None,
-            sync_fails: false,
             bootstrap: if begins { bootstrap.clone() } else { Membership::default() },
             renewed: false,
+            rotten: false,
             is_on: begins,
         }
     }
@@ -165,7 +169,7 @@ impl Host {
             return Ok(());
         }
         self.life += 1;
-        if env.faulty && env.scenario.has(Fault::Fuse) && self.rng.chance(250) {
+        if env.faulty && env.scenario.has(Fault::Fuse) && !self.rotten && self.rng.chance(250) {
             self.disk.light_fuse(self.rng.between(0, 25));
         }
         let mut options = env.scenario.options(self.id, self.rng.draw());
@@ -175,10 +179,16 @@ impl Host {
         let dir = Path::new(ROOT).join(format!("{}", self.id));
         let opened = match raft_replica::open(&disk, &dir, options, Machine::default, now) {
             Ok(opened) => opened,
-            Err(error) if self.disk.is_burnt() => {
+            Err(error) if self.disk.has_failed() => {
                 env.witness.sometimes.hit(Mark::CrashedInOpen);
                 env.witness.trace.note(env.now_us, format_args!("{} opening: {error}", self.id));
                 self.end_and_restart(env);
+                return Ok(());
+            }
+            Err(error) if self.rotten => {
+                env.witness.sometimes.hit(Mark::RotRefused);
+                self.rotten = false;
+                env.witness.trace.note(env.now_us, format_args!("{} opening: {error}", self.id));
                 return Ok(());
             }
             Err(error) => {
@@ -214,7 +224,7 @@ impl Host {
         env.witness.on_turn(&view)?;
         let preparation = wal.prepare();
         if preparation.is_some() {
-            let delay = env.delay(env.scenario.write_us);
+            let delay = self.timing.within(env.scenario.write_us);
             env.after(delay, Event::Prepare(self.id, self.life));
         }
         self.process = Some(Process {
@@ -236,8 +246,7 @@ impl Host {
     /// Ends the process, if there is one.
     pub fn end(&mut self, env: &mut Env, how: End) {
         self.process = None;
-        self.sync_fails = false;
-        self.disk.put_out_fuse();
+        self.disk.calm();
         (self.paused_until, self.stalled_until) = (0, 0);
         env.witness.pending.ended(self.id);
         env.witness.trace.note(env.now_us, format_args!("{} ends: {how:?}", self.id));
@@ -268,28 +277,37 @@ impl Host {
         }
     }
 
-    /// The disk failed under the process: a sync did, the power is going, or somebody killed it.
+    /// The disk failed under the process.
     fn end_and_restart(&mut self, env: &mut Env) {
-        let how = if self.sync_fails {
-            env.witness.sometimes.hit(Mark::SyncFailed);
-            End::Kill
-        } else {
+        // If it was not the power that failed, the process ends by itself.
+        let how = if self.disk.is_burnt() {
             self.rng.pick(&[End::Power, End::Power, End::Kill])
+        } else {
+            env.witness.sometimes.hit(Mark::DiskFailed);
+            End::Kill
         };
         self.end(env, how);
         let downtime = self.rng.between(1_000, 1_000_000);
         env.after(downtime, Event::Start(self.id));
     }
 
-    /// In a while something on the disk will not come to its end.
-    pub fn light_fuse(&mut self) {
-        self.disk.light_fuse(self.rng.between(0, 12));
+    /// The disk, to make trouble there.
+    pub fn disk(&self) -> &SimDisk {
+        &self.disk
     }
 
-    /// The next sync on the disk fails.
-    pub fn fail_next_sync(&mut self) {
-        self.sync_fails = true;
-        self.disk.fail_next_sync();
+    /// Flips a bit on the disk of a stopped node, and starts it. What it does not notice is undone,
+    /// for it may be noticed later. Answers whether it refuses to start.
+    pub fn rot(&mut self, env: &mut Env, salt: u64) -> Result<bool, Violation> {
+        let Some(flip) = self.disk.rot(&mut Rng::stream(salt, "rot")) else {
+            self.start(env)?;
+            return Ok(false);
+        };
+        env.witness.sometimes.hit(Mark::Rotted);
+        self.rotten = true;
+        self.start(env)?;
+        self.disk.mend(&flip);
+        Ok(!std::mem::take(&mut self.rotten))
     }
 
     /// Stands still.
@@ -309,8 +327,8 @@ impl Host {
 
     /// From now on nothing goes wrong here.
     pub fn heal(&mut self) {
-        self.sync_fails = false;
-        self.disk.put_out_fuse();
+        self.disk.calm();
+        self.disk.limit(None);
         (self.paused_until, self.stalled_until) = (0, 0);
         self.slowness = 1;
     }
@@ -323,7 +341,7 @@ impl Host {
         }
         process.inbox.push_back(arrival);
         // What arrives within a moment is taken together.
-        let moment = env.delay((0, 60));
+        let moment = self.timing.within((0, 60));
         self.plan_wake(env, env.now_us + moment);
     }
 
@@ -373,7 +391,7 @@ impl Host {
             if let Outcome::Read { .. } = answer.outcome {
                 self.note_read(env);
             }
-            let delay = env.delay(env.scenario.delay_us);
+            let delay = self.timing.within(env.scenario.delay_us);
             env.after(delay, Event::Answer(answer.token, answer.outcome));
         }
         Ok(())

@@ -2,8 +2,8 @@
 //! sessions, over a simulated clock, network and disks. One thread, one seed; the same seed gives
 //! the same run, to the byte.
 //!
-//! A [`Scenario`] is drawn from the seed; [`run()`] lets a [`world`] of nodes and clients live
-//! through it: first with faults, then healed. Invariants are checked at every turn of every node;
+//! A [`Plan`] is drawn from the seed: a [`Scenario`], and what goes wrong at which time; [`run()`]
+//! lets a [`world`] of nodes and clients live through it: first with faults, then healed. Invariants are checked at every turn of every node;
 //! what the clients saw is judged at the end. What deliberately is not here: sockets, threads,
 //! gRPC. Those are tried on real processes.
 
@@ -15,14 +15,18 @@ pub mod host;
 pub mod invariants;
 pub mod machine;
 pub mod network;
+pub mod plan;
 pub mod rng;
 pub mod run;
 pub mod scenario;
+pub mod shrink;
 pub mod sometimes;
 pub mod trace;
+pub mod word;
 pub mod world;
 
 pub use invariants::Violation;
+pub use plan::Plan;
 pub use run::{Report, run};
 pub use scenario::{Fault, Sabotage, Scenario};
 pub use sometimes::{Mark, Sometimes};

@@ -42,6 +42,11 @@ impl Rng {
         low + u64::try_from(scaled).expect("less than the span, which fits")
     }
 
+    /// A number of a range.
+    pub fn within(&mut self, (low, high): (u64, u64)) -> u64 {
+        self.between(low, high)
+    }
+
     /// A number below `count`.
     pub fn below(&mut self, count: usize) -> usize {
         let count = u64::try_from(count).expect("a length fits");

@@ -11,7 +11,7 @@ use raft_replica::StateMachine as _;
 use crate::client::text;
 use crate::host::Host;
 use crate::invariants::Violation;
-use crate::scenario::Scenario;
+use crate::plan::Plan;
 use crate::sometimes::{Mark, Sometimes};
 use crate::trace::Trace;
 use crate::world::World;
@@ -35,10 +35,10 @@ pub struct Report {
     pub recent: Vec<String>,
 }
 
-/// Runs a scenario; every line of its trace also goes to `out`.
-pub fn run(scenario: Scenario, out: Option<Box<dyn io::Write>>) -> Report {
-    let seed = scenario.seed;
-    let mut world = World::new(scenario, Trace::new(out));
+/// Carries out a plan; every line of its trace also goes to `out`.
+pub fn run(plan: Plan, out: Option<Box<dyn io::Write>>) -> Report {
+    let seed = plan.scenario.seed;
+    let mut world = World::new(plan, Trace::new(out));
     let ran = catch_unwind(AssertUnwindSafe(|| {
         world.run()?;
         judge_history(&mut world)

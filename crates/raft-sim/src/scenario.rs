@@ -2,6 +2,8 @@
 //! Every seed draws its own, with classes of faults left out, because what is always there hides
 //! what only shows without it.
 
+mod settings;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -46,6 +48,18 @@ pub enum Fault {
     FalseHint,
     /// A member's disk is lost for good; a new one takes its place.
     DiskLost,
+    /// A write fails.
+    WriteError,
+    /// A read fails.
+    ReadError,
+    /// A disk is full for a while.
+    Full,
+    /// A bit of a stopped node's disk flips.
+    Rot,
+    /// What a node sends and is sent waits.
+    Clog,
+    /// Several nodes are clogged one after the other, and let go in another order.
+    Swizzle,
 }
 
 impl Fault {
@@ -65,7 +79,18 @@ impl Fault {
         Self::Stall,
         Self::FalseHint,
         Self::DiskLost,
+        Self::WriteError,
+        Self::ReadError,
+        Self::Full,
+        Self::Rot,
+        Self::Clog,
+        Self::Swizzle,
     ];
+
+    /// Whether it is always there, if it is there at all.
+    pub fn is_constant(self) -> bool {
+        matches!(self, Self::Loss | Self::Reorder | Self::Drift)
+    }
 }
 
 /// What an operator does, and how often.
@@ -90,6 +115,10 @@ pub enum Sabotage {
     ForgedEntries,
 }
 
+impl Sabotage {
+    const ALL: &[Self] = &[Self::LyingDisks, Self::ForgedVotes, Self::ForgedEntries];
+}
+
 /// What a seed means.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -111,8 +140,10 @@ pub struct Scenario {
     pub habits: Habits,
     /// How many of the processes that could see another one end do so, in thousandths.
     pub hints_permille: u64,
-    /// Number of clients.
-    pub clients: u64,
+    /// The clients.
+    pub clients: BTreeSet<u64>,
+    /// How many operations each of them begins before the world is healed, at most.
+    pub client_ops: u64,
     /// Number of keys.
     pub keys: u64,
     /// How much longer than needed values are, in bytes.
@@ -136,38 +167,105 @@ impl Scenario {
     /// What `seed` means.
     pub fn draw(seed: u64) -> Self {
         let mut rng = Rng::stream(seed, "scenario");
-        let faults = Fault::ALL.iter().copied().filter(|_| rng.chance(600)).collect();
-        let nodes = rng.pick(&[3, 3, 3, 3, 5, 5, 4, 2, 1]);
-        let slowest = rng.pick(&[300, 2_000, 8_000]);
-        let mut members = Rng::stream(seed, "members");
-        let learners = if members.chance(300) { members.between(0, nodes / 2) } else { 0 };
-        let changes = members.chance(700);
-        let spares = if changes { members.between(0, MACHINES_MAX - nodes) } else { 0 };
-        Self {
+        let rng = &mut rng;
+        let plain = Self::plain();
+        let nodes = rng.pick(&[3, 3, 3, 3, 3, 5, 5, 5, 4, 4, 6, 7, 2, 1]);
+        let changes = rng.chance(700);
+        let mut scenario = Self {
             seed,
             faults_us: rng.between(4, 12) * 1_000_000,
-            faults,
+            // Each class is there in some seeds only, and in some there is hardly any.
+            faults: draw_faults(rng),
             fault_gap_us: rng.pick(&[150_000, 400_000, 900_000, 4_000_000]),
             nodes,
-            learners,
-            spares,
+            learners: if rng.chance(300) { rng.between(0, nodes / 2) } else { 0 },
+            spares: if changes { rng.between(0, MACHINES_MAX - nodes) } else { 0 },
             habits: Habits {
                 changes,
-                transfers: members.chance(500),
-                gap_us: members.pick(&[60_000, 250_000, 1_000_000]),
+                transfers: rng.chance(500),
+                gap_us: rng.pick(&[60_000, 250_000, 1_000_000]),
             },
-            hints_permille: members.pick(&[0, 500, 1_000]),
-            clients: rng.between(1, 4),
+            hints_permille: rng.pick(&[0, 500, 1_000]),
+            clients: (1..=rng.between(1, 4)).collect(),
+            client_ops: u64::MAX,
             keys: rng.between(1, 4),
             padding: rng.pick(&[0, 0, 600, 3_000]),
             think_us: rng.pick(&[2_000, 20_000, 100_000]),
-            delay_us: (rng.between(50, 200), slowest),
+            delay_us: (rng.between(50, 200), rng.pick(&[300, 2_000, 8_000])),
             loss_permille: rng.pick(&[10, 50, 200]),
             write_us: rng.pick(&[(50, 400), (500, 5_000), (5_000, 30_000)]),
             notice_us: (1, rng.pick(&[100, 3_000, 50_000])),
+            ..plain
+        };
+        scenario.draw_limits(rng);
+        scenario.settle();
+        scenario
+    }
+
+    /// Limits that are often met.
+    fn draw_limits(&mut self, rng: &mut Rng) {
+        let election = rng.between(100, 300);
+        let core = &mut self.template.core;
+        core.heartbeat = Duration::from_millis(election / rng.between(3, 8));
+        core.election_timeout = Duration::from_millis(election);
+        core.election_jitter = Duration::from_millis(rng.between(election / 2, election * 2));
+        core.append_bytes_max = rng.pick(&[64, 1 << 10, 1 << 20]);
+        core.append_entries_max = rng.pick(&[1, 4, 64, 4096]);
+        core.inflight_messages_max = rng.pick(&[1, 2, 8]);
+        core.inflight_bytes_max = rng.pick(&[256, 8 << 20]);
+        core.uncommitted_bytes_max = rng.pick(&[2 << 10, 64 << 20, 64 << 20]);
+        core.snapshot_chunk_bytes = rng.pick(&[60, 60, 300, 2_000, 1 << 20]);
+        core.trailing_entries = rng.pick(&[0, 3, 20, 100]);
+        core.fast_failover = rng.chance(700);
+        core.failover_stagger = Duration::from_millis(rng.between(1, 30));
+        core.transfer_lag_bytes_max = rng.pick(&[0, 2 << 10, 8 << 20]);
+        core.apply_bytes_max = rng.pick(&[64, 1 << 20, 1 << 20]);
+        core.apply_lag_bytes_max = rng.pick(&[4 << 10, 32 << 20]);
+        self.template.segment_bytes = rng.pick(&[8 << 10, 16 << 10, 64 << 10]);
+        self.template.snapshot_entries = rng.pick(&[3, 20, 60, 200]);
+        self.template.snapshot_bytes = rng.pick(&[500, 1 << 20]);
+        self.template.session_ttl_ms = rng.pick(&[300, 2_000, 60_000]);
+    }
+
+    /// A quiet world: three nodes, a client, nothing that goes wrong, and no limit that is met. What
+    /// a plan does not say is as here.
+    pub fn plain() -> Self {
+        let mut plain = Self {
+            seed: 0,
+            faults_us: 5_000_000,
+            faults: BTreeSet::new(),
+            fault_gap_us: 1_000_000,
+            nodes: 3,
+            learners: 0,
+            spares: 0,
+            habits: Habits { changes: false, transfers: false, gap_us: 250_000 },
+            hints_permille: 0,
+            clients: BTreeSet::from([1]),
+            client_ops: u64::MAX,
+            keys: 1,
+            padding: 0,
+            think_us: 20_000,
+            delay_us: (100, 300),
+            loss_permille: 0,
+            write_us: (50, 400),
+            notice_us: (1, 100),
             sabotage: None,
-            template: options(&mut rng, &mut members, (nodes, learners)),
-        }
+            template: options(),
+        };
+        plain.settle();
+        plain
+    }
+
+    /// Brings what follows from the settings into line with them.
+    fn settle(&mut self) {
+        let seed = self.seed;
+        self.template.cluster = ClusterId(Rng::stream(seed, "cluster").draw());
+        self.template.core.cluster = self.template.cluster;
+        let first_learner = self.nodes - self.learners + 1;
+        self.template.bootstrap = Membership {
+            learners: (first_learner..=self.nodes).map(NodeId).collect(),
+            ..Membership::of_voters((1..first_learner).map(NodeId))
+        };
     }
 
     /// Whether the seed has this class of faults.
@@ -200,42 +298,25 @@ impl Scenario {
     }
 }
 
-fn options(rng: &mut Rng, members: &mut Rng, (nodes, learners): (u64, u64)) -> Options {
-    let cluster = ClusterId(rng.draw());
-    let id = NodeId(0);
-    let election = rng.between(100, 300);
-    let core = Config {
-        heartbeat: Duration::from_millis(election / rng.between(3, 8)),
-        election_timeout: Duration::from_millis(election),
-        election_jitter: Duration::from_millis(rng.between(election / 2, election * 2)),
-        append_bytes_max: rng.pick(&[64, 1 << 10, 1 << 20]),
-        append_entries_max: rng.pick(&[1, 4, 64, 4096]),
-        inflight_messages_max: rng.pick(&[1, 2, 8]),
-        inflight_bytes_max: rng.pick(&[256, 8 << 20]),
-        uncommitted_bytes_max: rng.pick(&[2 << 10, 64 << 20, 64 << 20]),
-        snapshot_chunk_bytes: rng.pick(&[60, 60, 300, 2_000, 1 << 20]),
-        trailing_entries: rng.pick(&[0, 3, 20, 100]),
-        fast_failover: members.chance(700),
-        failover_stagger: Duration::from_millis(members.between(1, 30)),
-        transfer_lag_bytes_max: members.pick(&[0, 2 << 10, 8 << 20]),
-        apply_bytes_max: members.pick(&[64, 1 << 20, 1 << 20]),
-        apply_lag_bytes_max: members.pick(&[4 << 10, 32 << 20]),
-        ..Config::new(cluster, id, Incarnation(0))
-    };
+/// Each class of faults is left out in some of the seeds, and in some of them most are.
+fn draw_faults(rng: &mut Rng) -> BTreeSet<Fault> {
+    let permille = rng.pick(&[150, 500, 500, 700]);
+    Fault::ALL.iter().copied().filter(|_| rng.chance(permille)).collect()
+}
+
+fn options() -> Options {
+    let (cluster, id) = (ClusterId(0), NodeId(0));
     Options {
         cluster,
         cluster_name: "simulated".to_owned(),
         id,
-        bootstrap: Membership {
-            learners: (nodes - learners + 1..=nodes).map(NodeId).collect(),
-            ..Membership::of_voters((1..=nodes - learners).map(NodeId))
-        },
+        bootstrap: Membership::default(),
         fresh_incarnation: Incarnation(0),
-        core,
-        segment_bytes: rng.pick(&[8 << 10, 16 << 10, 64 << 10]),
-        snapshot_entries: rng.pick(&[3, 20, 60, 200]),
-        snapshot_bytes: rng.pick(&[500, 1 << 20]),
-        session_ttl_ms: rng.pick(&[300, 2_000, 60_000]),
+        core: Config::new(cluster, id, Incarnation(0)),
+        segment_bytes: 64 << 10,
+        snapshot_entries: 10_000,
+        snapshot_bytes: 1 << 20,
+        session_ttl_ms: 60_000,
         record: None,
     }
 }

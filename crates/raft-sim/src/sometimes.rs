@@ -55,8 +55,12 @@ sometimes! {
     AllDown = "whole clusters ended at once",
     /// Power failed in the middle of a write, a sync or a rename.
     CrashedInWrite = "crashes in the middle of a write",
-    /// A sync failed, and the process with it.
-    SyncFailed = "syncs that failed",
+    /// A sync, a write or a read failed, or there was no space, and the process ended.
+    DiskFailed = "processes that ended because their disk failed",
+    /// A bit flipped on a stopped node's disk.
+    Rotted = "bits flipped on disks",
+    /// A node noticed that a bit of its disk had flipped, and refused to start.
+    RotRefused = "starts refused because of a flipped bit",
     /// Power failed while a node was being opened.
     CrashedInOpen = "crashes in the middle of opening",
     /// A power loss took unsynced bytes or names.
@@ -77,6 +81,8 @@ sometimes! {
     MessageLost = "messages lost",
     /// A message arrived twice.
     MessageDuplicated = "messages duplicated",
+    /// A message had to wait.
+    MessageHeldUp = "messages held up",
     /// A message was overtaken.
     MessageReordered = "messages overtaken",
     /// A write was acknowledged.

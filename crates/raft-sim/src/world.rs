@@ -16,8 +16,8 @@ use crate::agenda::{Arrival, Env, Event};
 use crate::client::{Ask, Client, Move, Surroundings};
 use crate::host::{Host, show};
 use crate::invariants::{Violation, Witness};
+use crate::plan::{Plan, Planned, Recovery};
 use crate::rng::Rng;
-use crate::scenario::Scenario;
 use crate::trace::Trace;
 use operator::Operator;
 
@@ -41,33 +41,49 @@ pub struct World {
     /// Who waits for which answer.
     tokens: BTreeMap<Token, Asker>,
     tokens_given: u64,
-    /// Decides what goes wrong.
-    nemesis: Rng,
-    /// Counts the cuts of the network.
-    cuts: u64,
+    acts: Vec<Planned>,
+    recovery: Recovery,
+    /// Decides how long requests are under way, and which get lost, for each who asks.
+    roads: BTreeMap<Option<usize>, Rng>,
+    /// Counts how often the whole network was healed.
+    healings: u64,
+    /// How many events there were.
+    happened: u64,
     /// Whether clients may begin something.
     open: bool,
 }
 
+/// A run has so many events at most: a hundred times as many as usual.
+const HAPPENINGS_MAX: u64 = 3_000_000;
+
 impl World {
     /// The world as it begins: every machine is switched on.
-    pub fn new(scenario: Scenario, trace: Trace) -> Self {
+    pub fn new(plan: Plan, trace: Trace) -> Self {
+        let Plan { scenario, acts, recovery } = plan;
         let witness = Witness::new(&scenario, trace);
         let mut env = Env::new(scenario, witness);
         let scenario = env.scenario.clone();
         let hosts = scenario.ids().into_iter().map(|id| (id, Host::new(&scenario, id))).collect();
         for id in scenario.ids() {
-            let delay = env.delay((0, 200_000));
-            env.after(delay, Event::Start(id));
+            let mut rng = Rng::stream(scenario.seed, &format!("start {id}"));
+            env.after(rng.between(0, 200_000), Event::Start(id));
         }
         let clients: Vec<Client> =
-            (1..=scenario.clients).map(|number| Client::new(&scenario, number)).collect();
+            scenario.clients.iter().map(|&number| Client::new(&scenario, number)).collect();
         for position in 0..clients.len() {
             env.after(scenario.think_us, Event::Client(position, 0));
         }
-        env.after(scenario.fault_gap_us, Event::Fault);
+        for (position, planned) in acts.iter().enumerate() {
+            env.at(planned.at.0, Event::Act(position));
+        }
         env.after(scenario.habits.gap_us, Event::Operator);
-        let nemesis = Rng::stream(scenario.seed, "nemesis");
+        let numbers = scenario.clients.iter().enumerate();
+        let mut roads: BTreeMap<_, _> = numbers
+            .map(|(client, number)| {
+                (Some(client), Rng::stream(scenario.seed, &format!("road {number}")))
+            })
+            .collect();
+        roads.insert(None, Rng::stream(scenario.seed, "road of the operator"));
         Self {
             env,
             hosts,
@@ -77,8 +93,11 @@ impl World {
             operator: Operator::new(scenario.seed),
             tokens: BTreeMap::new(),
             tokens_given: 0,
-            nemesis,
-            cuts: 0,
+            acts,
+            recovery,
+            roads,
+            healings: 0,
+            happened: 0,
             open: true,
         }
     }
@@ -102,6 +121,11 @@ impl World {
                 return Ok(false);
             };
             self.happen(event)?;
+            self.happened += 1;
+            if HAPPENINGS_MAX < self.happened {
+                let what = format!("still busy after {HAPPENINGS_MAX} events");
+                return Err(Violation::named("a run comes to its end")(what));
+            }
         }
         Ok(true)
     }
@@ -149,17 +173,23 @@ impl World {
                 Ok(())
             }
             Event::Operator => {
-                self.operate();
+                self.look_after_the_lost();
                 Ok(())
             }
-            Event::Fault => {
-                self.fault();
+            Event::Act(position) => match self.acts.get(position) {
+                Some(planned) if self.env.faulty => self.act(planned.act.clone()),
+                _ => Ok(()),
+            },
+            Event::Mend(healings, links) => {
+                if healings == self.healings {
+                    self.env.network.mend(&links);
+                    self.env.witness.trace.note(self.env.now_us, format_args!("links mended"));
+                }
                 Ok(())
             }
-            Event::Mend(cut) => {
-                if cut == self.cuts {
-                    self.env.network.mend();
-                    self.env.witness.trace.note(self.env.now_us, format_args!("network mended"));
+            Event::Free(id) => {
+                if let Some(host) = self.hosts.get_mut(&id) {
+                    host.disk().limit(None);
                 }
                 Ok(())
             }
@@ -204,6 +234,7 @@ impl World {
             sometimes: &mut self.env.witness.sometimes,
             commands: &mut self.commands,
             open: self.open,
+            faulty: self.env.faulty,
         };
         (&mut self.clients, around)
     }
@@ -225,10 +256,15 @@ impl World {
     fn ask(&mut self, asker: Asker, to: NodeId, ask: Ask) {
         let token = self.next_token();
         self.tokens.insert(token, asker);
-        if self.env.faulty && self.env.timing.chance(20) {
+        let road = match asker {
+            Asker::Client(client, _) => Some(client),
+            Asker::Operator => None,
+        };
+        let road = self.roads.get_mut(&road).expect("everybody who asks has a road");
+        let delay = road.within(self.env.scenario.delay_us);
+        if road.chance(20) && self.env.faulty {
             return; // Lost on the way.
         }
-        let delay = self.env.delay(self.env.scenario.delay_us);
         self.env.after(delay, Event::Arrive(to, Arrival::Ask(token, ask)));
     }
 

@@ -77,8 +77,9 @@ fn only_the_disk_touches_files() {
         for path in sources(&root().join("crates").join(name).join("src")) {
             let text = std::fs::read_to_string(&path).expect("readable");
             let uses = text.contains("std::fs") || text.contains("fs::File");
-            let is_disk = name == "raft-replica" && path.ends_with("src/disk.rs");
-            assert!(!uses || is_disk, "{} touches files", path.display());
+            let may = name == "raft-replica" && path.ends_with("src/disk.rs")
+                || name == "raft-sim" && path.ends_with("src/plan_file.rs");
+            assert!(!uses || may, "{} touches files", path.display());
         }
     }
 }

@@ -1,11 +1,12 @@
 //! A file: what readers see, what is durable, and the writes between the two.
 
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use raft_replica::DiskFile;
 
-use super::{Keep, Loss, SimDisk};
+use super::{Keep, Loss, SimDisk, trouble};
 use crate::rng::Rng;
 
 /// What a power loss leaves whole.
@@ -18,6 +19,8 @@ pub(super) struct File {
     live: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<Change>,
+    /// What the last write that became durable has written.
+    last: Range<usize>,
 }
 
 enum Change {
@@ -46,8 +49,50 @@ impl File {
     fn sync(&mut self) {
         for change in self.unsynced.drain(..) {
             match change {
-                Change::Write(offset, data) => write(&mut self.durable, offset, &data),
+                Change::Write(offset, data) => {
+                    write(&mut self.durable, offset, &data);
+                    self.last = offset..offset + data.len();
+                }
                 Change::SetLen(len) => self.durable.resize(len, 0),
+            }
+        }
+    }
+
+    /// A sync has failed: what it was to write is taken for written, and either stays to be read
+    /// until the power fails, or is forgotten at once.
+    fn fail(&mut self, stays: bool) {
+        self.unsynced.clear();
+        if !stays {
+            self.live.clone_from(&self.durable);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Where a bit may flip: bytes that say something, but for those of the last write, which
+    /// nobody could tell from one that was cut short.
+    pub(super) fn rots_at(&self, from: usize) -> Option<usize> {
+        let says = |&at: &usize| self.durable.get(at).is_some_and(|&byte| byte != 0);
+        (from..self.durable.len()).filter(|at| !self.last.contains(at)).find(says)
+    }
+
+    /// Flips bits of one byte, and answers what it was.
+    pub(super) fn flip(&mut self, at: usize, bits: u8) -> Option<u8> {
+        let byte = self.durable.get_mut(at)?;
+        let before = std::mem::replace(byte, *byte ^ bits);
+        self.live.clone_from(&self.durable);
+        Some(before)
+    }
+
+    /// Puts a byte back as it was before its bits were flipped, if nobody has written it since.
+    pub(super) fn mend(&mut self, at: usize, (before, bits): (u8, u8)) {
+        for image in [&mut self.durable, &mut self.live] {
+            if let Some(byte) = image.get_mut(at)
+                && *byte == before ^ bits
+            {
+                *byte = before;
             }
         }
     }
@@ -106,6 +151,7 @@ fn position(offset: u64) -> io::Result<usize> {
 
 impl DiskFile for OpenFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.disk.state().trouble.read()?;
         let file = guard(&self.inode);
         let found = file.live.get(position(offset)?..).unwrap_or_default();
         let count = found.len().min(buffer.len());
@@ -114,20 +160,23 @@ impl DiskFile for OpenFile {
     }
 
     fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.disk.state().burn()?;
-        guard(&self.inode).change(Change::Write(position(offset)?, data.to_vec()));
+        let offset = position(offset)?;
+        let mut disk = self.disk.state();
+        disk.trouble.change()?;
+        let mut file = guard(&self.inode);
+        disk.trouble.grow((offset + data.len()).saturating_sub(file.live.len()))?;
+        file.change(Change::Write(offset, data.to_vec()));
         Ok(())
     }
 
     fn sync_data(&mut self) -> io::Result<()> {
         let mut disk = self.disk.state();
-        disk.burn()?;
-        if std::mem::take(&mut disk.sync_fails) {
-            disk.fuse = Some(0);
-            guard(&self.inode).unsynced.clear();
-            return Err(io::Error::other("input/output error"));
+        disk.trouble.change()?;
+        if let Some(stays) = disk.trouble.sync() {
+            guard(&self.inode).fail(stays);
+            return Err(trouble::input_output());
         }
-        if !disk.lies {
+        if !disk.trouble.lies {
             guard(&self.inode).sync();
         }
         Ok(())
@@ -138,8 +187,12 @@ impl DiskFile for OpenFile {
     }
 
     fn set_len(&mut self, len: u64) -> io::Result<()> {
-        self.disk.state().burn()?;
-        guard(&self.inode).change(Change::SetLen(position(len)?));
+        let len = position(len)?;
+        let mut disk = self.disk.state();
+        disk.trouble.change()?;
+        let mut file = guard(&self.inode);
+        disk.trouble.grow(len.saturating_sub(file.live.len()))?;
+        file.change(Change::SetLen(len));
         Ok(())
     }
 }

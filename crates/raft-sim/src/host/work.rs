@@ -22,7 +22,7 @@ impl Host {
         process.writes.extend(persist);
         if !process.writes.is_empty() && !process.writing {
             process.writing = true;
-            let delay = env.delay(env.scenario.write_us) * self.slowness;
+            let delay = self.timing.within(env.scenario.write_us) * self.slowness;
             env.after(delay, Event::Write(self.id, self.life));
         }
         let idle = process.snapshot_jobs.is_empty();
@@ -33,7 +33,7 @@ impl Host {
     }
 
     fn plan_snapshot(&mut self, env: &mut Env) {
-        let delay = env.delay(env.scenario.write_us) * self.slowness;
+        let delay = self.timing.within(env.scenario.write_us) * self.slowness;
         env.after(delay, Event::Snapshot(self.id, self.life));
     }
 
@@ -66,11 +66,11 @@ impl Host {
         if process.preparation.is_none() {
             process.preparation = process.wal.prepare();
             if process.preparation.is_some() {
-                let delay = env.delay(env.scenario.write_us) * self.slowness;
+                let delay = self.timing.within(env.scenario.write_us) * self.slowness;
                 env.after(delay, Event::Prepare(self.id, self.life));
             }
         }
-        let delay = env.delay(env.scenario.notice_us);
+        let delay = self.timing.within(env.scenario.notice_us);
         env.after(delay, Event::Complete(self.id, self.life, Arrival::Persisted(seq)));
         env.send(then_send)
     }
@@ -98,7 +98,7 @@ impl Host {
             env.witness.sometimes.hit(Mark::SnapshotResumed);
         }
         let more = !process.snapshot_jobs.is_empty();
-        let delay = env.delay(env.scenario.notice_us);
+        let delay = self.timing.within(env.scenario.notice_us);
         env.after(delay, Event::Complete(self.id, self.life, Arrival::Snapshot(done)));
         if more {
             self.plan_snapshot(env);
@@ -125,7 +125,7 @@ impl Host {
     /// A disk operation failed: the process ends, as a server's would.
     fn failed(&mut self, env: &mut Env, error: &str) -> Result<(), Violation> {
         env.witness.trace.note(env.now_us, format_args!("{}: {error}", self.id));
-        if !self.disk.is_burnt() {
+        if !self.disk.has_failed() {
             let what = format!("{} had to stop: {error}", self.id);
             return Err(Violation::named("a node on a sound disk goes on")(what));
         }

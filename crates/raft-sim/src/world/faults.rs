@@ -7,82 +7,159 @@ use raft_core::{Membership, NodeId, RoleName};
 use super::World;
 use crate::agenda::{Arrival, Event};
 use crate::host::{End, Host};
-use crate::scenario::Fault;
+use crate::invariants::Violation;
+use crate::network::Path;
+use crate::plan::{Act, Who};
+use crate::rng::Rng;
 use crate::sometimes::Mark;
+use crate::word::{Salt, Span};
 
 impl World {
-    /// Something goes wrong, and the next thing that goes wrong is planned.
-    pub(super) fn fault(&mut self) {
-        if !self.env.faulty {
-            return;
-        }
-        let gap_us = self.env.scenario.fault_gap_us;
-        let gap_us = self.nemesis.between(gap_us / 10, gap_us * 2);
-        self.env.after(gap_us, Event::Fault);
-        let faults: Vec<Fault> = self.env.scenario.faults.iter().copied().collect();
-        if faults.is_empty() {
-            return;
-        }
-        let fault = self.nemesis.pick(&faults);
-        let ids: Vec<NodeId> = self.running();
-        let id = self.leader().filter(|_| self.nemesis.chance(400));
-        let id = id.unwrap_or_else(|| self.nemesis.pick(&ids));
-        self.env.witness.trace.note(self.env.now_us, format_args!("fault: {fault:?}, {id}"));
-        match fault {
-            Fault::Power => self.end(id, End::Power),
-            Fault::Kill => self.end(id, End::Kill),
-            Fault::AllDown => {
-                self.env.witness.sometimes.hit(Mark::AllDown);
-                for id in ids {
-                    let how = self.nemesis.pick(&[End::Power, End::Kill]);
-                    self.end(id, how);
+    /// Does what is planned, as far as that is possible now.
+    pub(super) fn act(&mut self, act: Act) -> Result<(), Violation> {
+        self.env.witness.trace.note(self.env.now_us, format_args!("act: {act}"));
+        match act {
+            Act::Wish { kind, salt } => {
+                self.sow(salt);
+                self.wish_for_members(kind);
+            }
+            Act::Lead { salt } => {
+                self.sow(salt);
+                self.wish_for_a_leader();
+            }
+            Act::PutAway { salt } => {
+                self.sow(salt);
+                self.put_away();
+            }
+            Act::AllDown { salt: Salt(salt) } => self.end_all(&mut Rng::stream(salt, "end")),
+            Act::Partition { side, lasts } => self.cut_off(&side, lasts),
+            Act::Cut { from, to, lasts } => {
+                if let (Some(from), Some(to)) = (self.find(from), self.find(to)) {
+                    self.env.witness.sometimes.hit(Mark::CutOneWay);
+                    self.cut(vec![(from, to)], lasts);
                 }
             }
-            Fault::Fuse => self.host(id).light_fuse(),
-            Fault::SyncError => self.host(id).fail_next_sync(),
-            Fault::Pause => {
-                self.env.witness.sometimes.hit(Mark::Paused);
-                let until_us = self.env.now_us + self.nemesis.between(10_000, 1_500_000);
-                self.host(id).pause(until_us);
-            }
-            Fault::Partition => {
-                let side = ids.into_iter().filter(|_| self.nemesis.chance(500)).collect();
-                self.cut_off(&side);
-            }
-            Fault::Cut => self.cut(id),
-            Fault::SlowDisk => {
-                let times = self.nemesis.pick(&[5, 20, 100]);
-                self.host(id).slow_down(times);
-                let delay = self.nemesis.between(100_000, 1_000_000);
-                self.env.after(delay, Event::Hasten(id));
-            }
-            Fault::Stall => {
-                let most_us = self.env.scenario.election_us() * 4;
-                let until_us = self.env.now_us + self.nemesis.between(10_000, most_us);
-                self.host(id).stall(until_us);
-            }
-            Fault::FalseHint => {
-                let told = self.nemesis.pick(&ids);
-                if told != id {
+            Act::FalseHint { told, of } => {
+                if let (Some(told), Some(of)) = (self.find(told), self.find(of))
+                    && told != of
+                {
                     self.env.witness.sometimes.hit(Mark::FalseHint);
-                    self.env.after(0, Event::Arrive(told, Arrival::PeerDown(id)));
+                    self.env.after(0, Event::Arrive(told, Arrival::PeerDown(of)));
                 }
             }
-            Fault::DiskLost => self.lose_disk(id),
-            // These are always there if they are there at all.
-            Fault::Loss | Fault::Reorder | Fault::Drift => (),
+            Act::Power { who, .. }
+            | Act::Kill { who, .. }
+            | Act::Fuse { who, .. }
+            | Act::SyncError { who, .. }
+            | Act::WriteError { who, .. }
+            | Act::ReadError { who, .. }
+            | Act::Full { who, .. }
+            | Act::Rot { who, .. }
+            | Act::DiskLost { who, .. }
+            | Act::Pause { who, .. }
+            | Act::CutOff { who, .. }
+            | Act::Clog { who, .. }
+            | Act::Slow { who, .. }
+            | Act::Stall { who, .. } => {
+                if let Some(id) = self.find(who) {
+                    return self.strike(id, &act);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Something happens to one of them.
+    fn strike(&mut self, id: NodeId, act: &Act) -> Result<(), Violation> {
+        let now_us = self.env.now_us;
+        let Some(host) = self.hosts.get_mut(&id) else { return Ok(()) };
+        match *act {
+            Act::Power { down, .. } => self.end(id, End::Power, down),
+            Act::Kill { down, .. } => self.end(id, End::Kill, down),
+            Act::Fuse { changes, .. } => host.disk().light_fuse(changes),
+            Act::SyncError { stays, .. } => host.disk().fail_next_sync(stays),
+            Act::WriteError { after, .. } => host.disk().fail_change(after),
+            Act::ReadError { after, .. } => host.disk().fail_read(after),
+            Act::Full { room, lasts, .. } => {
+                host.disk().limit(Some(room));
+                self.env.after(lasts.0, Event::Free(id));
+            }
+            Act::Rot { salt: Salt(salt), .. } => return self.rot(id, salt),
+            Act::DiskLost { down, .. } => self.lose_disk(id, down),
+            Act::Pause { lasts, .. } => {
+                self.env.witness.sometimes.hit(Mark::Paused);
+                host.pause(now_us + lasts.0);
+            }
+            Act::CutOff { lasts, .. } => self.cut_off(&BTreeSet::from([id]), lasts),
+            Act::Clog { lasts, .. } => self.env.network.clog(id, now_us + lasts.0),
+            Act::Slow { times, lasts, .. } => {
+                host.slow_down(times);
+                self.env.after(lasts.0, Event::Hasten(id));
+            }
+            Act::Stall { lasts, .. } => host.stall(now_us + lasts.0),
+            Act::AllDown { .. }
+            | Act::Partition { .. }
+            | Act::Cut { .. }
+            | Act::FalseHint { .. }
+            | Act::Wish { .. }
+            | Act::Lead { .. }
+            | Act::PutAway { .. } => (),
+        }
+        Ok(())
+    }
+
+    /// Who is meant: a machine that is switched on.
+    fn find(&self, who: Who) -> Option<NodeId> {
+        let id = match who {
+            Who::Leader => self.leader()?,
+            Who::Node(id) => id,
+        };
+        self.hosts.get(&id).filter(|host| host.is_on()).map(|host| host.id)
+    }
+
+    fn end_all(&mut self, rng: &mut Rng) {
+        self.env.witness.sometimes.hit(Mark::AllDown);
+        for id in self.running() {
+            let how = rng.pick(&[End::Power, End::Kill]);
+            self.end(id, how, Span(rng.between(1_000, 1_500_000)));
         }
     }
 
     /// A member's disk is lost for good, and its machine goes on with an empty one: if the others can
     /// do without it, and all of them know whom they have lost. Of a disk that nobody has met nobody
     /// can say that it is another one.
-    fn lose_disk(&mut self, id: NodeId) {
+    fn lose_disk(&mut self, id: NodeId, down: Span) {
+        if !self.can_be_lost(id) {
+            return;
+        }
+        self.env.witness.sometimes.hit(Mark::DiskLost);
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.wipe(&mut self.env);
+        }
+        self.env.after(down.0, Event::Start(id));
+    }
+
+    /// A bit flips on a member's disk while its power is off. If it notices, the disk is as good as
+    /// lost.
+    fn rot(&mut self, id: NodeId, salt: u64) -> Result<(), Violation> {
+        if !self.can_be_lost(id) {
+            return Ok(());
+        }
+        let Some(host) = self.hosts.get_mut(&id) else { return Ok(()) };
+        host.end(&mut self.env, End::Power);
+        if host.rot(&mut self.env, salt)? {
+            host.wipe(&mut self.env);
+            self.env.after(1_000, Event::Start(id));
+        }
+        Ok(())
+    }
+
+    fn can_be_lost(&mut self, id: NodeId) -> bool {
         let ledger = &self.env.witness.ledger;
-        let Some(host) = self.hosts.get(&id) else { return };
-        let Some(incarnation) = host.incarnation() else { return };
+        let Some(host) = self.hosts.get(&id) else { return false };
+        let Some(incarnation) = host.incarnation() else { return false };
         let membership = ledger.membership();
-        let Some(seat) = membership.seat_id(id) else { return };
+        let Some(seat) = membership.seat_id(id) else { return false };
         let met = |other: NodeId| {
             other == id
                 || ledger.disks.get(&other).and_then(|disk| disk.peers.get(&seat))
@@ -90,50 +167,27 @@ impl World {
         };
         let members: BTreeSet<NodeId> = ledger.possible().flat_map(Membership::members).collect();
         let fit = !ledger.is_lost(membership, id) && members.into_iter().all(met);
-        if !fit || !self.can_do_without(&BTreeSet::from([id])) {
-            return;
-        }
-        self.env.witness.sometimes.hit(Mark::DiskLost);
-        if let Some(host) = self.hosts.get_mut(&id) {
-            host.wipe(&mut self.env);
-        }
-        let downtime = self.nemesis.between(1_000, 1_500_000);
-        self.env.after(downtime, Event::Start(id));
+        fit && self.can_do_without(&BTreeSet::from([id]))
     }
 
-    fn end(&mut self, id: NodeId, how: End) {
+    fn end(&mut self, id: NodeId, how: End, down: Span) {
         let Some(host) = self.hosts.get_mut(&id) else { return };
         if host.replica().is_some() {
             host.end(&mut self.env, how);
-            let downtime = self.nemesis.between(1_000, 1_500_000);
-            self.env.after(downtime, Event::Start(id));
-        }
-    }
-
-    /// Cuts a node off, or a single link in one direction.
-    fn cut(&mut self, id: NodeId) {
-        if self.nemesis.chance(500) {
-            self.cut_off(&BTreeSet::from([id]));
-        } else {
-            self.env.witness.sometimes.hit(Mark::CutOneWay);
-            let other = self.nemesis.pick(&self.env.scenario.ids());
-            let (from, to) = if self.nemesis.chance(500) { (id, other) } else { (other, id) };
-            self.env.network.cut(from, to);
-            self.plan_mending();
+            self.env.after(down.0, Event::Start(id));
         }
     }
 
     /// Cuts these off from all others.
-    pub(super) fn cut_off(&mut self, side: &BTreeSet<NodeId>) {
+    pub(super) fn cut_off(&mut self, side: &BTreeSet<NodeId>, lasts: Span) {
         self.env.witness.sometimes.hit(Mark::Partitioned);
-        self.env.network.partition(side);
-        self.plan_mending();
+        let links = self.env.network.crossing(side);
+        self.cut(links, lasts);
     }
 
-    fn plan_mending(&mut self) {
-        self.cuts += 1;
-        let delay = self.nemesis.between(50_000, 2_000_000);
-        self.env.after(delay, Event::Mend(self.cuts));
+    fn cut(&mut self, links: Vec<Path>, lasts: Span) {
+        self.env.network.cut(&links);
+        self.env.after(lasts.0, Event::Mend(self.healings, links));
     }
 
     /// Who leads the latest term, as far as somebody thinks so.
@@ -148,9 +202,5 @@ impl World {
     /// The machines that are switched on.
     fn running(&self) -> Vec<NodeId> {
         self.hosts.values().filter(|host| host.is_on()).map(|host| host.id).collect()
-    }
-
-    fn host(&mut self, id: NodeId) -> &mut Host {
-        self.hosts.get_mut(&id).expect("every id of the scenario has a host")
     }
 }

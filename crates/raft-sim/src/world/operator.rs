@@ -13,9 +13,11 @@ use crate::agenda::{Arrival, Event};
 use crate::client::Ask;
 use crate::host::End;
 use crate::invariants::{Violation, has_quorum};
+use crate::plan::Kind;
 use crate::rng::Rng;
 use crate::scenario::Fault;
 use crate::sometimes::Mark;
+use crate::word::{Salt, Span};
 
 /// A machine that gets an empty disk keeps silent for so long before it is added: what it said
 /// earlier must not pass for its first word.
@@ -50,53 +52,17 @@ impl Operator {
     }
 }
 
-/// What can be done to a membership.
-#[derive(Clone, Copy)]
-enum Kind {
-    AddLearner,
-    AddVoter,
-    Remove,
-    RemoveLeader,
-    Promote,
-    Demote,
-    Replace,
-    Anything,
-}
-
-const KINDS: &[Kind] = &[
-    Kind::AddLearner,
-    Kind::AddVoter,
-    Kind::AddVoter,
-    Kind::Remove,
-    Kind::Remove,
-    Kind::RemoveLeader,
-    Kind::Promote,
-    Kind::Demote,
-    Kind::Replace,
-    Kind::Replace,
-    Kind::Anything,
-];
-
 impl World {
-    /// The operator does something, and plans to do something else.
-    pub(super) fn operate(&mut self) {
-        let gap_us = self.env.scenario.habits.gap_us;
-        let gap_us = self.operator.rng.between(gap_us / 10, gap_us * 2);
-        self.env.after(gap_us, Event::Operator);
+    /// Begins to draw from this salt.
+    pub(super) fn sow(&mut self, Salt(salt): Salt) {
+        self.operator.rng = Rng::stream(salt, "operator");
+    }
+
+    /// Once there are no other wishes, the operator sees to it that what is lost is no member.
+    pub(super) fn look_after_the_lost(&mut self) {
         let habits = self.env.scenario.habits;
-        if !self.env.faulty {
-            self.remove_the_lost();
-        } else if self.operator.rng.chance(300) {
-            if habits.transfers {
-                self.wish_for_a_leader();
-            }
-        } else if habits.changes {
-            if self.operator.rng.chance(250) {
-                self.put_away();
-            } else {
-                self.wish_for_members();
-            }
-        } else {
+        self.env.after(habits.gap_us, Event::Operator);
+        if !self.env.faulty || !habits.changes {
             self.remove_the_lost();
         }
     }
@@ -129,7 +95,7 @@ impl World {
         self.operator.wishes.retain(|&token, wish| wish.travels || pending.contains(token));
     }
 
-    fn wish_for_a_leader(&mut self) {
+    pub(super) fn wish_for_a_leader(&mut self) {
         let ids = self.env.scenario.ids();
         let rng = &mut self.operator.rng;
         let to = rng.chance(600).then(|| rng.pick(&ids));
@@ -138,14 +104,15 @@ impl World {
         self.ask(Asker::Operator, leader, Ask::Transfer(to));
     }
 
-    fn wish_for_members(&mut self) {
+    pub(super) fn wish_for_members(&mut self, kind: Kind) {
         let base = self.base();
-        let kind = self.operator.rng.pick(KINDS);
         let Some(target) = self.draw_target(&base, kind) else { return };
         self.wish(&base, target, 150);
         // What the leader appends now the others may never hear of.
         if self.env.scenario.has(Fault::Cut) && self.operator.rng.chance(100) {
-            self.cut_off(&self.leader().into_iter().collect());
+            let side = self.leader().into_iter().collect();
+            let lasts = Span(self.operator.rng.between(50_000, 2_000_000));
+            self.cut_off(&side, lasts);
         }
     }
 
@@ -227,12 +194,12 @@ impl World {
         }
         let newcomers: Vec<NodeId> =
             target.members().difference(&base.members()).copied().collect();
-        let mut delay = self.env.delay(self.env.scenario.delay_us);
+        let mut delay = self.operator.rng.within(self.env.scenario.delay_us);
         for id in newcomers {
             let contact = Bytes::from(format!("machine {id}"));
             target.seats.insert(id, Seat { contact, ..Seat::default() });
             if self.make_ready(id) {
-                delay = self.env.delay(SILENCE_US);
+                delay = self.operator.rng.within(SILENCE_US);
             }
         }
         target.seats.retain(|id, _| target.voters.contains(id) || target.learners.contains(id));
@@ -269,7 +236,7 @@ impl World {
     }
 
     /// Switches a machine off that is no member, or only stops its process for a moment.
-    fn put_away(&mut self) {
+    pub(super) fn put_away(&mut self) {
         let ids = self.env.scenario.ids();
         let id = self.operator.rng.pick(&ids);
         if !self.is_free(id) {

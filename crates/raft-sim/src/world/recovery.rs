@@ -8,7 +8,10 @@ use super::World;
 use crate::client::Client;
 use crate::host::{End, Host};
 use crate::invariants::Violation;
+use crate::plan::Recovery;
+use crate::rng::Rng;
 use crate::sometimes::Mark;
+use crate::word::Salt;
 
 /// After a majority is healed, a write must be done within this time, and joint configurations left...
 const RECOVERY_US: u64 = 30_000_000;
@@ -20,8 +23,8 @@ impl World {
     /// Heals a mere majority first, in half of the runs, and then everything.
     pub(super) fn recover(&mut self) -> Result<(), Violation> {
         self.env.faulty = false;
-        if self.nemesis.chance(500) {
-            self.heal_a_majority()?;
+        if let Recovery::Majority { salt, down } = self.recovery {
+            self.heal_a_majority(salt, down)?;
             self.demand_progress()?;
         }
         self.heal()?;
@@ -31,20 +34,21 @@ impl World {
 
     /// From now on nothing goes wrong, but for some nodes that stay away: as many as the others can
     /// do without.
-    fn heal_a_majority(&mut self) -> Result<(), Violation> {
+    fn heal_a_majority(&mut self, Salt(salt): Salt, down: bool) -> Result<(), Violation> {
+        let mut rng = Rng::stream(salt, "recovery");
         let mut away = BTreeSet::new();
         for id in self.env.scenario.ids() {
             let more: BTreeSet<NodeId> = away.iter().copied().chain([id]).collect();
-            if self.nemesis.chance(500) && self.can_do_without(&more) {
+            if rng.chance(500) && self.can_do_without(&more) {
                 away = more;
             }
         }
         self.env.witness.trace.note(self.env.now_us, format_args!("healed but for {away:?}"));
         self.env.witness.sometimes.add(Mark::MajorityHealed, u64::from(!away.is_empty()));
         self.heal_network();
-        let down = self.nemesis.chance(500);
         if !down {
-            self.env.network.partition(&away);
+            let links = self.env.network.crossing(&away);
+            self.env.network.cut(&links);
         }
         for (id, host) in &mut self.hosts {
             let stays_down = down && away.contains(id);
@@ -72,7 +76,7 @@ impl World {
 
     fn heal_network(&mut self) {
         self.env.network.heal();
-        self.cuts += 1; // What was to be mended is.
+        self.healings += 1; // What was to be mended is.
     }
 
     /// A write that was asked for after the healing is done within the bound, and the membership
@@ -82,7 +86,7 @@ impl World {
         let before = done(self);
         let until_us = self.env.now_us + RECOVERY_US;
         // The first few may have been asked for earlier.
-        let enough = before + self.env.scenario.clients + 1;
+        let enough = before + self.clients.len() as u64 + 1;
         if !self.run_until(until_us, |world| enough <= done(world))? {
             let seconds = RECOVERY_US / 1_000_000;
             let what = format!("no write was done within {seconds} s; {}", self.show());

@@ -97,6 +97,77 @@ fn a_burnt_fuse_lets_nothing_through() {
     file.write_at(0, b"c").unwrap();
     assert!(!disk.is_burnt() || file.sync_data().is_err());
     assert!(file.sync_data().is_err() && disk.is_burnt());
-    disk.put_out_fuse();
+    disk.calm();
     assert_eq!(read(&disk)[0], b'c');
+}
+
+/// A failed sync is told once. What it should have written may be there to be read, but no later
+/// sync makes it durable.
+#[test]
+fn a_failed_sync_writes_nothing_and_neither_does_the_next_one() {
+    for stays in [true, false] {
+        let disk = disk();
+        let mut file = disk.open(Path::new(FILE)).unwrap();
+        file.write_at(0, b"bb").unwrap();
+        disk.fail_next_sync(stays);
+        assert!(file.sync_data().is_err() && disk.has_failed());
+        file.write_at(600, b"c").unwrap();
+        file.sync_data().unwrap();
+        assert_eq!(&read(&disk)[..2], if stays { b"bb" } else { b"aa" });
+        disk.lose_power(&mut Rng::stream(1, "power"));
+        assert_eq!((&read(&disk)[..2], read(&disk)[600]), (&b"aa"[..], b'c'));
+    }
+}
+
+#[test]
+fn a_full_disk_takes_what_needs_no_more_space() {
+    let disk = disk();
+    disk.limit(Some(100));
+    let mut file = disk.open(Path::new(FILE)).unwrap();
+    file.write_at(1500, &[b'b'; 136]).unwrap();
+    let error = file.write_at(1636, b"b").unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    assert!(disk.create_new(Path::new("/d/other")).is_err());
+    file.write_at(0, &[b'b'; 1636]).unwrap();
+    disk.lose_power(&mut Rng::stream(1, "power"));
+    assert!(disk.create_new(Path::new("/d/other")).is_err(), "power makes no space");
+    disk.remove(Path::new(FILE)).unwrap();
+    disk.create_new(Path::new("/d/other")).unwrap();
+}
+
+#[test]
+fn writes_and_reads_fail_once() {
+    let disk = disk();
+    let mut file = disk.open(Path::new(FILE)).unwrap();
+    disk.fail_change(1);
+    file.write_at(0, b"b").unwrap();
+    assert!(!disk.has_failed());
+    file.write_at(0, b"c").unwrap_err();
+    file.sync_data().unwrap();
+    disk.fail_read(0);
+    file.read_at(0, &mut [0]).unwrap_err();
+    assert_eq!(read(&disk)[0], b'b');
+}
+
+/// A flipped bit is where something has been for a while, and can be put right.
+#[test]
+fn bits_flip_where_something_old_stands() {
+    let mut flipped = 0;
+    for seed in 0..50 {
+        let disk = disk();
+        let mut file = disk.open(Path::new(FILE)).unwrap();
+        file.write_at(1000, &[b'z'; 100]).unwrap();
+        file.sync_data().unwrap();
+        let before = read(&disk);
+        let Some(flip) = disk.rot(&mut Rng::stream(seed, "rot")) else { continue };
+        flipped += 1;
+        let after = read(&disk);
+        let differs = |at: &usize| before[*at] != after[*at];
+        let changed: Vec<usize> = (0..1536).filter(differs).collect();
+        assert_eq!(changed.len(), 1);
+        assert!(!(1000..1100).contains(&changed[0]), "{changed:?}");
+        disk.mend(&flip);
+        assert_eq!(read(&disk), before);
+    }
+    assert!(30 < flipped, "{flipped}");
 }

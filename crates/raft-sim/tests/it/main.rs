@@ -7,6 +7,8 @@ mod explore;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
+mod plan;
+#[cfg(test)]
 mod seeds;
 #[cfg(test)]
 mod teeth;

@@ -27,7 +27,7 @@ fn an_opened_directory_survives_whatever_came_before() {
         let disk = SimDisk::new(Path::new("/"));
         disk.light_fuse(changes);
         let killed = open_once(&disk, 1).is_err();
-        disk.put_out_fuse();
+        disk.calm();
         let first = open_once(&disk, 2).unwrap();
         for seed in 0..8 {
             disk.lose_power(&mut Rng::stream(seed, "power"));

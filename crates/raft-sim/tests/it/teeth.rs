@@ -1,7 +1,7 @@
 //! The simulator bites: a world that breaks the rules on purpose is found out by an invariant,
 //! within a few seeds.
 
-use raft_sim::{Fault, Sabotage, Scenario, run};
+use raft_sim::{Fault, Plan, Sabotage, Scenario, run};
 
 /// Whether one of these properties is found violated within `seeds` seeds that have this sabotage,
 /// and these faults as well.
@@ -10,7 +10,7 @@ fn is_found_out(seeds: u64, sabotage: Sabotage, faults: &[Fault], properties: &[
         let mut scenario = Scenario::draw(seed);
         scenario.faults.extend(faults);
         scenario.sabotage = Some(sabotage);
-        let violation = run(scenario, None).violation;
+        let violation = run(Plan::of(scenario), None).violation;
         violation.is_some_and(|violation| properties.contains(&violation.property))
     })
 }
