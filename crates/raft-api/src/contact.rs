@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use prost::Message as _;
-use raft_core::{Index, Membership, NodeId, Seat};
+use raft_core::{LogId, Membership, NodeId, Seat};
 
 use crate::pb;
 use crate::pb::MemberRole;
@@ -95,7 +95,7 @@ pub fn members_from_wire(members: Vec<pb::Member>) -> Result<Membership, Members
             Ok(MemberRole::Outgoing) | Err(_) => return Err(MembersError::Role(id)),
         };
         let contact = Contact { peer, client, http }.encode();
-        membership.seats.insert(node, Seat { since: Index(0), contact });
+        membership.seats.insert(node, Seat { since: LogId::ZERO, contact });
     }
     Ok(membership)
 }

@@ -74,13 +74,14 @@ fn header(message: &Message) -> (ClusterId, NodeId, NodeId, Incarnation) {
 fn body_to_wire(body: Body) -> Wire {
     match body {
         Body::PreVote(VoteRequest { last, since, yours, handed_over: _ }) => {
-            Wire::PreVote(pb::PreVote { last: Some(last.into()), since: since.0, yours: yours.0 })
+            let (since, yours) = (Some(since.into()), Some(yours.into()));
+            Wire::PreVote(pb::PreVote { last: Some(last.into()), since, yours })
         }
         Body::PreVoteReply(reply) => Wire::PreVoteReply(vote_reply_to_wire(&reply)),
         Body::Vote(VoteRequest { last, since, yours, handed_over }) => Wire::Vote(pb::Vote {
             last: Some(last.into()),
-            since: since.0,
-            yours: yours.0,
+            since: Some(since.into()),
+            yours: Some(yours.into()),
             handed_over,
         }),
         Body::VoteReply(reply) => Wire::VoteReply(vote_reply_to_wire(&reply)),
@@ -131,15 +132,15 @@ fn body_from_wire(body: Wire) -> Result<Body, WireError> {
     Ok(match body {
         Wire::PreVote(plea) => Body::PreVote(VoteRequest {
             last: log_id(plea.last, "last")?,
-            since: Index(plea.since),
-            yours: Index(plea.yours),
+            since: log_id(plea.since, "since")?,
+            yours: log_id(plea.yours, "yours")?,
             handed_over: false,
         }),
         Wire::PreVoteReply(reply) => Body::PreVoteReply(vote_reply_from_wire(reply)),
         Wire::Vote(plea) => Body::Vote(VoteRequest {
             last: log_id(plea.last, "last")?,
-            since: Index(plea.since),
-            yours: Index(plea.yours),
+            since: log_id(plea.since, "since")?,
+            yours: log_id(plea.yours, "yours")?,
             handed_over: plea.handed_over,
         }),
         Wire::VoteReply(reply) => Body::VoteReply(vote_reply_from_wire(reply)),
@@ -147,7 +148,7 @@ fn body_from_wire(body: Wire) -> Result<Body, WireError> {
             prev: log_id(append.prev, "prev")?,
             entries: entries_from_wire(append.entries)?,
             commit: Index(append.commit),
-            met: met_from_wire(&append.met),
+            met: met_from_wire(append.met)?,
         }),
         Wire::AppendMatched(pb::AppendMatched { index }) => {
             Body::AppendReply(AppendReply::Matched { index: Index(index) })
@@ -157,7 +158,7 @@ fn body_from_wire(body: Wire) -> Result<Body, WireError> {
             hint: log_id(conflict.hint, "hint")?,
         }),
         Wire::Heartbeat(pb::Heartbeat { round, commit, met }) => {
-            let met = met_from_wire(&met);
+            let met = met_from_wire(met)?;
             Body::Heartbeat(Heartbeat { round, commit: Index(commit), met })
         }
         Wire::HeartbeatReply(pb::HeartbeatReply { round, received, matched, slow }) => {
@@ -186,14 +187,17 @@ fn met_to_wire(met: &BTreeMap<SeatId, Incarnation>) -> Vec<pb::Acquaintance> {
     let acquaintance = |(seat, met): (&SeatId, &Incarnation)| pb::Acquaintance {
         id: seat.node.0,
         incarnation: met.0,
-        since: seat.since.0,
+        since: Some(seat.since.into()),
     };
     met.iter().map(acquaintance).collect()
 }
 
-fn met_from_wire(met: &[pb::Acquaintance]) -> BTreeMap<SeatId, Incarnation> {
-    let seat = |met: &pb::Acquaintance| SeatId { node: NodeId(met.id), since: Index(met.since) };
-    met.iter().map(|met| (seat(met), Incarnation(met.incarnation))).collect()
+fn met_from_wire(met: Vec<pb::Acquaintance>) -> Result<BTreeMap<SeatId, Incarnation>, WireError> {
+    let read = |met: pb::Acquaintance| {
+        let seat = SeatId { node: NodeId(met.id), since: log_id(met.since, "since")? };
+        Ok((seat, Incarnation(met.incarnation)))
+    };
+    met.into_iter().map(read).collect()
 }
 
 fn read_id(id: Option<pb::ReadId>) -> Result<ReadId, WireError> {

@@ -94,7 +94,6 @@ impl Node {
     /// Takes the next step of a change, if the last one is committed.
     pub(crate) fn drive_change(&mut self) {
         let Role::Leader(leader) = &self.role else { return };
-        let index = self.log.last().index.next();
         if self.commit < self.members.since().index || self.commit < leader.opened {
             return;
         }
@@ -104,19 +103,20 @@ impl Node {
             return self.append_own(Payload::Config(plain.into()));
         }
         self.tell_the_removed();
-        self.advance_change(index);
+        let (term, index) = (self.hard.term, self.log.last().index.next());
+        self.advance_change(LogId { term, index });
         self.step_down_if_no_voter();
     }
 
-    fn advance_change(&mut self, index: Index) {
+    fn advance_change(&mut self, entry: LogId) {
         let Role::Leader(leader) = &mut self.role else { return };
         let Some(mut change) = leader.change.take() else { return };
         let active = self.members.active();
-        let next = active.replaced_by(&change.target, index);
+        let next = active.replaced_by(&change.target, entry);
         if next.has_roles_of(active) && next.seats_agree(active) {
             return self.effects.done.push(change.token);
         }
-        let staged = active.with_newcomers(&change.target, index);
+        let staged = active.with_newcomers(&change.target, entry);
         // Newcomers, and those who are to be reached elsewhere, must be reached before they vote.
         let reachable =
             next.voters.iter().all(|&id| active.contains(id)) && staged.seats_agree(active);
@@ -125,7 +125,7 @@ impl Node {
         } else if !change.force && !reachable {
             Ok(Some(staged))
         } else {
-            self.join_when_ready(&mut change, index)
+            self.join_when_ready(&mut change, entry)
         };
         match step {
             Ok(next) => {
@@ -145,7 +145,7 @@ impl Node {
     fn join_when_ready(
         &self,
         change: &mut Change,
-        index: Index,
+        entry: LogId,
     ) -> Result<Option<Membership>, MembershipRefusal> {
         let active = self.members.active();
         if !change.force {
@@ -160,7 +160,7 @@ impl Node {
                 return Err(MembershipRefusal::Unreachable);
             }
         }
-        Ok(Some(active.joint_with(&change.target, index)))
+        Ok(Some(active.joint_with(&change.target, entry)))
     }
 
     fn has_caught_up(

@@ -8,10 +8,10 @@
 //! entry       len u32 (of what follows) · kind u8 · term u64 · index u64 · body
 //! body        noop: empty · data: the bytes · config: membership
 //! membership  three lists (voters, outgoing, learners), each: count u32 · ids u64…
-//!             · count u32 · seats (node u64 · since u64 · len u32 · contact)…
+//!             · count u32 · seats (node u64 · since log id · len u32 · contact)…
 //! log id      term u64 · index u64
 //! hard state  term u64 · has vote u8 · vote u64
-//!             · count u32 · (node u64 · since u64 · incarnation u64)…
+//!             · count u32 · (node u64 · since log id · incarnation u64)…
 //! snapshot    log id · membership · size u64 · checksum u32
 //! ```
 
@@ -133,12 +133,12 @@ pub fn take_membership(input: &mut Bytes) -> Option<Membership> {
 /// Appends a member's stay.
 pub fn put_seat_id(out: &mut Vec<u8>, seat: SeatId) {
     out.extend_from_slice(&seat.node.0.to_le_bytes());
-    out.extend_from_slice(&seat.since.0.to_le_bytes());
+    put_log_id(out, seat.since);
 }
 
 /// Takes a member's stay off the front.
 pub fn take_seat_id(input: &mut Bytes) -> Option<SeatId> {
-    Some(SeatId { node: NodeId(take_u64(input)?), since: Index(take_u64(input)?) })
+    Some(SeatId { node: NodeId(take_u64(input)?), since: take_log_id(input)? })
 }
 
 /// Appends a hard state.

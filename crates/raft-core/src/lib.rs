@@ -59,11 +59,6 @@
 //!   strangers out in the transport.
 //! * A member's incarnation is learnt from its first message, or from a leader that knows it. If a
 //!   majority of disks is lost or was never used, nobody is left to know: they begin anew.
-//! * A seat is told from another by the index of the entry that made it. If that entry is lost, its id
-//!   is added again at the very same index, and the disk was replaced in between, then a voter that met
-//!   the first disk follows no leader any more, until that id is removed and added once more.
-//! * A learner whose log is the longest, because the entry that makes it a voter has not reached it, can
-//!   keep the others from electing anybody until it, or one that is longer gone, comes further.
 //! * A new member whose disk is empty has to be made without a bootstrap membership: with one it takes
 //!   itself for a founder.
 //! * The log since the last snapshot is in memory. A driver that makes no snapshots runs out of it.

@@ -5,7 +5,7 @@ use core::fmt;
 
 use bytes::Bytes;
 
-use crate::types::{Index, NodeId};
+use crate::types::{LogId, NodeId};
 
 /// Who votes and who listens. During a joint change `outgoing` holds the old voters, and every
 /// decision needs a majority of both sets (§6). A voter that is to become a learner is in `outgoing`
@@ -26,9 +26,9 @@ pub struct Membership {
 /// What a configuration knows of a member.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Seat {
-    /// The entry that made it a member; 0 for those the cluster began with. An id that is removed
+    /// The entry that made it a member; zero for those the cluster began with. An id that is removed
     /// and added again is another member than before.
-    pub since: Index,
+    pub since: LogId,
     /// How to reach it, as its driver understands it. Opaque to the core.
     pub contact: Bytes,
 }
@@ -38,8 +38,9 @@ pub struct Seat {
 pub struct SeatId {
     /// The member.
     pub node: NodeId,
-    /// The entry that made it a member.
-    pub since: Index,
+    /// The entry that made it a member. Its index alone would not do: the entry can be lost at a change
+    /// of leader, and another in its place add the id again.
+    pub since: LogId,
 }
 
 impl Membership {
@@ -103,13 +104,13 @@ impl Membership {
         self.members().into_iter().all(|id| seat(self, id) == seat(other, id))
     }
 
-    fn since(&self, id: NodeId) -> Index {
+    fn since(&self, id: NodeId) -> LogId {
         self.seats.get(&id).map(|seat| seat.since).unwrap_or_default()
     }
 
     /// An estimate of its cost in memory, on the wire and on disk, in bytes.
     pub(crate) fn size(&self) -> usize {
-        let contacts = self.seats.values().map(|seat| 24 + seat.contact.len()).sum::<usize>();
+        let contacts = self.seats.values().map(|seat| 32 + seat.contact.len()).sum::<usize>();
         contacts.saturating_add(self.len().saturating_mul(8))
     }
 
@@ -119,23 +120,23 @@ impl Membership {
     }
 
     /// This configuration with the members of `target` that are new in it as learners, so that they
-    /// can catch up before they count. The entry that says so will be at `index`.
-    pub(crate) fn with_newcomers(&self, target: &Self, index: Index) -> Self {
+    /// can catch up before they count. The entry that says so will be `entry`.
+    pub(crate) fn with_newcomers(&self, target: &Self, entry: LogId) -> Self {
         let mut staged = self.clone();
         staged.learners.extend(target.members().difference(&self.members()));
-        staged.with_seats_of(target, self, index)
+        staged.with_seats_of(target, self, entry)
     }
 
     /// The joint configuration on the way from this one to `target` (§6).
-    pub(crate) fn joint_with(&self, target: &Self, index: Index) -> Self {
+    pub(crate) fn joint_with(&self, target: &Self, entry: LogId) -> Self {
         let mut joint = target.clone();
         joint.outgoing.clone_from(&self.voters);
-        joint.with_seats_of(target, self, index)
+        joint.with_seats_of(target, self, entry)
     }
 
     /// `target` as the configuration that follows this one.
-    pub(crate) fn replaced_by(&self, target: &Self, index: Index) -> Self {
-        target.clone().with_seats_of(target, self, index)
+    pub(crate) fn replaced_by(&self, target: &Self, entry: LogId) -> Self {
+        target.clone().with_seats_of(target, self, entry)
     }
 
     /// What follows a joint configuration: the old voters go, but for those that stay as learners.
@@ -148,11 +149,11 @@ impl Membership {
     }
 
     /// Seats for everybody here: contacts as `target` has them, or else as they were; stays go on,
-    /// and begin at `index` for newcomers.
-    fn with_seats_of(mut self, target: &Self, before: &Self, index: Index) -> Self {
+    /// and begin with `entry` for newcomers.
+    fn with_seats_of(mut self, target: &Self, before: &Self, entry: LogId) -> Self {
         let members = self.members();
         let seat = |&id: &NodeId| {
-            let since = if before.contains(id) { before.since(id) } else { index };
+            let since = if before.contains(id) { before.since(id) } else { entry };
             let contact = target.contact(id);
             let contact = if contact.is_empty() { before.contact(id) } else { contact };
             (id, Seat { since, contact })
@@ -164,10 +165,10 @@ impl Membership {
 
 impl fmt::Display for SeatId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.since {
-            Index(0) => self.node.fmt(f),
-            since => write!(f, "{}(since {since})", self.node),
+        if self.since == LogId::ZERO {
+            return self.node.fmt(f);
         }
+        write!(f, "{}(since {})", self.node, self.since)
     }
 }
 

@@ -79,10 +79,10 @@ pub struct VoteRequest {
     /// The last entry of the candidate's log.
     pub last: LogId,
     /// Since when the candidate is a member: its latest seat. A voter may know only an earlier one.
-    pub since: Index,
+    pub since: LogId,
     /// Since when the recipient is one, as far as the candidate knows: who had its id before, or has
     /// it since, is not asked.
-    pub yours: Index,
+    pub yours: LogId,
     /// Whether the leader itself wants this election: then nobody protects it (dissertation §4.2.3).
     pub handed_over: bool,
 }

@@ -11,7 +11,7 @@ use crate::membership::{Membership, SeatId};
 use crate::message::{Body, Message};
 use crate::node::{Node, TERM_MAX};
 use crate::role::Role;
-use crate::types::{Incarnation, Index, NodeId};
+use crate::types::{Incarnation, LogId, NodeId};
 
 /// Nobody is so many elections ahead of anybody: not after a thousand of them a second for a month.
 const TERMS_AHEAD_MAX: u64 = 1 << 32;
@@ -39,9 +39,8 @@ impl Node {
         }
         // Only members are remembered, so that strangers cannot fill the record.
         let Some(seat) = self.members.active().seat_id(message.from) else { return Ok(()) };
-        let later = SeatId { since: seat.since.next(), ..seat };
-        let end = SeatId { since: Index(u64::MAX), ..seat };
-        let successor = self.hard.peers.range(later..=end).next_back();
+        let known = self.hard.peers.iter().rev().find(|(held, _)| held.node == seat.node);
+        let successor = known.filter(|(known, _)| seat < **known);
         let claimed = claimed_seat(message).filter(|claimed| seat < *claimed);
         match (self.hard.peers.get(&seat).copied(), successor.map(|(&seat, &it)| (seat, it))) {
             (_, Some((_, known))) if known == message.incarnation => self.admit_successor(message),
@@ -134,7 +133,7 @@ impl Node {
         let known = |seat: &SeatId| self.hard.peers.get(seat);
         let active = self.members.active();
         let founder = |seat: &SeatId, met: Incarnation| {
-            self.founder && seat.since == Index(0) && met == self.config.incarnation
+            self.founder && seat.since == LogId::ZERO && met == self.config.incarnation
         };
         // What is said of the own id matters before the configuration that it is about arrives.
         let concerns = |seat: &SeatId, met: Incarnation| {
@@ -166,7 +165,7 @@ impl Node {
     /// Nobody who is in no configuration any more can come back under the same seat. What is said of
     /// configurations that have not arrived here is kept.
     pub(crate) fn forget_the_gone(&mut self) {
-        let (members, last) = (&self.members, self.log.last().index);
+        let (members, last) = (&self.members, self.log.last());
         let held = |seat: &SeatId| members.all().any(|it| it.seat_id(seat.node) == Some(*seat));
         let before = self.hard.peers.len();
         self.hard.peers.retain(|seat, _| last < seat.since || held(seat));
@@ -183,8 +182,8 @@ impl Node {
     /// it would never get its vote (dissertation §4.2.2). It does not count itself then.
     pub(crate) fn is_promotable(&self) -> bool {
         let mut unsettled = self.members.unsettled(self.commit);
-        unsettled.any(|it| it.is_voter(self.config.id) && self.has_seat_in(it))
-            && self.removed.is_none()
+        let votes = unsettled.any(|it| it.is_voter(self.config.id) && self.has_seat_in(it));
+        votes && self.removed.is_none()
     }
 
     /// Whether this very disk is the member that a configuration has under this id. A log that comes
@@ -194,17 +193,17 @@ impl Node {
         let Some(seat) = membership.seat_id(self.config.id) else { return false };
         match self.hard.peers.get(&seat) {
             Some(holder) => *holder == self.config.incarnation,
-            None => self.founder && seat.since == Index(0),
+            None => self.founder && seat.since == LogId::ZERO,
         }
     }
 
     /// Whether somebody who asks the member of this seat for a vote asks this one. A newcomer is not
     /// who had its id before: that one may have promised otherwise. But it may have got a seat
     /// without having heard of it.
-    pub(crate) fn is_meant(&self, since: Index) -> bool {
+    pub(crate) fn is_meant(&self, since: LogId) -> bool {
         match self.hard.peers.get(&SeatId { node: self.config.id, since }) {
             Some(holder) => *holder == self.config.incarnation,
-            None if since == Index(0) => self.founder,
+            None if since == LogId::ZERO => self.founder,
             None => self.own_since() < since,
         }
     }
@@ -216,7 +215,7 @@ impl Node {
     }
 
     /// Since when this node is a member: its latest seat.
-    pub(crate) fn own_since(&self) -> Index {
+    pub(crate) fn own_since(&self) -> LogId {
         let own = |(seat, holder): &(&SeatId, &Incarnation)| {
             seat.node == self.config.id && **holder == self.config.incarnation
         };

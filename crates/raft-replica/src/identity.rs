@@ -24,7 +24,7 @@ use crate::wal::{self, Wal, WalOptions};
 const FILE: &str = "IDENTITY";
 
 const MAGIC: [u8; 8] = *b"RAFTID\r\n";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What is written in a data directory's `IDENTITY`.
 #[derive(Clone, Debug, PartialEq, Eq)]

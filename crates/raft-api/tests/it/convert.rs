@@ -26,8 +26,7 @@ fn ids() -> impl Strategy<Value = BTreeSet<NodeId>> {
 }
 
 fn memberships() -> impl Strategy<Value = Membership> {
-    let seat =
-        (any::<u64>(), data()).prop_map(|(since, contact)| Seat { since: Index(since), contact });
+    let seat = (log_ids(), data()).prop_map(|(since, contact)| Seat { since, contact });
     let seats = proptest::collection::btree_map(any::<u64>().prop_map(NodeId), seat, 0..4);
     (ids(), ids(), ids(), seats).prop_map(|(voters, outgoing, learners, seats)| Membership {
         voters,
@@ -62,20 +61,15 @@ fn vote_replies() -> impl Strategy<Value = VoteReply> {
 }
 
 fn met() -> impl Strategy<Value = BTreeMap<SeatId, Incarnation>> {
-    let seat = |node, since| SeatId { node: NodeId(node), since: Index(since) };
-    let pair = any::<(u64, u64, u64)>()
-        .prop_map(move |(node, since, met)| (seat(node, since), Incarnation(met)));
+    let seat = |node, since| SeatId { node: NodeId(node), since };
+    let pair = (any::<(u64, u64)>(), log_ids())
+        .prop_map(move |((node, met), since)| (seat(node, since), Incarnation(met)));
     proptest::collection::vec(pair, 0..4).prop_map(|pairs| pairs.into_iter().collect())
 }
 
 fn pleas() -> impl Strategy<Value = VoteRequest> {
-    (log_ids(), any::<(u64, u64)>(), any::<bool>()).prop_map(
-        |(last, (since, yours), handed_over)| VoteRequest {
-            last,
-            since: Index(since),
-            yours: Index(yours),
-            handed_over,
-        },
+    (log_ids(), log_ids(), log_ids(), any::<bool>()).prop_map(
+        |(last, since, yours, handed_over)| VoteRequest { last, since, yours, handed_over },
     )
 }
 

@@ -163,14 +163,14 @@ fn put_vote_request(out: &mut Vec<u8>, kind: u8, request: &VoteRequest) {
     let VoteRequest { last, since, yours, handed_over } = request;
     out.push(kind);
     put_log_id(out, *last);
-    put_u64(out, since.0);
-    put_u64(out, yours.0);
+    put_log_id(out, *since);
+    put_log_id(out, *yours);
     put_bool(out, *handed_over);
 }
 
 fn take_vote_request(input: &mut Bytes) -> Option<VoteRequest> {
     let last = take_log_id(input)?;
-    let (since, yours) = (Index(take_u64(input)?), Index(take_u64(input)?));
+    let (since, yours) = (take_log_id(input)?, take_log_id(input)?);
     Some(VoteRequest { last, since, yours, handed_over: take_bool(input)? })
 }
 

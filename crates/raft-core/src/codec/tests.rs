@@ -26,7 +26,7 @@ fn log_ids() -> impl Strategy<Value = LogId> {
 }
 
 fn seat_ids() -> impl Strategy<Value = SeatId> {
-    any::<(u64, u64)>().prop_map(|(node, since)| SeatId { node: NodeId(node), since: Index(since) })
+    (any::<u64>(), log_ids()).prop_map(|(node, since)| SeatId { node: NodeId(node), since })
 }
 
 fn met() -> impl Strategy<Value = BTreeMap<SeatId, Incarnation>> {
@@ -34,8 +34,7 @@ fn met() -> impl Strategy<Value = BTreeMap<SeatId, Incarnation>> {
 }
 
 fn memberships() -> impl Strategy<Value = Membership> {
-    let seat =
-        (any::<u64>(), data()).prop_map(|(since, contact)| Seat { since: Index(since), contact });
+    let seat = (log_ids(), data()).prop_map(|(since, contact)| Seat { since, contact });
     let seats = btree_map(any::<u64>().prop_map(NodeId), seat, 0..4);
     (ids(), ids(), ids(), seats).prop_map(|(voters, outgoing, learners, seats)| Membership {
         voters,
@@ -70,13 +69,8 @@ fn hard_states() -> impl Strategy<Value = HardState> {
 
 fn bodies() -> impl Strategy<Value = Body> {
     let request = || {
-        (log_ids(), any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
-            |(last, since, yours, handed_over)| VoteRequest {
-                last,
-                since: Index(since),
-                yours: Index(yours),
-                handed_over,
-            },
+        (log_ids(), log_ids(), log_ids(), any::<bool>()).prop_map(
+            |(last, since, yours, handed_over)| VoteRequest { last, since, yours, handed_over },
         )
     };
     let reply = || {

@@ -555,7 +555,7 @@ impl Victim {
     }
 
     fn request(&mut self, source: &mut Source<'_>) -> VoteRequest {
-        let (since, yours) = (self.index(source), self.index(source));
+        let (since, yours) = (self.log_id(source), self.log_id(source));
         VoteRequest { last: self.log_id(source), since, yours, handed_over: source.flag() }
     }
 
@@ -603,7 +603,7 @@ impl Victim {
         let outgoing = if source.seldom() { ids(source.byte()) } else { BTreeSet::new() };
         let mut seats = BTreeMap::new();
         for _ in 0..source.byte() % 3 {
-            let (id, since) = (source.id(), self.index(source));
+            let (id, since) = (source.id(), self.log_id(source));
             seats.insert(id, Seat { since, contact: source.bytes(2) });
         }
         Membership { voters, outgoing, learners, seats }
@@ -614,7 +614,7 @@ impl Victim {
         if source.seldom() {
             for _ in 0..source.byte() % 4 {
                 let node = source.id();
-                let since = if source.flag() { Index(0) } else { self.index(source) };
+                let since = if source.flag() { LogId::ZERO } else { self.log_id(source) };
                 let known = if source.seldom() { Incarnation(0) } else { incarnation(node.0) };
                 met.insert(SeatId { node, since }, known);
             }

@@ -329,7 +329,7 @@ impl Script {
         let mut body = message(kind, at, parse_log(at, log.as_deref())?, number.unwrap_or(0))?;
         if let Some(met) = met {
             let (id, incarnation) = met.split_once(':').ok_or("want node:incarnation")?;
-            let seat = SeatId { node: NodeId(id.parse()?), since: Index(0) };
+            let seat = SeatId { node: NodeId(id.parse()?), since: LogId::ZERO };
             let note = (seat, Incarnation(incarnation.parse()?));
             match &mut body {
                 Body::Append(Append { met, .. }) | Body::Heartbeat(Heartbeat { met, .. }) => {
@@ -365,16 +365,16 @@ fn message(
     Ok(match kind {
         "prevote" => Body::PreVote(VoteRequest {
             last: at,
-            since: Index(0),
-            yours: Index(0),
+            since: LogId::ZERO,
+            yours: LogId::ZERO,
             handed_over: false,
         }),
         "prevote-granted" => Body::PreVoteReply(VoteReply { granted: true, asked: Term(number) }),
         "prevote-refused" => Body::PreVoteReply(VoteReply { granted: false, asked: Term(number) }),
         "vote" => Body::Vote(VoteRequest {
             last: at,
-            since: Index(0),
-            yours: Index(0),
+            since: LogId::ZERO,
+            yours: LogId::ZERO,
             handed_over: false,
         }),
         "vote-granted" => Body::VoteReply(VoteReply { granted: true, asked: Term(number) }),

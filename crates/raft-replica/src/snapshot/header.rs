@@ -8,7 +8,7 @@ use raft_core::{ClusterId, Index, LogId, SnapshotMeta, Term, codec};
 use crate::disk::DiskFile;
 
 const MAGIC: [u8; 8] = *b"RAFTSNP\n";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Magic, version, length, cluster.
 const FIXED: usize = 24;

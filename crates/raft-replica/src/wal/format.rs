@@ -14,7 +14,7 @@ pub(super) const FIRST_FRAME: u64 = 512;
 pub(super) const FRAME_HEADER: usize = 24;
 
 const MAGIC: [u8; 8] = *b"RAFTWAL\n";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Bytes of the segment header that carry something; the rest of the sector is zero.
 const HEADER: usize = 80;

@@ -142,7 +142,7 @@ async fn a_mad_peer_does_not_stop_the_cluster() {
         prev: Some(pb::LogId { term: 9, index: u64::MAX }),
         entries: vec![1; 100].into(),
         commit: u64::MAX,
-        met: vec![pb::Acquaintance { id: 3, incarnation: 9, since: 0 }],
+        met: vec![pb::Acquaintance { id: 3, incarnation: 9, since: Some(pb::LogId::default()) }],
     }));
     let ahead =
         message(pb::peer_message::Body::AppendMatched(pb::AppendMatched { index: u64::MAX }));

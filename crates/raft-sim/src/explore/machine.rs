@@ -93,7 +93,7 @@ impl Machine {
     /// A node that has heard of the others and of nothing else.
     pub(super) fn new(id: NodeId, bounds: &Bounds) -> Self {
         let others = bounds.ids().filter(|&other| other != id);
-        let seat = |node| SeatId { node, since: Index(0) };
+        let seat = |node| SeatId { node, since: LogId::ZERO };
         let peers = others.map(|other| (seat(other), INCARNATION)).collect();
         let disk = Disk { hard: HardState { peers, ..HardState::default() }, ..Disk::default() };
         let now = Instant(0);

@@ -31,7 +31,7 @@ impl Invariant for OneStep {
         for member in after.members() {
             let Some(seat) = after.seat_id(member) else { continue };
             let stays = before.seat_id(member).is_none_or(|kept| kept == seat);
-            if !stays || before.seat_id(member).is_none() && seat.since != id.index {
+            if !stays || before.seat_id(member).is_none() && seat.since != id {
                 return fault("somebody has another's seat");
             }
         }
