@@ -10,6 +10,10 @@ use crate::quorum::{self, Tally};
 use crate::role::{Campaign, Follower, Leader, Role};
 use crate::types::{NodeId, Payload, Term};
 
+/// A node stands in for so many election timeouts after it was last asked for a vote: those who ask do
+/// so again after one or two, and its own turn comes as late.
+const STANDS_IN: u32 = 4;
+
 impl Node {
     /// The leader is silent: asks the others whether they would give a vote, without disturbing
     /// anybody's term. A node that is cut off asks in vain for ever, and comes back harmless.
@@ -48,12 +52,29 @@ impl Node {
     pub(crate) fn on_pre_vote(&mut self, from: NodeId, asked: Term, request: &VoteRequest) {
         let later = self.hard.term < asked;
         let complete = self.log.last() <= request.last;
-        let meant = self.is_meant(request.yours);
-        if later && complete && meant && !self.hears_other_leader(from) {
+        let wanted = later && self.is_meant(request.yours) && !self.hears_other_leader(from);
+        if wanted && complete {
             self.promise(from, Body::PreVoteReply(VoteReply { granted: true, asked }));
-        } else {
-            self.refuse_pre_vote(from, asked);
+            return;
         }
+        self.refuse_pre_vote(from, asked);
+        if wanted {
+            self.stand_in();
+        }
+    }
+
+    /// Somebody counts on this node's vote, and cannot have it, for its log lacks what this one has.
+    /// If by its own log this node is no voter, it would not campaign, and perhaps nobody could ever
+    /// win. So for a while it does (any server may, dissertation §4.2.2). It has no voice of its
+    /// own then, and if it wins it hands over as soon as its configuration is committed.
+    fn stand_in(&mut self) {
+        if self.is_promotable() {
+            return;
+        }
+        let timeout = self.config.election_timeout;
+        self.needed_until = self.now.after(timeout.saturating_mul(STANDS_IN));
+        let deadline = self.draw_campaign_deadline();
+        self.role.postpone(deadline);
     }
 
     pub(crate) fn refuse_pre_vote(&mut self, to: NodeId, asked: Term) {

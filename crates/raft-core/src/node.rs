@@ -52,6 +52,8 @@ pub struct Node {
     pub(crate) rng: Rng,
     /// Whose process was found gone, and when: that of the leader, unless a leader has spoken since.
     pub(crate) lost: Option<(NodeId, Instant)>,
+    /// Until when it may campaign though by its own log it is no voter: see [`Node::stand_in`].
+    pub(crate) needed_until: Instant,
     /// When the own disk last made this node hand over.
     pub(crate) stalled: Option<Instant>,
     /// The committed entry as of which this node is no member, by another's word.
@@ -122,6 +124,7 @@ impl Node {
             effects: Effects::default(),
             fresh: Vec::new(),
             lost: None,
+            needed_until: Instant(0),
             stalled: None,
             removed: None,
             founder,

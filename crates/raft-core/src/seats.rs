@@ -177,13 +177,13 @@ impl Node {
 
 /// Who this node is.
 impl Node {
-    /// Whether this node may be elected. A voter of an earlier configuration may, too, as long as it
+    /// Whether this node may be elected: a voter, or who was asked to stand in. A voter of an earlier configuration may, too, as long as it
     /// does not know for committed what follows: nobody else may have that entry, and those who lack
     /// it would never get its vote (dissertation §4.2.2). It does not count itself then.
     pub(crate) fn is_promotable(&self) -> bool {
         let mut unsettled = self.members.unsettled(self.commit);
         let votes = unsettled.any(|it| it.is_voter(self.config.id) && self.has_seat_in(it));
-        votes && self.removed.is_none()
+        (votes || self.now < self.needed_until) && self.removed.is_none()
     }
 
     /// Whether this very disk is the member that a configuration has under this id. A log that comes

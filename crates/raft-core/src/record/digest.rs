@@ -108,6 +108,7 @@ impl Digest {
             fresh,
             rng,
             lost,
+            needed_until,
             stalled,
             removed,
             staging,
@@ -121,7 +122,8 @@ impl Digest {
             self.entry(entry);
         }
         self.debug(&(now, hard, role, members, snapshot, commit, handed_out, applied));
-        self.debug(&(disk, rng, lost, stalled, removed, staging, founder, start, questions));
+        let gone = (lost, needed_until, stalled, removed);
+        self.debug(&(disk, rng, gone, staging, founder, start, questions));
         self.debug(failed);
         self.debug(&(
             log.base(),
