@@ -114,8 +114,12 @@ impl Store {
 
     /// Reads an image. Takes exactly the image's bytes, in small pieces: the caller buffers.
     pub fn restore(input: &mut dyn Read) -> io::Result<Self> {
-        if read_array::<8>(input)? != *MAGIC {
-            return Err(damaged("does not begin like one"));
+        let magic = read_array::<8>(input)?;
+        if magic != *MAGIC {
+            return Err(match magic {
+                [b'r', b'a', b'f', b't', b'k', b'v', version, b'\n'] => of_version(version),
+                _ => damaged("does not begin like one"),
+            });
         }
         let mut store = Self {
             pairs: RedBlackTreeMapSync::new_sync(),
@@ -282,6 +286,16 @@ fn read_array<const LEN: usize>(input: &mut dyn Read) -> io::Result<[u8; LEN]> {
 fn cut_short() -> io::Error {
     let message = "the image of the store is cut short";
     io::Error::new(io::ErrorKind::UnexpectedEof, message)
+}
+
+/// The image may be whole, but this program does not know what it says.
+fn of_version(version: u8) -> io::Error {
+    let text = format!(
+        "the image of the store is in format version {}, and this program reads {}",
+        version.escape_ascii(),
+        MAGIC[6].escape_ascii()
+    );
+    io::Error::new(io::ErrorKind::Unsupported, text)
 }
 
 fn damaged(how: &str) -> io::Error {

@@ -5,10 +5,10 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::error::{DiskError, During as _, LockError};
+use crate::error::{DiskError, During as _, LockError, is_full};
 
 /// The name of the file in a data directory that says which process has locked it.
 pub const LOCK_FILE: &str = "LOCK";
@@ -72,6 +72,18 @@ pub trait DirLock: Send {}
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
 
+/// The disk of this machine, for looking only: whatever would change something is refused, and
+/// nothing needs to be synced, because nobody builds on what is seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadOnlyDisk;
+
+/// The process that works in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirUser {
+    /// Its number, if it has left it.
+    pub pid: Option<u32>,
+}
+
 struct RealFile(File);
 
 struct RealLock {
@@ -132,8 +144,60 @@ impl Disk for RealDisk {
                 return Err(DiskError::new("lock", dir, error).into());
             }
         }
-        fs::write(&path, format!("{}\n", std::process::id())).during("write", &path)?;
+        match fs::write(&path, format!("{}\n", std::process::id())) {
+            // What is only there to be read by people does not keep a node from starting.
+            Err(error) if is_full(&error) => (),
+            written => written.during("write", &path)?,
+        }
         Ok(Box::new(RealLock { _dir: locked }))
+    }
+}
+
+impl ReadOnlyDisk {
+    /// Who works in a directory, if anybody does.
+    pub fn user(dir: &Path) -> Result<Option<DirUser>, DiskError> {
+        // Shared, and given back at once: two that look do not see each other.
+        match File::open(dir).during("open", dir)?.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => {
+                Ok(Some(DirUser { pid: holder(&dir.join(LOCK_FILE)) }))
+            }
+            Err(TryLockError::Error(error)) => Err(DiskError::new("lock", dir, error)),
+        }
+    }
+}
+
+impl Disk for ReadOnlyDisk {
+    fn create_dir(&self, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        RealDisk.list(dir)
+    }
+
+    fn create_new(&self, _: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(RealFile(File::open(path)?)))
+    }
+
+    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn remove(&self, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn lock(&self, dir: &Path) -> Result<Box<dyn DirLock>, LockError> {
+        Err(DiskError::new("lock", dir, io::ErrorKind::ReadOnlyFilesystem.into()).into())
     }
 }
 
@@ -164,7 +228,13 @@ impl DiskFile for RealFile {
     }
 
     fn sync_data(&mut self) -> io::Result<()> {
-        self.0.sync_data()
+        self.0.sync_data()?;
+        // Bytes in a file without a name go with the process: nothing of them is durable.
+        if self.0.metadata()?.nlink() == 0 {
+            let text = "the file was deleted while it was in use";
+            return Err(io::Error::new(io::ErrorKind::NotFound, text));
+        }
+        Ok(())
     }
 
     fn len(&self) -> io::Result<u64> {

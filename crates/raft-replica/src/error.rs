@@ -43,6 +43,16 @@ pub enum StorageError {
     /// Bytes that were durable once are not what they were.
     #[error(transparent)]
     Damaged(Box<Damage>),
+    /// A file is in a format that this program does not read. It may well be whole.
+    #[error("{} at byte {offset}: {what}", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Where it says so.
+        offset: u64,
+        /// What is found, and what could be read.
+        what: String,
+    },
     /// A file belongs to somebody else.
     #[error("{} belongs to {found}, not to {expected}", path.display())]
     Foreign {
@@ -85,7 +95,7 @@ impl DiskError {
 
     /// Whether there was no space left.
     pub fn is_full(&self) -> bool {
-        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        is_full(&self.source)
     }
 
     /// The same error once more, for callers that come after it.
@@ -112,6 +122,11 @@ impl StorageError {
                  on without this node meanwhile. Do not delete it, and do not start the node on an \
                  older copy or an empty directory: it would break promises it made",
             ),
+            Self::Version { .. } => Some(
+                "start the node with the version of the program that wrote the file: nothing is wrong \
+                 with it, unless no program ever wrote such a version; then put it back as it was when \
+                 the node stopped",
+            ),
             Self::Foreign { .. } => Some("put the file back where it came from"),
             Self::NotOurs { .. } => Some(
                 "restore IDENTITY if this was a data directory; otherwise point the node at an \
@@ -120,9 +135,67 @@ impl StorageError {
         }
     }
 
+    /// Adds to an error what is known to be whole, if nothing nearer to it has said so.
+    #[must_use]
+    pub(crate) fn vouching(self, last_good: LogId) -> Self {
+        match self {
+            Self::Damaged(damage) if damage.last_good.is_none() => {
+                Self::Damaged(Box::new(Damage { last_good: Some(last_good), ..*damage }))
+            }
+            error => error,
+        }
+    }
+
     pub(crate) fn damaged(path: &Path, offset: Option<u64>, what: impl Into<String>) -> Self {
         let damage = Damage { path: path.into(), offset, what: what.into(), last_good: None };
         Self::Damaged(Box::new(damage))
+    }
+}
+
+/// Where files have their format version, in bytes: behind the magic number, in every version.
+pub(crate) const VERSION_AT: usize = 8;
+
+/// Why bytes could not be understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// They are in a format this program does not know.
+    Version { found: u32, reads: u32 },
+    /// They are not what was written.
+    Wrong(&'static str),
+}
+
+impl Unreadable {
+    /// Judges bytes that have a format version at [`VERSION_AT`], and whose checksum is said to be
+    /// `check`. A version that turns out to be a flipped bit is damage like any other.
+    pub(crate) fn judge(bytes: &[u8], check: u32, reads: u32) -> Result<(), Self> {
+        let (Some(before), Some(field), Some(rest)) = (
+            bytes.get(..VERSION_AT),
+            bytes.get(VERSION_AT..VERSION_AT + 4),
+            bytes.get(VERSION_AT + 4..),
+        ) else {
+            return Err(Self::Wrong("it is cut short"));
+        };
+        let found = u32::from_le_bytes(field.try_into().expect("four bytes are four bytes"));
+        let as_ours = crc32c::crc32c_append(crc32c::crc32c(before), &reads.to_le_bytes());
+        let fits = crc32c::crc32c_append(as_ours, rest) == check;
+        match (found == reads, fits) {
+            (true, true) => Ok(()),
+            (true, false) => Err(Self::Wrong("its checksum is wrong")),
+            (false, true) => Err(Self::Wrong("its format version is not the one written")),
+            (false, false) => Err(Self::Version { found, reads }),
+        }
+    }
+
+    /// Says in which file, and where in it.
+    pub(crate) fn in_file(self, path: &Path, offset: u64) -> StorageError {
+        match self {
+            Self::Version { found, reads } => {
+                let what =
+                    format!("it is in format version {found}, and this program reads {reads}");
+                StorageError::Version { path: path.into(), offset, what }
+            }
+            Self::Wrong(what) => StorageError::damaged(path, Some(offset), what),
+        }
     }
 }
 
@@ -135,6 +208,11 @@ impl<T> During<T> for io::Result<T> {
     fn during(self, op: &'static str, path: &Path) -> Result<T, DiskError> {
         self.map_err(|source| DiskError::new(op, path, source))
     }
+}
+
+/// Whether an error says that there is no space left.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn holder(pid: Option<u32>) -> String {

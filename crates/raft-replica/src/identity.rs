@@ -17,7 +17,7 @@ use bytes::{Buf as _, Bytes};
 use raft_core::{ClusterId, Incarnation, Membership, NodeId, codec};
 
 use crate::disk::{self, Disk, LOCK_FILE};
-use crate::error::{DiskError, During as _, StorageError};
+use crate::error::{DiskError, During as _, StorageError, Unreadable};
 use crate::wal::{self, Wal, WalOptions};
 
 /// The name of the file.
@@ -50,15 +50,15 @@ impl Identity {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             names => names.during("read", dir)?,
         };
-        let path = dir.join(FILE);
         if names.iter().any(|name| name == FILE) {
             // The process that renamed it may have ended before it synced the name. Were that lost
             // now, the next start would take the log for the leftover of a creation.
             disk.sync_dir(dir).during("sync", dir)?;
+            let path = dir.join(FILE);
             let bytes = disk::read_all(disk, &path)?;
             return match Self::decode(&bytes.into()) {
                 Ok(identity) => Ok(Some(identity)),
-                Err(what) => Err(StorageError::damaged(&path, None, what)),
+                Err(what) => Err(what.in_file(&path, 0)),
             };
         }
         let unfinished = disk::temporary(Path::new(FILE));
@@ -108,7 +108,7 @@ impl Identity {
         write()?;
         match Self::load(disk, dir)? {
             Some(read) if read == *self => Ok(()),
-            _ => Err(StorageError::damaged(&path, None, "it does not read as it was written")),
+            _ => Err(StorageError::damaged(&path, Some(0), "it does not read as it was written")),
         }
     }
 
@@ -134,23 +134,18 @@ impl Identity {
         bytes
     }
 
-    fn decode(bytes: &Bytes) -> Result<Self, &'static str> {
-        const SHORT: &str = "it is cut short";
+    fn decode(bytes: &Bytes) -> Result<Self, Unreadable> {
+        const SHORT: Unreadable = Unreadable::Wrong("it is cut short");
         let (mut input, check) = bytes
             .len()
             .checked_sub(4)
             .map(|at| (bytes.slice(..at), bytes.slice(at..)))
             .ok_or(SHORT)?;
         if !input.starts_with(&MAGIC) {
-            return Err("it does not begin like an identity");
+            return Err(Unreadable::Wrong("it does not begin like an identity"));
         }
-        if crc32c::crc32c(&input) != { check }.get_u32_le() {
-            return Err("its checksum is wrong");
-        }
-        input.advance(MAGIC.len());
-        if input.try_get_u32_le().ok().ok_or(SHORT)? != VERSION {
-            return Err("it has a format version this program does not know");
-        }
+        Unreadable::judge(&input, { check }.get_u32_le(), VERSION)?;
+        input.advance(MAGIC.len() + 4);
         let mut number = || input.try_get_u64_le().ok().ok_or(SHORT);
         let (cluster, node, incarnation) =
             (ClusterId(number()?), NodeId(number()?), Incarnation(number()?));

@@ -4,7 +4,7 @@ use std::io;
 
 use raft_core::{Input, LogId, Membership, SnapshotCommand, SnapshotMeta};
 
-use crate::error::StorageError;
+use crate::error::{DiskError, StorageError};
 use crate::snapshot::SnapshotStore;
 use crate::state::{State, StateImage};
 use crate::state_machine::StateMachine;
@@ -63,13 +63,19 @@ impl SnapshotStore {
         &self,
         meta: &SnapshotMeta,
     ) -> Result<State<S>, StorageError> {
-        let mut reader = self.reader(meta)?;
-        let state = State::restore(&mut reader).map_err(|error| {
-            StorageError::damaged(&self.path(meta.last), None, error.to_string())
+        let (mut reader, path) = (self.reader(meta)?, self.path(meta.last));
+        let start = reader.position();
+        let state = State::restore(&mut reader).map_err(|error| match error.kind() {
+            // The bytes are the ones that were written: somebody else wrote them.
+            io::ErrorKind::Unsupported => {
+                StorageError::Version { path: path.clone(), offset: start, what: error.to_string() }
+            }
+            _ if error.raw_os_error().is_some() => DiskError::new("read", &path, error).into(),
+            _ => StorageError::damaged(&path, Some(start), error.to_string()),
         })?;
         if state.applied != meta.last {
             let what = format!("it holds the state at {}, not at {}", state.applied, meta.last);
-            return Err(StorageError::damaged(&self.path(meta.last), None, what));
+            return Err(StorageError::damaged(&path, Some(start), what));
         }
         Ok(state)
     }

@@ -23,6 +23,7 @@ mod identity;
 mod jobs;
 mod open;
 mod recording;
+mod refound;
 mod replica;
 mod request;
 mod sessions;
@@ -30,19 +31,23 @@ mod snapshot;
 mod state;
 mod state_machine;
 mod status;
+mod survey;
 mod wal;
 
-pub use disk::{Disk, DiskFile, RealDisk};
+pub use disk::{Disk, DiskFile, ReadOnlyDisk, RealDisk};
 pub use error::{Damage, DiskError, LockError, StorageError};
 pub use identity::Identity;
 pub use jobs::{SnapshotDone, SnapshotJob};
 pub use open::{OpenError, OpenReport, Opened, Options, open};
 pub use recording::RecordSink;
+pub use refound::{NewCluster, RefoundError, Refounded, refound};
 pub use replica::{Replica, Turn};
 pub use request::{Answer, Consistency, Outcome, Refused, Request, RequestKind, SessionHeader};
 pub use snapshot::{SnapshotReader, SnapshotStore, Staged, check_snapshot};
 pub use state_machine::{Image, StateMachine};
 pub use status::{PeerStatus, Status};
+pub use survey::{SnapshotSurvey, Survey, survey};
+pub use wal::survey::{LogSurvey, SegmentSurvey};
 pub use wal::{
     Cut, Durable, PrepareJob, Prepared, Recovered, RecoveryReport, Wal, WalOptions, WalStats,
 };

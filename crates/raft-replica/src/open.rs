@@ -147,14 +147,15 @@ pub fn open<S: StateMachine>(
     let wal_options = identity.wal_options(options.segment_bytes);
     let (wal, recovered, log) = Wal::open(Arc::clone(disk), dir, &wal_options)?;
     let snapshots = SnapshotStore::open(Arc::clone(disk), dir, identity.cluster)?;
+    let last = recovered.entries.last().map_or(recovered.base, |entry| entry.id);
     let state = match &recovered.snapshot {
-        Some(meta) => snapshots.load(meta)?,
+        Some(meta) => snapshots.load(meta).map_err(|error| error.vouching(last))?,
         None => State::new(empty()),
     };
     let report = OpenReport {
         created,
         incarnation: identity.incarnation,
-        last: recovered.entries.last().map_or(recovered.base, |entry| entry.id).index,
+        last: last.index,
         snapshot: state.applied.index,
         log,
     };

@@ -79,6 +79,12 @@ impl SnapshotStore {
         Ok(Self { disk, dir, cluster, reading: Vec::new(), staging: None, resumed: 0 })
     }
 
+    /// The snapshots in the data directory `root`, to be read only: nothing is changed.
+    pub(crate) fn look(disk: Arc<dyn Disk>, root: &Path, cluster: ClusterId) -> Self {
+        let dir = root.join("snapshots");
+        Self { disk, dir, cluster, reading: Vec::new(), staging: None, resumed: 0 }
+    }
+
     /// Writes a snapshot and makes it durable. `write` is handed where the payload goes.
     pub fn write(
         &self,
@@ -129,7 +135,8 @@ impl SnapshotStore {
         let start = header::encode(self.cluster, meta).len() as u64;
         let count = file.read_at(start.saturating_add(offset), &mut bytes).during("read", &path)?;
         if count < bytes.len() {
-            return Err(StorageError::damaged(&path, None, "it is cut short"));
+            let end = start.saturating_add(offset).saturating_add(count as u64);
+            return Err(StorageError::damaged(&path, Some(end), "it is cut short"));
         }
         Ok(bytes.into())
     }
@@ -161,9 +168,9 @@ impl SnapshotStore {
             return Ok(Staged { next_offset, complete: false });
         }
         let path = self.path(meta.last);
-        if let Err(what) = staging.finish(&*self.disk, &path)? {
+        if let Err((offset, what)) = staging.finish(&*self.disk, &path)? {
             staging::remove(&*self.disk, &self.dir)?;
-            return Err(StorageError::damaged(&path, None, what));
+            return Err(StorageError::damaged(&path, Some(offset), what));
         }
         Ok(whole)
     }
@@ -245,20 +252,35 @@ impl SnapshotStore {
     /// Opens the file of exactly this snapshot.
     fn open_exactly(&self, meta: &SnapshotMeta) -> Result<Box<dyn DiskFile>, StorageError> {
         let path = self.path(meta.last);
+        if self.header(meta.last)?.0 != *meta {
+            let what = "it is another snapshot than the one the log names";
+            return Err(StorageError::damaged(&path, Some(0), what));
+        }
+        Ok(self.disk.open(&path).during("open", &path)?)
+    }
+
+    /// What the header of a snapshot's file says, and how long the file is.
+    pub(crate) fn header(&self, last: LogId) -> Result<(SnapshotMeta, u64), StorageError> {
+        let path = self.path(last);
         let file = self.disk.open(&path).during("open", &path)?;
-        let (cluster, found) = header::read(&*file)
-            .during("read", &path)?
-            .map_err(|what| StorageError::damaged(&path, Some(0), what))?;
+        let len = file.len().during("read", &path)?;
+        let (cluster, meta) =
+            header::read(&*file).during("read", &path)?.map_err(|what| what.in_file(&path, 0))?;
         if cluster != self.cluster {
             let (found, expected) =
                 (format!("cluster {cluster}"), format!("cluster {}", self.cluster));
             return Err(StorageError::Foreign { path, found, expected });
         }
-        if found != *meta {
-            let what = "it is another snapshot than the one the log names";
+        if meta.last != last {
+            let what = format!("it is the snapshot of {} under another name", meta.last);
             return Err(StorageError::damaged(&path, Some(0), what));
         }
-        Ok(file)
+        Ok((meta, len))
+    }
+
+    /// Which snapshot is arriving, and how many bytes of its payload are there and whole.
+    pub(crate) fn staged(&self) -> Result<Option<(SnapshotMeta, u64)>, StorageError> {
+        Ok(staging::look(&*self.disk, &self.dir, self.cluster)?)
     }
 
     /// Opens the file of exactly this snapshot, and reads it once to verify it.
@@ -268,7 +290,7 @@ impl SnapshotStore {
         let start = header::encode(self.cluster, meta).len() as u64;
         match stream::verify(&*file, start, meta).during("read", &path)? {
             Ok(()) => Ok(file),
-            Err(what) => Err(StorageError::damaged(&path, None, what)),
+            Err((offset, what)) => Err(StorageError::damaged(&path, Some(offset), what)),
         }
     }
 
@@ -284,7 +306,7 @@ impl SnapshotStore {
     }
 
     /// The snapshots there are, oldest first.
-    fn list(&self) -> Result<Vec<LogId>, StorageError> {
+    pub(crate) fn list(&self) -> Result<Vec<LogId>, StorageError> {
         let names = self.disk.list(&self.dir).during("read", &self.dir)?;
         let mut found: Vec<LogId> =
             names.iter().filter_map(|name| header::parse_name(name)).collect();

@@ -15,6 +15,9 @@ use crate::state_machine::{Image, StateMachine};
 /// Written at the front of a snapshot.
 const FORMAT: u64 = 1;
 
+/// Where a snapshot's state hash ends: format, applied id and hash.
+pub(crate) const HEAD: u64 = 32;
+
 /// Everything that the log determines.
 #[derive(Debug)]
 pub(crate) struct State<S> {
@@ -109,8 +112,9 @@ impl<S: StateMachine> State<S> {
     pub(crate) fn restore(source: &mut dyn Read) -> io::Result<Self> {
         let format = get_u64(source)?;
         if format != FORMAT {
-            let text = format!("snapshot format {format}, this version reads {FORMAT}");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            let text =
+                format!("its state is in format version {format}, and this program reads {FORMAT}");
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
         }
         Ok(Self {
             applied: get_log_id(source)?,
@@ -119,6 +123,15 @@ impl<S: StateMachine> State<S> {
             machine: S::restore(source)?,
         })
     }
+}
+
+/// The state hash in the first [`HEAD`] bytes of a snapshot's payload, if this program knows their
+/// format.
+pub(crate) fn hash_in(mut head: &[u8]) -> Option<u64> {
+    let format = get_u64(&mut head).ok()?;
+    get_log_id(&mut head).ok()?;
+    let hash = get_u64(&mut head).ok()?;
+    (format == FORMAT).then_some(hash)
 }
 
 impl<I: Image> StateImage<I> {

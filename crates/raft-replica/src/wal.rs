@@ -13,7 +13,9 @@ mod format;
 mod outline;
 mod record;
 mod recover;
+mod segment;
 mod spare;
+pub(crate) mod survey;
 
 use std::collections::VecDeque;
 use std::io;

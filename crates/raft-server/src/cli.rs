@@ -1,10 +1,12 @@
 //! The command line.
 
+mod inspect;
+mod recover;
 mod replay;
 
 use std::fmt::Display;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::ExitCode;
 
@@ -15,6 +17,8 @@ use raft_server::{Options, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use self::inspect::Inspect;
+use self::recover::Recover;
 use self::replay::Replay;
 
 const AFTER_HELP: &str = "\
@@ -28,6 +32,9 @@ A fourth node for a running cluster, which need not be in the file:
 What happened to a node, once more:
   raft-server --id 1 --config cluster.yaml --record recordings
   raft-server replay recordings/n1-1767225600000.raftrec --trace
+
+What a data directory holds, and whether it is whole:
+  raft-server inspect data/n1
 
 A cluster of one, in cluster.yaml:
   cluster: {name: test}
@@ -54,6 +61,8 @@ pub(crate) struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Replay(Replay),
+    Inspect(Inspect),
+    Recover(Recover),
 }
 
 /// What one node is told.
@@ -107,6 +116,8 @@ impl Cli {
     pub(crate) fn run(self) -> ExitCode {
         let done = match (self.command, self.serve) {
             (Some(Command::Replay(replay)), _) => replay.run(),
+            (Some(Command::Inspect(inspect)), _) => inspect.run(),
+            (Some(Command::Recover(recover)), _) => recover.run(),
             (None, Some(serve)) => serve.run(),
             // Only with no arguments at all.
             (None, None) => Err(Failure {
@@ -131,12 +142,7 @@ impl Serve {
     fn run(self) -> Result<ExitCode, Failure> {
         logging::init(self.log_level, self.log_format)
             .map_err(|error| Failure { error, hint: None })?;
-        let path = ClusterConfig::locate(self.config.as_deref())?.ok_or_else(|| Failure {
-            error: "no cluster file: there is no cluster.yaml or configs/cluster.yaml here"
-                .to_owned(),
-            hint: Some("name one with --config FILE or RAFT_CONFIG".to_owned()),
-        })?;
-        let config = ClusterConfig::load(&path)?;
+        let config = load_config(self.config.as_deref())?;
         raise_file_limit();
         // One thread for network and replica: on a small machine the way to another core and back
         // costs more than all the work for a small request.
@@ -149,6 +155,15 @@ impl Serve {
         runtime.shutdown_background();
         code
     }
+}
+
+/// Reads the cluster file that is named, or the one that lies around.
+fn load_config(named: Option<&Path>) -> Result<ClusterConfig, Failure> {
+    let path = ClusterConfig::locate(named)?.ok_or_else(|| Failure {
+        error: "no cluster file: there is no cluster.yaml or configs/cluster.yaml here".to_owned(),
+        hint: Some("name one with --config FILE or RAFT_CONFIG".to_owned()),
+    })?;
+    Ok(ClusterConfig::load(&path)?)
 }
 
 /// Runs a node. The first signal asks it to end, the second does not ask.

@@ -23,6 +23,7 @@ mod machine;
 mod ports;
 mod queue;
 mod recording;
+mod rescue;
 mod roster;
 mod seldom;
 mod service;
@@ -32,4 +33,5 @@ mod transport;
 mod writer;
 
 pub use fatal::abort_on_panic;
+pub use rescue::{RescueError, Rescued, rescue};
 pub use start::{Options, StartError, run};

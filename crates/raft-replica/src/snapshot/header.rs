@@ -6,6 +6,7 @@ use bytes::Bytes;
 use raft_core::{ClusterId, Index, LogId, SnapshotMeta, Term, codec};
 
 use crate::disk::DiskFile;
+use crate::error::Unreadable;
 
 const MAGIC: [u8; 8] = *b"RAFTSNP\n";
 const VERSION: u32 = 2;
@@ -31,13 +32,14 @@ pub(super) fn encode(cluster: ClusterId, meta: &SnapshotMeta) -> Vec<u8> {
 /// Reads the header of a file, or says what is wrong with it.
 pub(super) fn read(
     file: &dyn DiskFile,
-) -> io::Result<Result<(ClusterId, SnapshotMeta), &'static str>> {
+) -> io::Result<Result<(ClusterId, SnapshotMeta), Unreadable>> {
     const LEN_MAX: usize = 1 << 20;
     let mut bytes = vec![0; FIXED];
     let count = file.read_at(0, &mut bytes)?;
     if count < FIXED || !bytes.starts_with(&MAGIC) {
-        return Ok(Err("it does not begin like a snapshot"));
+        return Ok(Err(Unreadable::Wrong("it does not begin like a snapshot")));
     }
+
     let len = u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]);
     let len = usize::try_from(len).map_or(LEN_MAX, |len| len.clamp(FIXED, LEN_MAX));
     bytes.resize(len, 0);
@@ -46,20 +48,19 @@ pub(super) fn read(
     Ok(decode(bytes))
 }
 
-fn decode(mut bytes: Vec<u8>) -> Result<(ClusterId, SnapshotMeta), &'static str> {
+fn decode(mut bytes: Vec<u8>) -> Result<(ClusterId, SnapshotMeta), Unreadable> {
     let Some(check) = bytes.split_last_chunk::<4>().map(|(_, check)| *check) else {
-        return Err("it is cut short");
+        return Err(Unreadable::Wrong("it is cut short"));
     };
     bytes.truncate(bytes.len().saturating_sub(check.len()));
-    if crc32c::crc32c(&bytes) != u32::from_le_bytes(check) || bytes.len() < FIXED {
-        return Err("the checksum of its header is wrong");
-    }
-    if bytes[8..12] != VERSION.to_le_bytes() {
-        return Err("it has a format version this program does not know");
+    Unreadable::judge(&bytes, u32::from_le_bytes(check), VERSION)?;
+    if bytes.len() < FIXED {
+        return Err(Unreadable::Wrong("it is cut short"));
     }
     let cluster: [u8; 8] = bytes[16..FIXED].try_into().expect("eight bytes are eight bytes");
     let mut rest = Bytes::from(bytes).slice(FIXED..);
-    let meta = codec::take_snapshot_meta(&mut rest).ok_or("its header makes no sense")?;
+    let meta = codec::take_snapshot_meta(&mut rest)
+        .ok_or(Unreadable::Wrong("its header makes no sense"))?;
     Ok((ClusterId(u64::from_le_bytes(cluster)), meta))
 }
 

@@ -130,7 +130,7 @@ impl Staging {
         mut self,
         disk: &dyn Disk,
         name: &Path,
-    ) -> Result<Result<(), &'static str>, DiskError> {
+    ) -> Result<Result<(), (u64, &'static str)>, DiskError> {
         let path = &self.path;
         if let Err(what) =
             stream::verify(&*self.file, self.start, &self.meta).during("read", path)?
@@ -155,6 +155,22 @@ pub(super) fn find(
     let Some(file) = open(disk, &path)? else { return Ok(None) };
     let found = header::read(&*file).during("read", &path)?;
     Ok(found.ok().filter(|(of, _)| *of == cluster).map(|(_, meta)| meta))
+}
+
+/// The same, and how many bytes of its payload are there and whole.
+pub(super) fn look(
+    disk: &dyn Disk,
+    dir: &Path,
+    cluster: ClusterId,
+) -> Result<Option<(SnapshotMeta, u64)>, DiskError> {
+    let Some(meta) = find(disk, dir, cluster)? else { return Ok(None) };
+    let path = dir.join(INCOMING);
+    let (Some(file), Some(pieces)) = (open(disk, &path)?, open(disk, &dir.join(PIECES))?) else {
+        return Ok(Some((meta, 0)));
+    };
+    let head = header::encode(cluster, &meta);
+    let known = Known::read(&*file, &*pieces, &head, meta.size).during("read", &path)?;
+    Ok(Some((meta, known.end)))
 }
 
 /// Removes what was arriving.

@@ -82,6 +82,12 @@ impl SnapshotReader {
         let payload = Payload { file, position: start, end: start.saturating_add(size) };
         Self(BufReader::with_capacity(BUFFER, payload))
     }
+
+    /// Where in the file the reading stands; before the first read, where the payload begins.
+    pub(crate) fn position(&self) -> u64 {
+        let ahead = u64::try_from(self.0.buffer().len()).unwrap_or(u64::MAX);
+        self.0.get_ref().position.saturating_sub(ahead)
+    }
 }
 
 impl Read for SnapshotReader {
@@ -98,16 +104,16 @@ impl Read for Payload {
     }
 }
 
-/// Whether the payload of a file is the one described, or what is wrong with it.
+/// Whether the payload of a file is the one described, or where something is wrong with it, and what.
 pub(super) fn verify(
     file: &dyn DiskFile,
     start: u64,
     meta: &SnapshotMeta,
-) -> io::Result<Result<(), &'static str>> {
-    let end = start.saturating_add(meta.size);
-    Ok(match (end == file.len()?, checksum(file, start, end)? == meta.checksum) {
-        (false, _) => Err("it is shorter or longer than its header says"),
-        (true, false) => Err("its checksum is wrong"),
+) -> io::Result<Result<(), (u64, &'static str)>> {
+    let (end, len) = (start.saturating_add(meta.size), file.len()?);
+    Ok(match (end == len, checksum(file, start, end)? == meta.checksum) {
+        (false, _) => Err((len.min(end), "it is shorter or longer than its header says")),
+        (true, false) => Err((start, "the checksum of what begins here is wrong")),
         (true, true) => Ok(()),
     })
 }

@@ -2,6 +2,8 @@
 
 use raft_core::{ClusterId, Incarnation, NodeId};
 
+use crate::error::Unreadable;
+
 /// The unit in which frames begin. A disk writes whole sectors, so a new frame never shares one
 /// with a frame that is durable already. Measured against 8 and 4096 bytes: as fast as either
 /// while only one write is under way, and a small batch takes an eighth of a page.
@@ -94,18 +96,14 @@ impl SegmentHeader {
     }
 
     /// Reads a header, or says what is wrong with it.
-    pub(super) fn decode(sector: &[u8]) -> Result<Self, &'static str> {
-        let bytes = sector.get(..HEADER).ok_or("the file is shorter than a segment header")?;
+    pub(super) fn decode(sector: &[u8]) -> Result<Self, Unreadable> {
+        let Some(bytes) = sector.get(..HEADER) else {
+            return Err(Unreadable::Wrong("the file is shorter than a segment header"));
+        };
         if !bytes.starts_with(&MAGIC) {
-            return Err("it does not begin like a log segment");
+            return Err(Unreadable::Wrong("it does not begin like a log segment"));
         }
-        // Before the checksum, which other versions have elsewhere.
-        if u32_at(bytes, 8) != VERSION {
-            return Err("the segment has a format version this program does not know");
-        }
-        if crc32c::crc32c(&bytes[..HEADER - 4]) != u32_at(bytes, HEADER - 4) {
-            return Err("the checksum of the segment header is wrong");
-        }
+        Unreadable::judge(&bytes[..HEADER - 4], u32_at(bytes, HEADER - 4), VERSION)?;
         let header = Self {
             owner: Owner {
                 cluster: ClusterId(u64_at(bytes, 16)),
@@ -121,7 +119,7 @@ impl SegmentHeader {
         if header.seed() == u32_at(bytes, 12) {
             Ok(header)
         } else {
-            Err("the seed of the segment header is wrong")
+            Err(Unreadable::Wrong("the seed of the segment header is wrong"))
         }
     }
 }
@@ -152,6 +150,11 @@ impl FrameHeader {
 
     /// Reads the fields; whether they are true is for [`FrameHeader::holds`] to say.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        Self::fields(bytes).filter(|header| header.len != 0)
+    }
+
+    /// The same of what need not be a frame at all.
+    pub(super) fn fields(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.get(..FRAME_HEADER)?;
         Some(Self {
             len: u32_at(bytes, 0),
@@ -160,7 +163,6 @@ impl FrameHeader {
             previous: u32_at(bytes, 16),
             records: u32_at(bytes, 20),
         })
-        .filter(|header| header.len != 0)
     }
 
     /// Whether the checksum fits this payload in a segment of this seed.

@@ -1,11 +1,17 @@
 //! Integration tests.
 
 #[cfg(test)]
+mod data_dir;
+#[cfg(test)]
 mod identity;
+#[cfg(test)]
+mod machine;
 #[cfg(test)]
 mod mem_disk;
 #[cfg(test)]
 mod reads;
+#[cfg(test)]
+mod refound;
 #[cfg(test)]
 mod snapshot;
 #[cfg(test)]

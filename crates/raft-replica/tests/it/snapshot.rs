@@ -162,7 +162,10 @@ fn a_wrong_checksum_starts_the_transfer_again() {
     let meta = write(&leader, 5, 300);
     let mut data = payload(300);
     data[77] ^= 1;
-    assert_eq!(damaged(stage(&mut follower, &meta, 0, &data)), "its checksum is wrong");
+    assert_eq!(
+        damaged(stage(&mut follower, &meta, 0, &data)),
+        "the checksum of what begins here is wrong"
+    );
     assert!(follower.newest_matching(|_| true).unwrap().is_none());
     send(&mut leader, &mut follower, &meta);
     assert_eq!(read(&follower, &meta).unwrap(), payload(300));

@@ -294,7 +294,9 @@ fn a_damaged_snapshot_is_not_sent() {
     *bytes.last_mut().unwrap() ^= 1;
     disk.set_bytes(&path, bytes);
     match store(&disk, 7).read(&meta, 0, 10) {
-        Err(StorageError::Damaged(damage)) => assert_eq!(damage.what, "its checksum is wrong"),
+        Err(StorageError::Damaged(damage)) => {
+            assert_eq!(damage.what, "the checksum of what begins here is wrong");
+        }
         other => panic!("{other:?}"),
     }
 }

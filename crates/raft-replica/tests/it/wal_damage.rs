@@ -212,7 +212,10 @@ fn a_missing_segment_is_noticed() {
     };
     assert_eq!(
         without(2).to_string(),
-        format!("{} is damaged: this segment is missing", segment(2).display())
+        format!(
+            "{} is damaged: this segment is missing; the log is whole up to 7@1",
+            segment(2).display()
+        )
     );
     assert!(without(1).what.contains("in none of the segments"), "the oldest");
     let empty = log(1);

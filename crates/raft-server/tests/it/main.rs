@@ -6,9 +6,13 @@ mod cluster;
 mod hostile;
 #[cfg(test)]
 mod idle;
+#[cfg(test)]
+mod inspect;
 mod membership;
 #[cfg(test)]
 mod recording;
+#[cfg(test)]
+mod recover;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]

@@ -133,8 +133,13 @@ impl Cluster {
 
     /// Starts a node. It may not serve yet.
     pub(crate) fn start(&mut self, id: u64) {
+        self.run(id, server(&self.config(), id));
+    }
+
+    /// Starts a node by a command of one's own.
+    pub(crate) fn run(&mut self, id: u64, mut command: Command) {
         let log = File::options().create(true).append(true).open(self.log_path(id)).unwrap();
-        let child = server(&self.config(), id).stderr(log).spawn().unwrap();
+        let child = command.stderr(log).spawn().unwrap();
         self.nodes[at(id)] = Some(Node { child });
     }
 

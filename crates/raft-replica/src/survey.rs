@@ -1,0 +1,149 @@
+//! Looking at a data directory without changing anything: what is there, and what is wrong with it.
+
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use raft_core::{ClusterId, LogId, Membership, Payload, SnapshotMeta};
+
+use crate::disk::{Disk, is_temporary};
+use crate::error::{During as _, StorageError};
+use crate::identity::Identity;
+use crate::snapshot::SnapshotStore;
+use crate::state;
+use crate::wal::survey::{self as log, LogSurvey};
+
+/// A data directory as it is on the disk.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// Whose it is; `None` if it is new, or nobody can say.
+    pub identity: Option<Identity>,
+    /// The log, as far as it is whole.
+    pub log: LogSurvey,
+    /// The snapshots, oldest first.
+    pub snapshots: Vec<SnapshotSurvey>,
+    /// The snapshot that was arriving, and how many bytes of its payload are there.
+    pub arriving: Option<(SnapshotMeta, u64)>,
+    /// Files that never took their place; they go at the next start.
+    pub leftovers: Vec<PathBuf>,
+    /// What is wrong. With any of these a node does not start.
+    pub problems: Vec<StorageError>,
+    /// What is wrong with files that no start needs.
+    pub flaws: Vec<StorageError>,
+}
+
+/// A snapshot as it is on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotSurvey {
+    /// The file.
+    pub path: PathBuf,
+    /// What its header says.
+    pub meta: SnapshotMeta,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Whether it is the one the log names.
+    pub named: bool,
+    /// What the replicated state hashes to; `None` if the payload is not whole.
+    pub state_hash: Option<u64>,
+}
+
+impl Survey {
+    /// The membership the node goes by: that of the last entry that has one, or of the snapshot, or
+    /// the one the cluster began with.
+    pub fn membership(&self) -> Option<&Membership> {
+        let in_log = self.log.entries.iter().rev().find_map(|entry| match &entry.payload {
+            Payload::Config(membership) => Some(&**membership),
+            Payload::Noop | Payload::Data(_) => None,
+        });
+        let in_snapshot = self.log.snapshot.as_ref().map(|meta| &*meta.membership);
+        let at_first = self.identity.as_ref().map(|identity| &identity.bootstrap);
+        in_log.or(in_snapshot).or(at_first)
+    }
+
+    /// Whether there is nothing: a directory that a node could begin in.
+    pub fn is_empty(&self) -> bool {
+        self.identity.is_none() && self.problems.is_empty()
+    }
+}
+
+/// Looks at the data directory `root`. An error if it cannot be looked into at all; what is wrong
+/// with what is in it is part of the answer. `disk` is only read from, if it is a
+/// [`crate::ReadOnlyDisk`] for certain.
+pub fn survey(disk: &Arc<dyn Disk>, root: &Path) -> Result<Survey, StorageError> {
+    let names = disk.list(root).during("read", root)?;
+    let mut survey = Survey::default();
+    let temporary = names.iter().filter(|name| is_temporary(name));
+    survey.leftovers = temporary.map(|name| root.join(name)).collect();
+    match Identity::load(&**disk, root) {
+        Ok(identity) => survey.identity = identity,
+        Err(error) => survey.problems.push(error),
+    }
+    if survey.is_empty() {
+        return Ok(survey);
+    }
+    let options = survey.identity.as_ref().map(|identity| identity.wal_options(0));
+    // Without an identity the log still says whose it is.
+    if let Some(options) = options.or_else(|| log::owner(&**disk, root)) {
+        let (found, problem) = log::survey(&**disk, root, &options);
+        survey.log = found;
+        survey.problems.extend(problem);
+        look_at_snapshots(disk, root, options.cluster, &mut survey)?;
+    }
+    Ok(survey)
+}
+
+fn look_at_snapshots(
+    disk: &Arc<dyn Disk>,
+    root: &Path,
+    cluster: ClusterId,
+    survey: &mut Survey,
+) -> Result<(), StorageError> {
+    let store = SnapshotStore::look(Arc::clone(disk), root, cluster);
+    let last = survey.log.last();
+    let wanted = survey.log.snapshot.clone();
+    let dir = root.join("snapshots");
+    let names = match disk.list(&dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        names => names.during("read", &dir)?,
+    };
+    survey.leftovers.extend(names.iter().filter(|name| is_temporary(name)).map(|n| dir.join(n)));
+    if !names.is_empty() {
+        for id in store.list()? {
+            look_at_snapshot(&store, id, survey);
+        }
+        survey.arriving = store.staged()?;
+    }
+    if let Some(meta) = wanted
+        && let Err(error) = store.reader(&meta)
+    {
+        survey.problems.push(error.vouching(last));
+    }
+    Ok(())
+}
+
+/// Adds a snapshot to what is there. What is wrong with the one the log names is told elsewhere.
+fn look_at_snapshot(store: &SnapshotStore, last: LogId, survey: &mut Survey) {
+    let (meta, bytes) = match store.header(last) {
+        Ok(header) => header,
+        Err(error) => {
+            let is_named = survey.log.snapshot.as_ref().is_some_and(|meta| meta.last == last);
+            survey.flaws.extend((!is_named).then_some(error));
+            return;
+        }
+    };
+    let named = survey.log.snapshot.as_ref() == Some(&meta);
+    let state_hash = match store.reader(&meta).and_then(|mut reader| {
+        let mut head = Vec::new();
+        let path = store.path(last);
+        reader.by_ref().take(state::HEAD).read_to_end(&mut head).during("read", &path)?;
+        Ok(state::hash_in(&head))
+    }) {
+        Ok(hash) => hash,
+        Err(error) => {
+            survey.flaws.extend((!named).then_some(error));
+            None
+        }
+    };
+    let path = store.path(last);
+    survey.snapshots.push(SnapshotSurvey { path, meta, bytes, named, state_hash });
+}
