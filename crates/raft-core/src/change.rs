@@ -74,7 +74,9 @@ impl Node {
         }
         // Two leaders that each change the membership they found, without having committed anything
         // of their own, could end up with majorities that do not meet (raft-dev, Ongaro 2015).
-        if self.commit < leader.opened {
+        if self.commit < leader.opened
+            && !mutant!("a new leader changes members before it has committed anything")
+        {
             return refused(MembershipRefusal::TooEarly);
         }
         let settled =
@@ -94,7 +96,12 @@ impl Node {
     /// Takes the next step of a change, if the last one is committed.
     pub(crate) fn drive_change(&mut self) {
         let Role::Leader(leader) = &self.role else { return };
-        if self.commit < self.members.since().index || self.commit < leader.opened {
+        let opened = leader.opened <= self.commit
+            || mutant!("a new leader changes members before it has committed anything");
+        let settled = self.members.since().index <= self.commit
+            || mutant!("a joint configuration is left before it is committed")
+                && self.members.active().is_joint();
+        if !opened || !settled {
             return;
         }
         let active = self.members.active();
@@ -148,7 +155,7 @@ impl Node {
         entry: LogId,
     ) -> Result<Option<Membership>, MembershipRefusal> {
         let active = self.members.active();
-        if !change.force {
+        if !change.force && !mutant!("newcomers vote before they have caught up") {
             let mut ready = true;
             for &id in change.target.voters.difference(&active.voters) {
                 ready &= self.has_caught_up(id, &mut change.rounds)?;
@@ -244,6 +251,9 @@ impl Node {
         let committed = self.members.since().index <= self.commit;
         let votes = self.members.active().is_voter(self.config.id);
         if votes || !committed || leader.transfer.is_some() {
+            return;
+        }
+        if mutant!("a leader that is out goes on") {
             return;
         }
         if !self.members.active().contains(self.config.id) {

@@ -8,7 +8,7 @@ use crate::node::Node;
 use crate::progress::Peer;
 use crate::quorum::{self, Tally};
 use crate::role::{Campaign, Follower, Leader, Role};
-use crate::types::{NodeId, Payload, Term};
+use crate::types::{LogId, NodeId, Payload, Term};
 
 /// A node stands in for so many election timeouts after it was last asked for a vote: those who ask do
 /// so again after one or two, and its own turn comes as late.
@@ -25,6 +25,9 @@ impl Node {
         self.effects.events.push(Event::Campaigning { cause, term: asked });
         self.role = Role::PreCandidate(self.new_campaign());
         self.announce_role();
+        if mutant!("nobody asks before it campaigns") {
+            return self.campaign(false);
+        }
         for to in self.other_voters() {
             let plea = self.plea(to, false);
             self.send_in(to, asked, Body::PreVote(plea));
@@ -51,7 +54,7 @@ impl Node {
     /// only if the leader is gone for us as well.
     pub(crate) fn on_pre_vote(&mut self, from: NodeId, asked: Term, request: &VoteRequest) {
         let later = self.hard.term < asked;
-        let complete = self.log.last() <= request.last;
+        let complete = self.is_as_complete(request.last);
         let wanted = later && self.is_meant(request.yours) && !self.hears_other_leader(from);
         if wanted && complete {
             self.promise(from, Body::PreVoteReply(VoteReply { granted: true, asked }));
@@ -83,6 +86,13 @@ impl Node {
 
     pub(crate) fn on_pre_vote_reply(&mut self, from: NodeId, reply: &VoteReply) {
         let asked = self.hard.term.next();
+        if mutant!("a pre-vote counts as a vote")
+            && let Role::Candidate(campaign, _) = &mut self.role
+            && reply.granted
+        {
+            campaign.votes.insert(from, true);
+            return self.become_leader_if_elected();
+        }
         let Role::PreCandidate(campaign) = &mut self.role else { return };
         if reply.asked == asked {
             campaign.votes.insert(from, reply.granted);
@@ -95,8 +105,9 @@ impl Node {
     /// committed entry.
     pub(crate) fn on_vote(&mut self, from: NodeId, request: &VoteRequest) {
         let asked = self.hard.term;
-        let unpledged = self.hard.vote.is_none_or(|vote| vote == from);
-        let complete = self.log.last() <= request.last;
+        let unpledged = self.hard.vote.is_none_or(|vote| vote == from)
+            || mutant!("a node votes twice in a term");
+        let complete = self.is_as_complete(request.last);
         // Only a follower without a leader can be unpledged: a candidate voted for itself.
         let leaderless = matches!(&self.role, Role::Follower(Follower { leader: None, .. }));
         if !(unpledged && complete && leaderless && self.is_meant(request.yours)) {
@@ -108,9 +119,23 @@ impl Node {
             self.persist_hard_state();
         }
         // Somebody may soon lead: give it the time.
-        let deadline = self.draw_campaign_deadline();
-        self.role.postpone(deadline);
+        if !mutant!("who votes does not wait for the elected") {
+            let deadline = self.draw_campaign_deadline();
+            self.role.postpone(deadline);
+        }
         self.promise(from, Body::VoteReply(VoteReply { granted: true, asked }));
+    }
+
+    /// Whether a log that ends there is as complete as the own one (§5.4.1).
+    fn is_as_complete(&self, last: LogId) -> bool {
+        if mutant!("a vote is given to any log") {
+            return true;
+        } else if mutant!("logs are compared by their length") {
+            return self.log.last().index <= last.index;
+        } else if mutant!("an equal log gets no vote") {
+            return self.log.last() < last;
+        }
+        self.log.last() <= last
     }
 
     pub(crate) fn refuse_vote(&mut self, to: NodeId, asked: Term) {
@@ -120,7 +145,7 @@ impl Node {
     pub(crate) fn on_vote_reply(&mut self, from: NodeId, reply: &VoteReply) {
         let asked = self.hard.term;
         let Role::Candidate(campaign, _) = &mut self.role else { return };
-        if reply.asked == asked {
+        if reply.asked == asked || mutant!("a vote of another term counts") {
             campaign.votes.insert(from, reply.granted);
             self.become_leader_if_elected();
         }
@@ -151,7 +176,12 @@ impl Node {
     pub(crate) fn become_leader_if_elected(&mut self) {
         let Role::Candidate(campaign, vote_seq) = &self.role else { return };
         match quorum::tally(self.members.active(), &campaign.votes) {
-            Tally::Won if self.disk.is_durable(*vote_seq) => self.become_leader(),
+            Tally::Won
+                if self.disk.is_durable(*vote_seq)
+                    || mutant!("a candidate leads before its own vote is durable") =>
+            {
+                self.become_leader();
+            }
             Tally::Lost => self.lose_election(),
             Tally::Won | Tally::Open => (),
         }
@@ -180,7 +210,9 @@ impl Node {
         self.effects.events.push(event);
         // Only an entry of the own term can be committed by counting (§5.4.2, Figure 8), and reads
         // must wait for one (§8): begin with one at once.
-        self.append_own(Payload::Noop);
+        if !mutant!("no entry opens a term") {
+            self.append_own(Payload::Noop);
+        }
         self.advance_commit();
     }
 

@@ -83,6 +83,10 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[doc(hidden)]
+#[macro_use]
+pub mod mutants;
+
 mod change;
 pub mod codec;
 mod config;

@@ -78,6 +78,7 @@ impl Node {
         let mut log = Log::new(restored.base);
         let founder = restored.bootstrap.contains(config.id);
         let (since, membership) = match &restored.snapshot {
+            Some(meta) if mutant!("a snapshot has no members") => (meta.last, restored.bootstrap),
             Some(meta) => (meta.last, Membership::clone(&meta.membership)),
             None => (LogId::ZERO, restored.bootstrap),
         };
@@ -118,7 +119,7 @@ impl Node {
             snapshot: restored.snapshot,
             staging: false,
             commit: since.index,
-            handed_out: since.index,
+            handed_out: mutant!("what is applied is applied again", Index(0), since.index),
             applied: since.index,
             disk: Disk::new(last.index),
             effects: Effects::default(),
@@ -262,7 +263,10 @@ impl Node {
         {
             return;
         }
-        if message.term < self.hard.term {
+        if message.term < self.hard.term
+            && !(mutant!("the term of a heartbeat is not looked at")
+                && matches!(message.body, Body::Heartbeat(_)))
+        {
             return self.on_stale_message(&message);
         }
         if self.hard.term < message.term && !self.adopt_term(&message) {
@@ -298,12 +302,22 @@ impl Node {
             Body::PreVote(_) => self.refuse_pre_vote(message.from, message.term),
             Body::Vote(_) => self.refuse_vote(message.from, message.term),
             Body::Append(_) | Body::Heartbeat(_) | Body::SnapshotChunk(_) => {
+                if mutant!("a deposed leader keeps others from campaigning") {
+                    let deadline = self.draw_deadline();
+                    self.role.postpone(deadline);
+                }
                 let none = Index(0);
                 let reply = self.heartbeat_reply(0, none, none);
                 self.promise(message.from, Body::HeartbeatReply(reply));
             }
             // Whoever answers about the next term need not have caught up with ours.
             Body::PreVoteReply(reply) => self.on_pre_vote_reply(message.from, reply),
+            Body::VoteReply(reply) if mutant!("a vote of another term counts") => {
+                self.on_vote_reply(message.from, reply);
+            }
+            Body::AppendReply(reply) if mutant!("an answer of an earlier term counts") => {
+                self.on_append_reply(message.from, reply);
+            }
             // What is committed stays so, in whatever term it is said.
             Body::Removed { as_of } => self.on_removed(message.from, *as_of),
             Body::VoteReply(_)
@@ -332,7 +346,7 @@ impl Node {
     fn adopt_term(&mut self, message: &Message) -> bool {
         match &message.body {
             // Asks about a term that nobody is in yet, and changes nothing (dissertation §9.6).
-            Body::PreVote(_) => return true,
+            Body::PreVote(_) if !mutant!("a pre-vote moves the term") => return true,
             // Whoever hears a leader does not help to depose it, unless it wants to be
             // (dissertation §4.2.3).
             Body::Vote(request)
@@ -355,8 +369,14 @@ impl Node {
                 self.drop_message(message.from, DropReason::NotAMember);
                 return false;
             }
+            Body::AppendReply(_) | Body::HeartbeatReply(_)
+                if mutant!("a leader does not mind a later term in an answer") =>
+            {
+                return false;
+            }
             // A member that was added later may speak before its addition is known here.
-            Body::Vote(_)
+            Body::PreVote(_)
+            | Body::Vote(_)
             | Body::PreVoteReply(_)
             | Body::VoteReply(_)
             | Body::Append(_)
@@ -403,7 +423,9 @@ impl Node {
     pub(crate) fn become_follower(&mut self, term: Term, leader: Option<NodeId>) {
         if self.hard.term < term {
             self.hard.term = term;
-            self.hard.vote = None;
+            if !mutant!("a vote is kept for the next term") {
+                self.hard.vote = None;
+            }
             self.persist_hard_state();
         }
         self.refuse_pending();
@@ -439,6 +461,7 @@ impl Node {
     /// An election timeout from now, with fresh randomness each time (§5.2).
     pub(crate) fn draw_deadline(&mut self) -> Instant {
         let jitter = u64::try_from(self.config.election_jitter.as_micros()).unwrap_or(u64::MAX);
+        let jitter = mutant!("all wait equally long", 0, jitter);
         let jitter = core::time::Duration::from_micros(self.rng.up_to(jitter));
         self.now.after(self.config.election_timeout).after(jitter)
     }
@@ -458,8 +481,14 @@ impl Node {
     /// Sends once everything the node knows is durable: term, vote and log. A promise that a crash
     /// could take back must not leave earlier.
     pub(crate) fn promise(&mut self, to: NodeId, body: Body) {
+        let early = mutant!("a vote is told before it is durable")
+            && matches!(body, Body::VoteReply(_))
+            || mutant!("an append is acknowledged before it is durable")
+                && matches!(body, Body::AppendReply(_))
+            || mutant!("a snapshot is confirmed before it is durable")
+                && matches!(body, Body::SnapshotReply(_));
         let message = self.message(to, self.hard.term, body);
-        if self.effects.persist.is_none() && self.disk.is_idle() {
+        if self.effects.persist.is_none() && self.disk.is_idle() || early {
             self.effects.send.push(message);
         } else {
             self.persist().then_send.push(message);
@@ -478,8 +507,11 @@ impl Node {
     }
 
     pub(crate) fn persist_hard_state(&mut self) {
-        let hard_state = Some(self.hard.clone());
-        self.persist().hard_state = hard_state;
+        let mut hard_state = self.hard.clone();
+        if mutant!("a term is written without its vote") {
+            hard_state.vote = None;
+        }
+        self.persist().hard_state = Some(hard_state);
     }
 
     fn is_only_voter(&self) -> bool {

@@ -121,7 +121,7 @@ impl Peer {
 
     /// The peer's log agrees up to `index`, durably. `base` is the last index no longer held.
     pub(crate) fn on_matched(&mut self, index: Index, base: Index) {
-        self.matched = self.matched.max(index);
+        self.matched = mutant!("a match goes back", index, self.matched.max(index));
         let matched = self.matched;
         match &mut self.progress {
             Progress::Probe { next, waiting } => {
@@ -147,7 +147,11 @@ impl Peer {
     /// The peer answered heartbeat `round`, having received entries up to `received`. Appends that
     /// left before that round and did not arrive are lost: start over behind what did.
     pub(crate) fn on_received(&mut self, received: Index, round: u64) {
-        let lost = |append: &Inflight| append.round < round && received < append.last;
+        let lost = |append: &Inflight| {
+            append.round < round
+                && received < append.last
+                && !mutant!("what is lost is not sent again")
+        };
         match &mut self.progress {
             Progress::Probe { waiting, .. } => {
                 if waiting.as_ref().is_some_and(lost) {

@@ -23,8 +23,15 @@ pub(crate) fn reached<T: Ord + Copy + Default>(
     membership: &Membership,
     value: impl Fn(NodeId) -> T,
 ) -> T {
+    if mutant!("learners count") && !membership.learners.is_empty() {
+        return reached_by_majority(&(&membership.voters | &membership.learners), &value);
+    } else if mutant!("a joint configuration is counted as one") {
+        return reached_by_majority(&(&membership.voters | &membership.outgoing), &value);
+    }
     let incoming = reached_by_majority(&membership.voters, &value);
-    if membership.outgoing.is_empty() {
+    if membership.outgoing.is_empty()
+        || mutant!("only the new half of a joint configuration counts")
+    {
         incoming
     } else {
         incoming.min(reached_by_majority(&membership.outgoing, &value))
@@ -63,10 +70,13 @@ fn reached_by_majority<T: Ord + Copy + Default>(
     for (held, &id) in values.iter_mut().zip(voters) {
         *held = value(id);
     }
-    values.sort_unstable();
+    if !mutant!("a majority is counted without sorting") {
+        values.sort_unstable();
+    }
     // Of n values in ascending order, a majority is at or above the one at ⌈n/2⌉ - 1. Without voters
     // there is no majority, and nothing is reached.
     let position = values.len().div_ceil(2).checked_sub(1);
+    let position = mutant!("half is a majority", Some(values.len() / 2), position);
     position.and_then(|position| values.get(position)).copied().unwrap_or_default()
 }
 

@@ -12,6 +12,9 @@ impl Node {
     pub(crate) fn on_read(&mut self, token: Token) {
         match &mut self.role {
             Role::Leader(_) => self.queue_read(Reader::Here(token)),
+            Role::Follower(_) if mutant!("a follower reads without asking") => {
+                self.effects.reads.push(ReadReady { token, index: self.commit });
+            }
             Role::Follower(follower) if follower.leader.is_some() => follower.reads.push(token),
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(..) => {
                 self.refuse(token, Refusal::NotLeader { leader: None });
@@ -30,6 +33,10 @@ impl Node {
     /// before the read began, and would confirm a leadership of the past (etcd #20418).
     fn queue_read(&mut self, reader: Reader) {
         let Role::Leader(leader) = &mut self.role else { return };
+        if mutant!("a read joins the round under way") {
+            leader.reads.push_back((leader.round, reader));
+            return self.release_reads();
+        }
         leader.reads.push_back((leader.round.saturating_add(1), reader));
     }
 
@@ -52,9 +59,11 @@ impl Node {
             return;
         }
         let confirmed = self.confirmed_round();
+        let confirmed = mutant!("a leader reads without asking", u64::MAX, confirmed);
         let index = self.commit;
         let Role::Leader(leader) = &mut self.role else { return };
-        if index < leader.opened {
+        if index < leader.opened && !mutant!("a new leader reads before it has committed anything")
+        {
             return;
         }
         let confirmed = |(round, _): &mut (u64, Reader)| *round <= confirmed;

@@ -10,7 +10,7 @@ use crate::input::{Input, MembershipChange, Proposal};
 use crate::membership::Membership;
 use crate::message::{Append, AppendReply, Body, Heartbeat, HeartbeatReply};
 use crate::node::Node;
-use crate::progress::{Inflight, Progress};
+use crate::progress::{Inflight, Peer, Progress};
 use crate::quorum;
 use crate::role::{Reader, Role};
 use crate::types::{Entry, Index, LogId, NodeId, Payload, Token};
@@ -150,6 +150,7 @@ impl Node {
     }
 
     fn on_matched(&mut self, from: NodeId, index: Index) {
+        let index = mutant!("a match is taken for the whole log", self.log.last().index, index);
         if self.log.last().index < index {
             return self.drop_message(from, DropReason::Malformed);
         }
@@ -174,7 +175,9 @@ impl Node {
             // What is at or before the match was refused before it was accepted, and the answers
             // overtook each other.
             Progress::Replicate { next, .. } => {
-                peer.matched < rejected.index && rejected.index < *next
+                peer.matched < rejected.index
+                    && rejected.index < *next
+                    && !mutant!("a refusal in the pipeline is ignored")
             }
             Progress::Snapshot { .. } => false,
         };
@@ -186,7 +189,8 @@ impl Node {
             return self.drop_message(from, DropReason::Contradiction);
         }
         // Without a place in reach the next entry is one that is no longer held: a snapshot follows.
-        let next = agreed.map_or(base, |id| id.index.next());
+        let stuck = mutant!("a leader never goes back behind its log's beginning");
+        let next = agreed.map_or(if stuck { base.next() } else { base }, |id| id.index.next());
         peer.probe(next.min(rejected.index));
     }
 
@@ -213,14 +217,19 @@ impl Node {
             return;
         }
         let own = self.disk.durable();
-        let held = quorum::reached(self.members.active(), |id| {
+        let own = mutant!("a leader counts itself by memory", self.log.last().index, own);
+        let (active, settled) = (self.members.active(), self.members.at(self.commit));
+        let members = mutant!("a configuration counts when it is committed", settled, active);
+        let held = quorum::reached(members, |id| {
             if id == self.config.id {
                 own
             } else {
                 leader.peers.get(&id).map_or(Index(0), |peer| peer.matched)
             }
         });
-        if self.commit < held && self.log.term_at(held) == Some(self.hard.term) {
+        let own_term = self.log.term_at(held) == Some(self.hard.term)
+            || mutant!("an entry of an earlier term is committed by counting");
+        if self.commit < held && own_term {
             self.commit = held;
             self.release_reads();
         }
@@ -234,8 +243,10 @@ impl Node {
         leader.round = leader.round.saturating_add(1);
         leader.heartbeat_due = due;
         let round = leader.round;
+        let all = mutant!("a heartbeat commits what the peer may lack", Index(u64::MAX), Index(0));
+        let told = |peer: &Peer| peer.matched.max(all).min(commit);
         let beats: Vec<(NodeId, Index)> =
-            leader.peers.iter().map(|(&id, peer)| (id, peer.matched.min(commit))).collect();
+            leader.peers.iter().map(|(&id, peer)| (id, told(peer))).collect();
         for (to, commit) in beats {
             let met = self.acquaintances();
             self.send(to, Body::Heartbeat(Heartbeat { round, commit, met }));
@@ -299,7 +310,8 @@ impl Node {
             self.take_notes(&met);
         }
         let received = self.note_received(agreed);
-        self.commit = self.commit.max(commit.min(received));
+        let bound = mutant!("a follower commits what may differ", self.log.last().index, received);
+        self.commit = self.commit.max(commit.min(bound));
         self.promise(from, Body::AppendReply(AppendReply::Matched { index: received }));
     }
 
@@ -321,15 +333,25 @@ impl Node {
                 let end = Index(prev.index.0.saturating_add(u64::try_from(known).unwrap_or(0)));
                 return Some(Fresh { entries, end });
             }
-        } else if !self.log.contains(prev) {
+        } else if !self.has_before(prev) {
             self.refuse_append(from, prev);
             return None;
         }
         let end = entries.last().map_or(prev.index, |entry| entry.id.index);
         // Entries that are here already stay, and so does what follows them: the append may be an
         // old one. Only a real conflict cuts.
-        let same = entries.iter().take_while(|entry| self.log.contains(entry.id)).count();
+        let is_here = |entry: &&Entry| {
+            self.log.contains(entry.id)
+                || self.log.get(entry.id.index).is_some() && mutant!("a conflict is not cut")
+        };
+        let same = entries.iter().take_while(is_here).count();
         entries = entries.part(same..usize::MAX);
+        if entries.is_empty()
+            && end < self.log.last().index
+            && mutant!("an old append cuts what follows it")
+        {
+            self.truncate_from(end.next());
+        }
         if let Some(first) = entries.first()
             && first.id.index <= self.log.last().index
         {
@@ -341,6 +363,14 @@ impl Node {
             self.truncate_from(first.id.index);
         }
         Some(Fresh { entries, end })
+    }
+
+    /// Whether the entry before those of an append is here (§5.3).
+    fn has_before(&self, prev: LogId) -> bool {
+        self.log.contains(prev)
+            || mutant!("the entry before is not asked for")
+            || mutant!("of the entry before only the index is compared")
+                && prev.index <= self.log.last().index
     }
 
     fn refuse_append(&mut self, to: NodeId, rejected: LogId) {
@@ -429,7 +459,7 @@ impl Node {
         let persist = self.persist();
         persist.truncate_from = Some(persist.truncate_from.map_or(index, |from| from.min(index)));
         self.effects.events.push(Event::Truncated { from: index });
-        if self.members.truncate_from(index) {
+        if !mutant!("a configuration is not rolled back") && self.members.truncate_from(index) {
             let membership = self.members.active().clone();
             self.effects.events.push(Event::MembershipChanged { membership });
         }
@@ -482,7 +512,9 @@ impl Node {
         if self.commit <= self.handed_out {
             return;
         }
-        let upto = self.log.last_within(self.handed_out, self.commit, bytes_max);
+        let commit = self.commit;
+        let commit = mutant!("what is not committed is applied", self.log.last().index, commit);
+        let upto = self.log.last_within(self.handed_out, commit, bytes_max);
         let mut none = VecDeque::new();
         let tokens = match &mut self.role {
             Role::Leader(leader) => &mut leader.tokens,
@@ -518,8 +550,10 @@ impl Node {
                 let tokens = core::mem::take(&mut leader.tokens);
                 let reads = core::mem::take(&mut leader.reads);
                 let change = leader.change.take().map(|change| change.token);
+                let outcome =
+                    mutant!("an unknown outcome is told as a refusal", nobody, Refusal::Unknown);
                 for token in tokens.into_iter().map(|(_, token)| token).chain(change) {
-                    self.refuse(token, Refusal::Unknown);
+                    self.refuse(token, outcome);
                 }
                 for (_, reader) in reads {
                     if let Reader::Here(token) = reader {

@@ -240,7 +240,7 @@ impl Node {
         if !fits || endless || later || meta.membership.voters.is_empty() {
             return self.drop_message(from, DropReason::Malformed);
         }
-        if meta.last.index <= self.commit {
+        if meta.last.index <= self.commit && !mutant!("an older snapshot is installed") {
             return self.confirm_installed(from, meta.last);
         }
         if let Role::Follower(follower) = &mut self.role {
@@ -277,7 +277,7 @@ impl Node {
         }
         if complete {
             follower.incoming = None;
-            if self.commit < meta.last.index {
+            if self.commit < meta.last.index || mutant!("an older snapshot is installed") {
                 // The leader has said that the logs agree there: its snapshot cannot say otherwise.
                 if meta.last.index <= follower.received && !self.log.contains(meta.last) {
                     return self.drop_message(leader, DropReason::Contradiction);
@@ -301,7 +301,10 @@ impl Node {
         persist.truncate_from = persist.truncate_from.filter(|&from| meta.last.index < from);
         persist.install = Some(meta.clone());
         // Entries up to the old commit index agree with the snapshot's; what follows may not.
-        if self.log.contains(meta.last) {
+        if self.log.contains(meta.last)
+            || meta.last.index <= self.log.last().index
+                && mutant!("what follows a snapshot stays whatever it is")
+        {
             // The log continues the snapshot: what follows it stays (§7).
             self.log.compact(meta.last.index.next());
             self.members.compact(meta.last.index);
@@ -318,7 +321,9 @@ impl Node {
         self.commit = meta.last.index;
         self.handed_out = meta.last.index;
         self.note_received(meta.last.index);
-        self.effects.apply.push(Apply::Install(meta.clone()));
+        if !mutant!("a snapshot counts as installed without its data") {
+            self.effects.apply.push(Apply::Install(meta.clone()));
+        }
         self.effects.events.push(Event::SnapshotInstalled { last: meta.last });
     }
 

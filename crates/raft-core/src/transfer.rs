@@ -140,7 +140,9 @@ impl Node {
         if transfer.deadline <= self.now {
             return self.abort_transfer(TransferRefusal::TimedOut);
         }
-        if peer.matched == last && self.commit == last && !transfer.sent {
+        let ready = peer.matched == last && self.commit == last
+            || mutant!("the word to take over does not wait for the log");
+        if ready && !transfer.sent {
             transfer.sent = true;
             self.send(to, Body::TimeoutNow);
         }

@@ -12,13 +12,14 @@ use bytes::Bytes;
 use raft_core::record::Recorded;
 use raft_core::{
     Apply, Effects, Event, Index, Input, Instant, LogId, MembershipChange, Message, Node, NodeId,
-    Persist, Proposal, Refusal, SnapshotMeta, Token,
+    Persist, Proposal, Refusal, SnapshotMeta, Token, mutant,
 };
 
 use crate::envelope::{Content, Envelope};
 use crate::jobs::{Done, Job, SnapshotDone, SnapshotJob};
 use crate::recording::RecordSink;
 use crate::request::{Answer, Consistency, Outcome, Refused, Request, RequestKind};
+use crate::sessions::Sessions;
 use crate::state::State;
 use crate::state_machine::StateMachine;
 use crate::status::Status;
@@ -120,6 +121,10 @@ impl<S: StateMachine> Replica<S> {
                 }
             };
             let data = Envelope { clock_ms, content }.encode();
+            if mutant!("a write is acknowledged when it is proposed") && self.is_leader() {
+                let id = self.node.last();
+                self.answer(token, Outcome::Applied { id, result: Bytes::new(), duplicate: false });
+            }
             proposals.push(Proposal { token, data });
         }
         self.node.step(now, Input::Propose(proposals));
@@ -248,6 +253,10 @@ impl<S: StateMachine> Replica<S> {
         &self.state.machine
     }
 
+    fn is_leader(&self) -> bool {
+        self.node.leader() == Some(self.node.id())
+    }
+
     fn apply(&mut self, item: Apply) {
         if self.loading.is_some() {
             self.backlog.push_back(item);
@@ -261,6 +270,12 @@ impl<S: StateMachine> Replica<S> {
             Apply::Entries(committed) => {
                 for (entry, token) in committed.iter() {
                     let outcome = self.state.apply(entry);
+                    if mutant!("only who is asked remembers its answers") && token.is_none() {
+                        self.state.sessions = Sessions::default();
+                    }
+                    if mutant!("sessions expire by the local clock") {
+                        self.state.sessions.hurry(self.node.id().0 * 500);
+                    }
                     if let Outcome::Applied { duplicate: true, .. } = &outcome {
                         self.duplicates += 1;
                     }
@@ -283,6 +298,8 @@ impl<S: StateMachine> Replica<S> {
 
     fn answer_ready(&mut self) {
         let applied = self.state.applied.index;
+        let applied =
+            mutant!("a read does not wait for what it must see", Index(u64::MAX), applied);
         while let Some((_, token)) = self.ready.pop_front_if(|(index, _)| *index <= applied) {
             if let Some(query) = self.queries.remove(&token) {
                 self.answer_query(token, &query);
@@ -346,7 +363,10 @@ impl<S: StateMachine> Replica<S> {
                 return; // A newcomer that has not yet read so far as to know the cluster.
             }
             self.building = true;
-            let image = Box::new(self.state.image());
+            let mut image = Box::new(self.state.image());
+            if mutant!("a snapshot is labelled with the log's end") {
+                image.applied = self.node.last();
+            }
             self.turn.snapshots.push(SnapshotJob(Job::Build { membership, image }));
         }
     }

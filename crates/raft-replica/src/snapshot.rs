@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use raft_core::{ClusterId, LogId, Membership, SnapshotMeta};
+use raft_core::{ClusterId, LogId, Membership, SnapshotMeta, mutant};
 
 use crate::disk::{self, Disk, DiskFile, sync_parent};
 use crate::error::{During as _, StorageError};
@@ -104,9 +104,13 @@ impl SnapshotStore {
         let (mut file, size, checksum) = writer.finish().during("write", &temporary)?;
         (meta.size, meta.checksum) = (size, checksum);
         file.write_at(0, &header::encode(self.cluster, &meta)).during("write", &temporary)?;
-        file.sync_data().during("sync", &temporary)?;
+        if !mutant!("a snapshot is not synced") {
+            file.sync_data().during("sync", &temporary)?;
+        }
         self.disk.rename(&temporary, &path).during("rename", &temporary)?;
-        sync_parent(&*self.disk, &path)?;
+        if !mutant!("the name of a snapshot is not synced") {
+            sync_parent(&*self.disk, &path)?;
+        }
         Ok(meta)
     }
 

@@ -4,7 +4,7 @@
 use std::io::{self, Read, Write};
 
 use bytes::Bytes;
-use raft_core::{Entry, LogId, Payload};
+use raft_core::{Entry, LogId, Payload, mutant};
 
 use crate::bytes_io::{get_log_id, get_u64, put_log_id, put_u64};
 use crate::envelope::{Content, Envelope};
@@ -32,7 +32,7 @@ pub(crate) struct State<S> {
 
 /// A frozen [`State`].
 pub(crate) struct StateImage<I> {
-    applied: LogId,
+    pub(crate) applied: LogId,
     hash: u64,
     sessions: Sessions,
     machine: I,
@@ -95,6 +95,10 @@ impl<S: StateMachine> State<S> {
                 self.sessions.remember(header, id, result.clone());
                 Outcome::Applied { id, result, duplicate: false }
             }
+            Verdict::Repeat(..) if mutant!("a repeat is applied again") => {
+                let result = self.machine.apply(command);
+                Outcome::Applied { id, result, duplicate: false }
+            }
             Verdict::Repeat(id, result) => Outcome::Applied { id, result, duplicate: true },
             Verdict::Refused(refused) => Outcome::Refused(refused),
         }
@@ -119,7 +123,10 @@ impl<S: StateMachine> State<S> {
         Ok(Self {
             applied: get_log_id(source)?,
             hash: get_u64(source)?,
-            sessions: Sessions::read_from(source)?,
+            sessions: match Sessions::read_from(source)? {
+                _ if mutant!("a snapshot has no sessions") => Sessions::default(),
+                sessions => sessions,
+            },
             machine: S::restore(source)?,
         })
     }

@@ -22,7 +22,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use raft_core::{ClusterId, Entry, HardState, Incarnation, Index, LogId, Message, NodeId};
+use raft_core::{ClusterId, Entry, HardState, Incarnation, Index, LogId, Message, NodeId, mutant};
 use raft_core::{Persist, SnapshotMeta};
 
 use crate::disk::{Disk, DiskFile, create_dir_all, is_temporary, remove_if_there, sync_parent};
@@ -315,8 +315,16 @@ impl Wal {
     fn append(&mut self, records: u32) -> Result<(), DiskError> {
         let Self { active, frame, .. } = self;
         active.seal(frame, records);
-        active.file.write_at(active.end, frame).during("append to", &active.extent.path)?;
-        active.file.sync_data().during("sync", &active.extent.path)?;
+        let path = &active.extent.path;
+        active.file.write_at(active.end, frame).during("append to", path)?;
+        match active.file.sync_data().during("sync", path) {
+            _ if mutant!("the log is not synced") => (),
+            Err(_) if mutant!("a failed sync is ignored") => (),
+            Err(_) if mutant!("a failed sync is tried again") => {
+                active.file.sync_data().during("sync", path)?;
+            }
+            synced => synced?,
+        }
         active.end += frame.len() as u64;
         Ok(())
     }
@@ -428,7 +436,9 @@ fn begin_segment(
     active.file.write_at(0, &bytes).during("write", &spare.path)?;
     active.file.sync_data().during("sync", &spare.path)?;
     disk.rename(&spare.path, &active.extent.path).during("rename", &spare.path)?;
-    sync_parent(disk, &active.extent.path)?;
+    if !mutant!("the name of a segment is not synced") {
+        sync_parent(disk, &active.extent.path)?;
+    }
     active.end = bytes.len() as u64;
     Ok(active)
 }

@@ -14,6 +14,7 @@ pub mod explore;
 pub mod host;
 pub mod invariants;
 pub mod machine;
+pub mod mutants;
 pub mod network;
 pub mod plan;
 pub mod rng;

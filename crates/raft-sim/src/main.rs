@@ -3,6 +3,7 @@
 
 mod explore_command;
 mod hunt;
+mod mutants_command;
 mod plan_file;
 mod trial;
 
@@ -54,12 +55,14 @@ struct Arguments {
 #[derive(clap::Subcommand)]
 enum Command {
     Explore(explore_command::Explore),
+    Mutants(mutants_command::Mutants),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments {
         Arguments { command: Some(Command::Explore(command)), .. } => command.run(),
+        Arguments { command: Some(Command::Mutants(command)), .. } => command.run(),
         Arguments { plan: Some(path), quiet, .. } => {
             plan_file::read(&path).and_then(|plan| replay(plan, quiet))
         }

@@ -11,7 +11,7 @@
 //! ```
 
 use bytes::{Buf as _, Bytes};
-use raft_core::{Compact, Entry, HardState, Index, Persist, SnapshotMeta, codec};
+use raft_core::{Compact, Entry, HardState, Index, Persist, SnapshotMeta, codec, mutant};
 
 use super::outline::Outline;
 
@@ -64,9 +64,13 @@ pub(super) fn put_persist(out: &mut Vec<u8>, persist: &Persist) -> u32 {
     }
     if !persist.entries.is_empty() {
         out.push(ENTRIES);
-        let entries = u32::try_from(persist.entries.len()).expect("a batch has few entries");
+        let skipped = usize::from(
+            mutant!("the first of several entries is not written") && 1 < persist.entries.len(),
+        );
+        let entries =
+            u32::try_from(persist.entries.len() - skipped).expect("a batch has few entries");
         out.extend_from_slice(&entries.to_le_bytes());
-        for entry in &persist.entries {
+        for entry in persist.entries.iter().skip(skipped) {
             codec::put_entry(out, entry);
         }
         count += 1;

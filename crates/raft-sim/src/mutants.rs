@@ -1,0 +1,150 @@
+//! Deliberate bugs in rings 0 and 1, and how many seeds it takes to find each of them. A simulator
+//! that passes is worth what it would have found. The bugs stand in the code that they spoil, as
+//! `mutant!("name")`; builds without debug assertions contain none.
+
+use raft_core::mutants;
+
+use crate::plan::Plan;
+use crate::run::run;
+
+/// A deliberate bug.
+pub struct Mutant {
+    /// What it does.
+    pub name: &'static str,
+    /// Which test finds it, if a cluster as a whole behaves as well with it as without.
+    pub seen_by: Option<&'static str>,
+}
+
+const fn found(name: &'static str) -> Mutant {
+    Mutant { name, seen_by: None }
+}
+
+/// All of them.
+pub const MUTANTS: &[Mutant] = &[
+    // Elections and terms.
+    found("a vote is told before it is durable"),
+    found("a term is written without its vote"),
+    found("a vote is kept for the next term"),
+    found("a node votes twice in a term"),
+    found("a vote is given to any log"),
+    found("logs are compared by their length"),
+    found("an equal log gets no vote"),
+    found("a vote of another term counts"),
+    found("a pre-vote counts as a vote"),
+    found("a pre-vote moves the term"),
+    found("nobody asks before it campaigns"),
+    found("a candidate leads before its own vote is durable"),
+    found("who votes does not wait for the elected"),
+    found("all wait equally long"),
+    found("a leader does not mind a later term in an answer"),
+    found("a deposed leader keeps others from campaigning"),
+    found("the term of a heartbeat is not looked at"),
+    found("half is a majority"),
+    found("learners count"),
+    // Replication.
+    found("the entry before is not asked for"),
+    found("of the entry before only the index is compared"),
+    found("an old append cuts what follows it"),
+    found("a conflict is not cut"),
+    found("a match is taken for the whole log"),
+    found("a match goes back"),
+    found("an answer of an earlier term counts"),
+    found("a leader never goes back behind its log's beginning"),
+    found("a refusal in the pipeline is ignored"),
+    found("what is lost is not sent again"),
+    found("an append is acknowledged before it is durable"),
+    found("a leader counts itself by memory"),
+    found("an entry of an earlier term is committed by counting"),
+    found("a majority is counted without sorting"),
+    found("a follower commits what may differ"),
+    found("a heartbeat commits what the peer may lack"),
+    found("no entry opens a term"),
+    // The state machine, and clients.
+    found("what is applied is applied again"),
+    found("what is not committed is applied"),
+    found("a write is acknowledged when it is proposed"),
+    found("an unknown outcome is told as a refusal"),
+    found("only who is asked remembers its answers"),
+    found("a repeat is applied again"),
+    found("a repeat gets another answer"),
+    found("a number whose answer is forgotten is new"),
+    found("sessions expire by the local clock"),
+    found("a snapshot has no sessions"),
+    // Reads.
+    found("a leader reads without asking"),
+    found("a read joins the round under way"),
+    found("a read does not wait for what it must see"),
+    found("a new leader reads before it has committed anything"),
+    found("a follower reads without asking"),
+    // Members.
+    found("a configuration counts when it is committed"),
+    found("a configuration is not rolled back"),
+    found("a new leader changes members before it has committed anything"),
+    found("a joint configuration is left before it is committed"),
+    found("a joint configuration is counted as one"),
+    found("only the new half of a joint configuration counts"),
+    found("newcomers vote before they have caught up"),
+    found("a leader that is out goes on"),
+    found("the word to take over does not wait for the log"),
+    // Snapshots and files.
+    found("a snapshot has no members"),
+    found("an older snapshot is installed"),
+    found("a snapshot counts as installed without its data"),
+    found("what follows a snapshot stays whatever it is"),
+    found("a snapshot is confirmed before it is durable"),
+    found("a snapshot is labelled with the log's end"),
+    found("a snapshot is not synced"),
+    found("the name of a snapshot is not synced"),
+    found("a snapshot that arrived is not synced"),
+    found("the name of a snapshot that arrived is not synced"),
+    found("pieces of a snapshot are taken as they come"),
+    found("a full disk is no error to a snapshot"),
+    found("the log is not synced"),
+    found("a failed sync is ignored"),
+    found("a failed sync is tried again"),
+    found("the name of a segment is not synced"),
+    found("the first of several entries is not written"),
+    found("a recycled segment may hold old frames"),
+    found("the log's checksums are not looked at"),
+];
+
+/// How a deliberate bug was found.
+#[derive(Clone, Debug)]
+pub struct Kill {
+    /// Which property it violates.
+    pub property: &'static str,
+    /// The seed that showed it.
+    pub seed: u64,
+    /// What was seen.
+    pub what: String,
+}
+
+/// Whether this build contains deliberate bugs.
+pub fn are_included() -> bool {
+    mutants::INCLUDED
+}
+
+/// Runs seeds with this bug, or with none, until something is violated.
+///
+/// # Panics
+///
+/// If the build contains no bugs, and one is wanted.
+pub fn find(name: Option<&str>, seeds: impl IntoIterator<Item = u64>) -> Option<Kill> {
+    switch_to(name);
+    let kill = seeds.into_iter().find_map(|seed| {
+        let violation = run(Plan::draw(seed), None).violation?;
+        Some(Kill { property: violation.property, seed, what: violation.what })
+    });
+    switch_to(None);
+    kill
+}
+
+#[cfg(debug_assertions)]
+fn switch_to(name: Option<&str>) {
+    mutants::switch_to(name);
+}
+
+#[cfg(not(debug_assertions))]
+fn switch_to(name: Option<&str>) {
+    assert!(name.is_none(), "this build contains no deliberate bugs");
+}
