@@ -4,6 +4,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use raft_core::{LogId, Membership, NodeId, Seat};
 
+use crate::address;
 use crate::pb;
 use crate::pb::MemberRole;
 
@@ -30,12 +31,26 @@ pub enum MembersError {
     /// A role that comes and goes by itself, or one that a later version invented.
     #[error("node {0} can be a voter or a learner")]
     Role(u64),
+    /// Nobody could be reached there.
+    #[error("node {id}: {why}")]
+    Address {
+        /// The member.
+        id: u64,
+        /// What is wrong with the address, and what it is.
+        why: String,
+    },
 }
 
 impl Contact {
     /// The bytes that the core carries. Nothing at all, if nothing is known.
     pub fn encode(&self) -> Bytes {
         pb::Contact::from(self.clone()).encode_to_vec().into()
+    }
+
+    /// Whether what is known are addresses.
+    pub fn check(&self) -> Result<(), String> {
+        let given = [&self.peer, &self.client, &self.http].into_iter().filter(|it| !it.is_empty());
+        given.into_iter().try_for_each(|it| address::check(it))
     }
 
     /// What such bytes mean; what cannot be read is not known.
@@ -78,6 +93,12 @@ pub fn members_to_wire(membership: &Membership) -> Vec<pb::Member> {
     membership.members().into_iter().map(member).collect()
 }
 
+/// A membership that is said to be there: members and roles. Addresses are not looked at.
+pub fn roles_from_wire(members: Vec<pb::Member>) -> Result<Membership, MembersError> {
+    let bare = |pb::Member { id, role, .. }| pb::Member { id, role, ..pb::Member::default() };
+    members_from_wire(members.into_iter().map(bare).collect())
+}
+
 /// A membership to be had, as the wire shows it.
 pub fn members_from_wire(members: Vec<pb::Member>) -> Result<Membership, MembersError> {
     let mut membership = Membership::default();
@@ -94,7 +115,9 @@ pub fn members_from_wire(members: Vec<pb::Member>) -> Result<Membership, Members
             Ok(MemberRole::Learner) => membership.learners.insert(node),
             Ok(MemberRole::Outgoing) | Err(_) => return Err(MembersError::Role(id)),
         };
-        let contact = Contact { peer, client, http }.encode();
+        let contact = Contact { peer, client, http };
+        contact.check().map_err(|why| MembersError::Address { id, why })?;
+        let contact = contact.encode();
         membership.seats.insert(node, Seat { since: LogId::ZERO, contact });
     }
     Ok(membership)

@@ -280,6 +280,7 @@ impl FaultKind {
             Refusal::DiskFull => Self::DiskFull,
             Refusal::Transferring => Self::Transferring,
             Refusal::MembershipSenseless
+            | Refusal::MembershipTooMany
             | Refusal::MembershipTooEarly
             | Refusal::MembershipInProgress
             | Refusal::MembershipChanged

@@ -15,7 +15,7 @@ use alloc::collections::BTreeMap;
 
 use crate::effects::{Event, MembershipRefusal, Refusal};
 use crate::input::MembershipChange;
-use crate::membership::Membership;
+use crate::membership::{MEMBERS_MAX, Membership};
 use crate::message::Body;
 use crate::node::Node;
 use crate::progress::Peer;
@@ -71,6 +71,9 @@ impl Node {
         }
         if !target.is_plain() {
             return refused(MembershipRefusal::Senseless);
+        }
+        if MEMBERS_MAX < target.len() {
+            return refused(MembershipRefusal::TooMany);
         }
         // Two leaders that each change the membership they found, without having committed anything
         // of their own, could end up with majorities that do not meet (raft-dev, Ongaro 2015).

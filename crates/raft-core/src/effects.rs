@@ -132,6 +132,8 @@ pub enum Refusal {
 pub enum MembershipRefusal {
     /// No voter would be left, or somebody would be voter and learner.
     Senseless,
+    /// More than [`MEMBERS_MAX`](crate::MEMBERS_MAX) would be members.
+    TooMany,
     /// Nothing of the leader's own term is committed yet: try again in a moment.
     TooEarly,
     /// Another change is under way.

@@ -123,7 +123,7 @@ pub use effects::{
 pub use entries::Entries;
 pub use error::RestoreError;
 pub use input::{Input, MembershipChange, Proposal};
-pub use membership::{Membership, Seat, SeatId};
+pub use membership::{MEMBERS_MAX, Membership, Seat, SeatId};
 pub use message::{
     Append, AppendReply, Body, Heartbeat, HeartbeatReply, Message, ReadId, SnapshotChunk,
     SnapshotReply, VoteReply, VoteRequest,

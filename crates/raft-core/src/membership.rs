@@ -7,6 +7,11 @@ use bytes::Bytes;
 
 use crate::types::{LogId, NodeId};
 
+/// How many members a cluster may have, in all roles. A leader speaks to each of them several times a
+/// second and keeps a window of messages for each, and every commit sorts the voters: with thousands
+/// nobody would lead. Between an old and a new configuration there may be twice as many.
+pub const MEMBERS_MAX: usize = 31;
+
 /// Who votes and who listens. During a joint change `outgoing` holds the old voters, and every
 /// decision needs a majority of both sets (§6). A voter that is to become a learner is in `outgoing`
 /// and `learners` meanwhile, and still votes.

@@ -82,7 +82,7 @@ impl Rosters {
 
     /// A node says where it is.
     pub(crate) fn hear(&self, id: NodeId, contact: &Contact) {
-        if contact.peer.is_empty() {
+        if contact.peer.is_empty() || contact.check().is_err() {
             return;
         }
         self.now.send_if_modified(|roster| {

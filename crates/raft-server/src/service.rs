@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use raft_api::cluster::ClusterConfig;
 use raft_api::pb;
-use raft_core::{Incarnation, Index, MembershipRefusal, NodeId, RoleName, TransferRefusal};
+use raft_core::{
+    Incarnation, Index, MEMBERS_MAX, MembershipRefusal, NodeId, RoleName, TransferRefusal,
+};
 use raft_replica::{Consistency, Refused, RequestKind, SessionHeader};
 use tokio::time::Instant;
 
@@ -142,6 +144,10 @@ fn membership_refusal(why: MembershipRefusal) -> (pb::Refusal, String) {
             pb::Refusal::MembershipSenseless,
             "a configuration needs a voter, and every member one role",
         ),
+        MembershipRefusal::TooMany => {
+            let message = format!("a cluster has no more than {MEMBERS_MAX} members, in all roles");
+            return (pb::Refusal::MembershipTooMany, message);
+        }
         MembershipRefusal::TooEarly => (
             pb::Refusal::MembershipTooEarly,
             "the leader is new and has committed nothing of its own yet",

@@ -99,7 +99,10 @@ async fn ask(mut apis: BTreeMap<u64, Api>, members: Vec<pb::Member>) -> Result<(
         let header = header.unwrap_or_default();
         match header.refusal() {
             Refusal::None if header.success && !joint => return Ok(()),
-            Refusal::Invalid | Refusal::MembershipSenseless | Refusal::TooLarge => {
+            Refusal::Invalid
+            | Refusal::MembershipSenseless
+            | Refusal::MembershipTooMany
+            | Refusal::TooLarge => {
                 return Err(header.message);
             }
             Refusal::NotLeader => named = Some(header.leader_id).filter(|named| *named != id),

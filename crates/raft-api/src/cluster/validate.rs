@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use raft_core::NodeId;
+use raft_core::{MEMBERS_MAX, NodeId};
 
 use super::error::ConfigError;
 use super::raw;
 use super::source::Source;
 use super::source::Step::{self, Item, Key};
 use super::{ClusterConfig, NodeConfig, RaftConfig, RunnerConfig, StorageConfig};
+use crate::address::{Address, check_host};
 use crate::units::{ByteSize, Count, DurationRange, HumanDuration};
 
 /// What a file may leave out.
@@ -80,7 +80,13 @@ fn load_with(
     let cluster = Cluster::check(&source, file.cluster.unwrap_or_default())?;
     let storage = file.storage.unwrap_or_default();
     let mut nodes = Vec::new();
-    for (position, node) in file.nodes.unwrap_or_default().into_iter().enumerate() {
+    let listed = file.nodes.unwrap_or_default();
+    if MEMBERS_MAX < listed.len() {
+        let what =
+            format!("{} nodes are more than the {MEMBERS_MAX} a cluster may have", listed.len());
+        return Err(source.error(&[Key("nodes"), Item(MEMBERS_MAX)], what));
+    }
+    for (position, node) in listed.into_iter().enumerate() {
         nodes.push(cluster.node(&source, position, node)?);
     }
     if let Some((id, addr)) = newcomer {
@@ -191,9 +197,9 @@ impl Cluster {
         }
         let peer_key = if node.addr.is_some() { "addr" } else { "peer" };
         let given = |key, address: Option<String>| match address {
-            Some(text) => Address::parse(&text)
-                .map(Some)
-                .map_err(|what| source.error(&at(key), format!("`{text}`: {what}"))),
+            Some(text) => {
+                Address::parse(&text).map(Some).map_err(|what| source.error(&at(key), what))
+            }
             None => Ok(None),
         };
         let derived = |role, host: &str, port: u64| {
@@ -230,52 +236,6 @@ impl Cluster {
             data_dir: PathBuf::new(),
         })
     }
-}
-
-/// A host and a port.
-struct Address {
-    host: String,
-    port: u16,
-}
-
-impl Address {
-    fn new(host: &str, port: u64) -> Result<Self, String> {
-        match u16::try_from(port) {
-            Ok(0) => Err("port 0 is no fixed port".to_owned()),
-            Ok(port) => Ok(Self { host: host.to_owned(), port }),
-            Err(_) => Err(format!("{port} is not a port: the last is {}", u16::MAX)),
-        }
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let example = "an address is written host:port, as in 127.0.0.1:7001";
-        let (host, port) = text.rsplit_once(':').ok_or(example)?;
-        check_host(host)?;
-        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-        let port = if digits { port.parse().ok() } else { None };
-        Self::new(host, port.ok_or(example)?)
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
-}
-
-fn check_host(host: &str) -> Result<(), String> {
-    if let Some(inside) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        let parsed = inside.parse::<Ipv6Addr>();
-        return parsed.map(drop).map_err(|_error| format!("`{inside}` is not an IPv6 address"));
-    }
-    if host.contains(':') {
-        return Err("an IPv6 address goes in brackets, as in [::1]:7001".to_owned());
-    }
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    if host.is_empty() || !host.bytes().all(plain) {
-        return Err(format!("`{host}` is not a host"));
-    }
-    Ok(())
 }
 
 fn roles(node: &NodeConfig) -> [(&'static str, &str); 3] {

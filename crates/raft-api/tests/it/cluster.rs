@@ -192,7 +192,7 @@ fn mistakes_about_nodes_are_explained_where_they_are() {
         ("nodes: [id: 0]", (1, 13), "0 is not a node id", "ids begin at 1"),
         ("nodes:\n- id: 1\n- id: 2\n- id: 1", (4, 7), "node 1 is already in line 2", ""),
         ("nodes: [{id: 1, addr: 'a:1', peer: 'a:1'}]", (1, 36), "which are the same", ""),
-        ("nodes: [{id: 1, addr: localhost}]", (1, 23), "`localhost`: an address is", ""),
+        ("nodes: [{id: 1, addr: localhost}]", (1, 23), "`localhost` is not an address", ""),
         ("nodes: [{id: 1, addr: 'a:0'}]", (1, 23), "port 0", ""),
         ("nodes: [{id: 1, addr: 'a:65536'}]", (1, 23), "65536 is not a port", ""),
         ("nodes: [{id: 1, addr: 'a:-1'}]", (1, 23), "host:port", ""),
@@ -219,6 +219,16 @@ fn mistakes_about_nodes_are_explained_where_they_are() {
         ),
         ("nodes: [{id: 1, env: {A=B: x}}]", (1, 22), "`A=B` cannot name a variable", ""),
     ]);
+}
+
+/// One leader cannot serve any number of nodes.
+#[test]
+fn there_may_be_so_many_nodes() {
+    let list = |count| (1..=count).map(|id| format!("\n- id: {id}")).collect::<Vec<_>>().concat();
+    assert_eq!(load_ok(&format!("nodes:{}", list(31))).nodes.len(), 31);
+    let (_dir, loaded) = load(&format!("nodes:{}", list(32)));
+    let error = loaded.unwrap_err().to_string();
+    assert!(error.contains(":33:3: 32 nodes are more than the 31"), "{error}");
 }
 
 /// Values of the right kind that make no sense.

@@ -1,6 +1,6 @@
 //! Nodes and their addresses as a command line names them.
 
-use std::net::Ipv6Addr;
+use raft_api::address;
 
 /// Where a node's other ports are, from its peer port, unless they are written.
 const CLIENT_PORT_OFFSET: u16 = 100;
@@ -81,21 +81,9 @@ pub(crate) fn node_id(text: &str) -> Result<u64, String> {
 }
 
 fn host_and_port(text: &str) -> Result<(&str, u16), String> {
-    let wrong = || format!("`{text}` is not an address: {EXAMPLE}");
-    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-    let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let is_host = inside.map_or_else(
-        || {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-            !host.is_empty() && host.bytes().all(plain)
-        },
-        |inside| inside.parse::<Ipv6Addr>().is_ok(),
-    );
-    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-    match port.parse() {
-        Ok(port) if is_host && digits && port != 0 => Ok((host, port)),
-        _ => Err(wrong()),
-    }
+    address::check(text)?;
+    let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    parts.ok_or_else(|| EXAMPLE.to_owned())
 }
 
 #[cfg(test)]

@@ -322,6 +322,10 @@ fn senseless(error: &PlanError) -> Failure {
         PlanError::Twice(_) => "name every node once, with what it is to become",
         PlanError::UnderWay => "wait until it is done",
         PlanError::NoVoter => "keep or add at least one voter",
+        PlanError::TooMany { .. } => {
+            "each member costs its leader time and memory; three to seven voters are usual"
+        }
+        PlanError::BadAddress { .. } => "write HOST:PORT, such as 10.0.0.4:7001",
         PlanError::SharedAddress { .. } => {
             "every address is used once; one that is not written follows from the peer's: client \
              is port + 100, http is port + 200"
@@ -335,7 +339,9 @@ fn failed(error: ChangeError) -> Failure {
         ChangeError::Client(_) => return client_failure(error),
         ChangeError::Refused { why, .. } => {
             let hint = match why {
-                Refused::Senseless => "`raft-client get-config` shows the members",
+                Refused::Senseless | Refused::TooMany => {
+                    "`raft-client get-config` shows the members"
+                }
                 Refused::Unreachable => {
                     "start the new nodes first; --force does without this check"
                 }

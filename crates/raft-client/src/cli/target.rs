@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use raft_api::ClusterConfig;
+use raft_api::{ClusterConfig, address};
 use raft_client::{Client, Options};
 
 use super::failure::Failure;
@@ -33,9 +33,8 @@ impl Target {
             endpoints = variable.split(',').map(str::to_owned).collect();
         }
         endpoints.retain(|endpoint| !endpoint.is_empty());
-        if let Some(bad) = endpoints.iter().find(|endpoint| !is_host_and_port(endpoint)) {
-            let message = format!("`{bad}` is not an address");
-            return Err(Failure::usage(message, Some("write host:port, such as 127.0.0.1:7101")));
+        if let Some(why) = endpoints.iter().find_map(|it| address::check(it).err()) {
+            return Err(Failure::usage(why, Some("write host:port, such as 127.0.0.1:7101")));
         }
         if !endpoints.is_empty() {
             let nodes = endpoints.into_iter().map(|endpoint| (None, endpoint)).collect();
@@ -57,10 +56,4 @@ impl Target {
     pub(crate) fn options(&self) -> Options {
         Options::new(self.nodes.iter().map(|(_, addr)| addr.clone()))
     }
-}
-
-fn is_host_and_port(text: &str) -> bool {
-    text.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && port.parse().is_ok_and(|port: u16| port != 0)
-    })
 }

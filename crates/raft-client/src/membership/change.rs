@@ -56,6 +56,8 @@ pub struct Changed {
 pub enum Refused {
     /// It would be no configuration.
     Senseless,
+    /// There would be more members than a cluster may have.
+    TooMany,
     /// No majority of the new voters is alive.
     Unreachable,
     /// A new voter is silent or too slow. It stays a learner.
@@ -304,6 +306,7 @@ impl Course<'_> {
         };
         match setback.refusal {
             Refusal::MembershipSenseless => return refused(Refused::Senseless),
+            Refusal::MembershipTooMany => return refused(Refused::TooMany),
             Refusal::MembershipUnreachable => return refused(Refused::Unreachable),
             Refusal::MembershipBehind => return refused(Refused::Behind),
             Refusal::MembershipTooEarly

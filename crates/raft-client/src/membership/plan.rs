@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use raft_api::{MEMBERS_MAX, address};
+
 use super::{Configuration, Member, MemberRole};
 
 /// One wish. Each member can have one.
@@ -43,6 +45,20 @@ pub enum PlanError {
     /// Nobody would be left to decide anything.
     #[error("no voter would be left")]
     NoVoter,
+    /// More than a cluster may have.
+    #[error("{count} members are more than the {MEMBERS_MAX} a cluster may have")]
+    TooMany {
+        /// How many there would be.
+        count: usize,
+    },
+    /// Nobody could be reached there.
+    #[error("n{id}: {why}")]
+    BadAddress {
+        /// The member.
+        id: u64,
+        /// What is wrong with it, and what it is.
+        why: String,
+    },
     /// Two members, or two services of one, would listen at the same place.
     #[error("n{first} and n{second} would share the address {addr}")]
     SharedAddress {
@@ -106,6 +122,9 @@ fn cast(members: &mut BTreeMap<u64, Member>, id: u64, role: MemberRole) -> Resul
 
 /// Whether a cluster could consist of these members.
 pub(super) fn check(members: &[Member]) -> Result<(), PlanError> {
+    if MEMBERS_MAX < members.len() {
+        return Err(PlanError::TooMany { count: members.len() });
+    }
     let mut ids = BTreeSet::new();
     let mut places: BTreeMap<String, u64> = BTreeMap::new();
     for member in members {
@@ -119,6 +138,8 @@ pub(super) fn check(members: &[Member]) -> Result<(), PlanError> {
             return Err(PlanError::UnderWay);
         }
         for addr in member.addresses().into_iter().filter(|addr| !addr.is_empty()) {
+            let bad = |why| PlanError::BadAddress { id: member.id, why };
+            address::check(addr).map_err(bad)?;
             let place = addr.to_ascii_lowercase().replace("localhost:", "127.0.0.1:");
             if let Some(first) = places.insert(place, member.id) {
                 let (second, addr) = (member.id, addr.to_owned());

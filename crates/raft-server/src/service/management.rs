@@ -4,7 +4,7 @@ use raft_api::pb;
 use raft_api::pb::management_rpc_server::ManagementRpc;
 use std::sync::atomic::Ordering;
 
-use raft_api::contact::{Contact, members_from_wire, members_to_wire};
+use raft_api::contact::{Contact, members_from_wire, members_to_wire, roles_from_wire};
 use raft_core::{Index, Membership, MembershipChange, NodeId, RoleName, Token};
 use raft_replica::{Outcome, RequestKind};
 use tonic::{Request, Response, Status};
@@ -230,18 +230,10 @@ fn role(status: &raft_replica::Status) -> pb::Role {
 fn wanted(request: pb::SetConfigurationRequest) -> Result<MembershipChange, Declined> {
     let pb::SetConfigurationRequest { members, expected, force } = request;
     let target = members_from_wire(members).map_err(invalid)?;
-    let from = (!expected.is_empty()).then(|| members_from_wire(expected));
+    let from = (!expected.is_empty()).then(|| roles_from_wire(expected));
     let from = from.transpose().map_err(invalid)?;
-    if let Some(id) =
-        target.members().into_iter().find(|id| CONTACT_MAX < target.contact(*id).len())
-    {
-        return Err(invalid(format_args!("the addresses of {id} are too long")));
-    }
     Ok(MembershipChange { token: Token::default(), target, from, force })
 }
-
-/// Bytes of a member's addresses, at most.
-const CONTACT_MAX: usize = 1024;
 
 /// An outcome of another kind of request than was made.
 pub(super) fn mismatch(outcome: &Outcome) -> Status {

@@ -130,10 +130,21 @@ async fn bad_changes_are_refused() {
     cluster.put("key", b"value").await;
     let voters = |ids: &[u64]| ids.iter().map(|&id| cluster.member(id, Voter)).collect::<Vec<_>>();
     let learner = |id| cluster.member(id, Learner);
+    let nowhere =
+        |id, peer: &str| pb::Member { id, peer_addr: peer.to_owned(), ..pb::Member::default() };
     let cases = [
         (vec![learner(1)], vec![], pb::Refusal::MembershipSenseless),
         (voters(&[1, 1]), vec![], pb::Refusal::Invalid),
         (vec![pb::Member::default()], vec![], pb::Refusal::Invalid),
+        ((1..=5000).map(|id| nowhere(id, "")).collect(), vec![], pb::Refusal::MembershipTooMany),
+        (vec![nowhere(1, ""), nowhere(2, "host\n:7001")], vec![], pb::Refusal::Invalid),
+        (vec![nowhere(1, ""), nowhere(2, " 127.0.0.1:7001")], vec![], pb::Refusal::Invalid),
+        (
+            vec![nowhere(1, ""), nowhere(2, &format!("{}:1", "h".repeat(300)))],
+            vec![],
+            pb::Refusal::Invalid,
+        ),
+        (vec![nowhere(1, ""), nowhere(2, "no address")], vec![], pb::Refusal::Invalid),
         (voters(&[1, 2]), voters(&[1, 2]), pb::Refusal::MembershipChanged),
     ];
     for (members, expected, refusal) in cases {

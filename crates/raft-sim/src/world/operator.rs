@@ -272,6 +272,7 @@ impl World {
                 MembershipRefusal::Behind { .. } => Mark::NewcomerBehind,
                 MembershipRefusal::Unreachable => Mark::Unreachable,
                 MembershipRefusal::Senseless
+                | MembershipRefusal::TooMany
                 | MembershipRefusal::TooEarly
                 | MembershipRefusal::InProgress
                 | MembershipRefusal::Changed => Mark::ChangeRefused,
