@@ -49,6 +49,9 @@ const ROUNDS_MAX: u32 = 10;
 /// Election timeouts of silence after which a newcomer is taken for dead.
 const SILENCE_MAX: u32 = 30;
 
+/// Who is told that it is removed believes it for so many election timeouts, and then asks again.
+const BELIEVED: u32 = 10;
+
 /// The wish.
 impl Node {
     pub(crate) fn on_change_membership(&mut self, change: MembershipChange) {
@@ -226,7 +229,8 @@ impl Node {
         leader.leaving.retain(|id| !members.contains(id));
         for id in members {
             if id != own {
-                leader.peers.entry(id).or_insert_with(|| Peer::new(next, now));
+                let peer = || Peer::new(next, now, leader.round);
+                leader.peers.entry(id).or_insert_with(peer);
             }
         }
         // Whoever came wants to hear who leads, and what is known of the others.
@@ -284,14 +288,24 @@ impl Node {
         removed && last < as_of
     }
 
+    /// Until when this node keeps quiet, because it was told that it is removed. It is not for ever:
+    /// what anybody could say would otherwise silence those who are left when the leader dies.
+    pub(crate) fn quiet_until(&self) -> Instant {
+        self.removed.map_or(Instant(0), |(_, until)| until)
+    }
+
     pub(crate) fn on_removed(&mut self, from: NodeId, as_of: LogId) {
         let active = self.members.active();
         // Its own log may hold the removal, without its knowing that it is committed.
         let is_news = self.members.since() < as_of
             || self.members.since() == as_of && !active.contains(self.config.id);
-        if active.contains(from) && is_news && self.removed.is_none() {
-            self.removed = Some(as_of);
-            self.effects.events.push(Event::Removed { by: from, as_of });
+        if active.contains(from) && is_news {
+            let is_known = self.removed.is_some();
+            let doubt = self.now.after(self.config.election_timeout.saturating_mul(BELIEVED));
+            self.removed = Some((as_of, doubt));
+            if !is_known {
+                self.effects.events.push(Event::Removed { by: from, as_of });
+            }
             // Whatever it was asking for is in vain.
             if matches!(self.role, Role::PreCandidate(_) | Role::Candidate(..)) {
                 self.follow(None);

@@ -191,7 +191,7 @@ impl Node {
         let next = self.log.last().index.next();
         let mut members = self.members.active().members();
         members.remove(&self.config.id);
-        let peers = members.into_iter().map(|id| (id, Peer::new(next, self.now))).collect();
+        let peers = members.into_iter().map(|id| (id, Peer::new(next, self.now, 0))).collect();
         self.role = Role::Leader(Leader {
             peers,
             tokens: VecDeque::new(),

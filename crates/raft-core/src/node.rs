@@ -56,8 +56,9 @@ pub struct Node {
     pub(crate) needed_until: Instant,
     /// When the own disk last made this node hand over.
     pub(crate) stalled: Option<Instant>,
-    /// The committed entry as of which this node is no member, by another's word.
-    pub(crate) removed: Option<LogId>,
+    /// The committed entry as of which this node is no member, by another's word, and until when that
+    /// is believed.
+    pub(crate) removed: Option<(LogId, Instant)>,
     /// Whether the cluster began with this disk.
     pub(crate) founder: bool,
     /// Drawn at the start: tells this node's questions from those of an earlier run.
@@ -204,8 +205,8 @@ impl Node {
         match &self.role {
             Role::Leader(leader) => leader.heartbeat_due,
             Role::Follower(follower) if follower.leader.is_some() => follower.deadline,
-            _ if !self.is_promotable() => Instant(u64::MAX),
-            Role::Follower(follower) => follower.deadline,
+            _ if !self.may_stand() => Instant(u64::MAX),
+            Role::Follower(follower) => follower.deadline.max(self.quiet_until()),
             Role::PreCandidate(campaign) | Role::Candidate(campaign, _) => campaign.deadline,
         }
     }

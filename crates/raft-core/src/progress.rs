@@ -11,6 +11,8 @@ pub(crate) struct Peer {
     pub(crate) matched: Index,
     /// When it last answered in this term.
     pub(crate) heard: Instant,
+    /// The last heartbeat round before it was a peer.
+    pub(crate) before: u64,
     /// The latest heartbeat round it answered.
     pub(crate) acked_round: u64,
     /// Whether its process was found gone since it last answered.
@@ -79,9 +81,17 @@ pub(crate) struct Inflight {
 
 impl Peer {
     /// A peer about whose log nothing is known.
-    pub(crate) fn new(next: Index, now: Instant) -> Self {
+    pub(crate) fn new(next: Index, now: Instant, before: u64) -> Self {
         let progress = Progress::Probe { next, waiting: None };
-        Self { matched: Index(0), heard: now, acked_round: 0, down: false, slow: false, progress }
+        Self {
+            matched: Index(0),
+            heard: now,
+            before,
+            acked_round: 0,
+            down: false,
+            slow: false,
+            progress,
+        }
     }
 
     /// The first entry of the next append; during a snapshot the entry after it.

@@ -8,8 +8,9 @@ use alloc::vec::Vec;
 
 use crate::effects::DropReason;
 use crate::membership::{Membership, SeatId};
-use crate::message::{Body, Message};
+use crate::message::{AppendReply, Body, Message};
 use crate::node::{Node, TERM_MAX};
+use crate::progress::Peer;
 use crate::role::Role;
 use crate::types::{Incarnation, LogId, NodeId};
 
@@ -41,15 +42,12 @@ impl Node {
         let Some(seat) = self.members.active().seat_id(message.from) else { return Ok(()) };
         let known = self.hard.peers.iter().rev().find(|(held, _)| held.node == seat.node);
         let successor = known.filter(|(known, _)| seat < **known);
-        let claimed = claimed_seat(message).filter(|claimed| seat < *claimed);
+        let later = claimed_seat(message).filter(|claimed| seat < *claimed);
         match (self.hard.peers.get(&seat).copied(), successor.map(|(&seat, &it)| (seat, it))) {
             (_, Some((_, known))) if known == message.incarnation => self.admit_successor(message),
             (Some(known), None) if known == message.incarnation => Ok(()),
-            (None, None) if claimed.is_none() => {
-                self.meet(seat, message.incarnation);
-                Ok(())
-            }
-            (_, successor) => match claimed {
+            (None, None) if later.is_none() => self.admit_newcomer(message, seat),
+            (_, successor) => match later {
                 Some(claimed) if successor.is_none_or(|(known, _)| known < claimed) => {
                     self.meet(claimed, message.incarnation);
                     self.admit_successor(message)
@@ -59,6 +57,35 @@ impl Node {
                     Err(DropReason::WrongIncarnation)
                 }
             },
+        }
+    }
+
+    /// Nobody is known on this seat. Whoever speaks for it first is met, and a seat is met once: so a
+    /// message that is late, from a disk that had the id before, must not count. What binds nobody
+    /// may be heard before.
+    fn admit_newcomer(&mut self, message: &Message, seat: SeatId) -> Result<(), DropReason> {
+        if seat.since == LogId::ZERO || self.speaks_for(seat, message) {
+            self.meet(seat, message.incarnation);
+            return Ok(()); // Nobody had the seat of a founder before.
+        }
+        let binds_nobody = matches!(
+            message.body,
+            Body::PreVoteReply(_) | Body::AppendReply(AppendReply::Conflict { .. })
+        );
+        binds_nobody.then_some(()).ok_or(DropReason::NotAMember)
+    }
+
+    /// Whether a message comes from a time when its sender's id had this seat.
+    fn speaks_for(&self, seat: SeatId, message: &Message) -> bool {
+        let present = self.hard.term == message.term;
+        match (&message.body, &self.role) {
+            // Whom this candidate asked, it asked by the membership it has.
+            (Body::VoteReply(reply), Role::Candidate(..)) => present && reply.asked == message.term,
+            (Body::HeartbeatReply(reply), Role::Leader(leader)) => {
+                let later = |peer: &Peer| peer.before < reply.round;
+                present && leader.peers.get(&seat.node).is_some_and(later)
+            }
+            _ => claimed_seat(message) == Some(seat),
         }
     }
 
@@ -154,10 +181,11 @@ impl Node {
         }
     }
 
-    /// Under which incarnations the present members are known.
+    /// Under which incarnations the present members are known, and this node, which may be leaving.
     pub(crate) fn acquaintances(&self) -> BTreeMap<SeatId, Incarnation> {
         let active = self.members.active();
-        let present = |seat: &SeatId| active.seat_id(seat.node) == Some(*seat);
+        let own = SeatId { node: self.config.id, since: self.own_since() };
+        let present = |seat: &SeatId| *seat == own || active.seat_id(seat.node) == Some(*seat);
         let known = self.hard.peers.iter().filter(|(seat, _)| present(seat));
         known.map(|(&seat, &it)| (seat, it)).collect()
     }
@@ -181,9 +209,14 @@ impl Node {
     /// does not know for committed what follows: nobody else may have that entry, and those who lack
     /// it would never get its vote (dissertation §4.2.2). It does not count itself then.
     pub(crate) fn is_promotable(&self) -> bool {
+        self.may_stand() && self.quiet_until() <= self.now
+    }
+
+    /// Whether this node may be elected as far as its own log and those who need it know.
+    pub(crate) fn may_stand(&self) -> bool {
         let mut unsettled = self.members.unsettled(self.commit);
-        let votes = unsettled.any(|it| it.is_voter(self.config.id) && self.has_seat_in(it));
-        (votes || self.now < self.needed_until) && self.removed.is_none()
+        unsettled.any(|it| it.is_voter(self.config.id) && self.has_seat_in(it))
+            || self.now < self.needed_until
     }
 
     /// Whether this very disk is the member that a configuration has under this id. A log that comes

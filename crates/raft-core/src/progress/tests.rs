@@ -200,7 +200,7 @@ proptest! {
     fn next_is_always_behind_the_match(
         reports in proptest::collection::vec((0_u8..4, 0_u64..12, 0_u64..4), 0..40),
     ) {
-        let mut peer = Peer::new(Index(5), Instant(0));
+        let mut peer = Peer::new(Index(5), Instant(0), 0);
         for (kind, index, round) in reports {
             let before = peer.matched;
             match (kind, &mut peer.progress) {
