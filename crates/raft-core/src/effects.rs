@@ -320,6 +320,8 @@ pub enum ElectionCause {
     LeaderLost,
     /// The leader hands over.
     Transfer,
+    /// It was told that it is removed, and asks whether that still holds.
+    Doubt,
 }
 
 /// A role without its data.

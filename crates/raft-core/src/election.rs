@@ -20,8 +20,11 @@ impl Node {
     pub(crate) fn ask_whether_to_campaign(&mut self) {
         self.refuse_pending();
         let asked = self.hard.term.next();
-        let lost = self.leader_is_lost();
-        let cause = if lost { ElectionCause::LeaderLost } else { ElectionCause::Timeout };
+        let cause = match self.removed {
+            Some(_) => ElectionCause::Doubt,
+            None if self.leader_is_lost() => ElectionCause::LeaderLost,
+            None => ElectionCause::Timeout,
+        };
         self.effects.events.push(Event::Campaigning { cause, term: asked });
         self.role = Role::PreCandidate(self.new_campaign());
         self.announce_role();

@@ -79,6 +79,10 @@ impl Reporter {
                     ElectionCause::Transfer => {
                         ("the leader hands over", &counters.campaigns_transfer)
                     }
+                    ElectionCause::Doubt => {
+                        tracing::debug!(%node, %term, "asks whether it is still removed");
+                        return;
+                    }
                 };
                 counter.fetch_add(1, Ordering::Relaxed);
                 tracing::info!(%node, %term, why, "asks to be elected");

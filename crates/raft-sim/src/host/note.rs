@@ -48,7 +48,7 @@ impl Host {
                 marks.add(Mark::NewcomerBySnapshot, u64::from(self.bootstrap.is_empty()));
             }
             Event::Campaigning { cause, .. } => marks.hit(match cause {
-                ElectionCause::Timeout => Mark::CampaignTimeout,
+                ElectionCause::Timeout | ElectionCause::Doubt => Mark::CampaignTimeout,
                 ElectionCause::LeaderLost => Mark::CampaignLost,
                 ElectionCause::Transfer => Mark::CampaignTransfer,
             }),
