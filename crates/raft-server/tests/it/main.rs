@@ -18,6 +18,8 @@ mod requests;
 #[cfg(test)]
 mod single;
 #[cfg(test)]
+mod slow_disk;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod support;
