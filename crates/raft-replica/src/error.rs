@@ -98,6 +98,13 @@ impl DiskError {
         is_full(&self.source)
     }
 
+    /// Whether it is the device that failed.
+    pub fn is_failure(&self) -> bool {
+        /// An error of input or output, on every system.
+        const EIO: i32 = 5;
+        self.source.raw_os_error() == Some(EIO)
+    }
+
     /// The same error once more, for callers that come after it.
     #[must_use]
     pub fn again(&self) -> Self {
@@ -116,6 +123,10 @@ impl StorageError {
             Self::Disk(error) if error.is_full() => {
                 Some("free some space and start the node again: nothing acknowledged is lost")
             }
+            Self::Disk(error) if error.is_failure() => Some(
+                "the disk failed, which says nothing about what the files hold: look into the system's \
+                 log, and start the node again when the disk works",
+            ),
             Self::Disk(_) => None,
             Self::Damaged(_) => Some(
                 "put the file back as it was when the node stopped; a majority of the cluster goes \

@@ -31,10 +31,16 @@ pub(crate) enum Done<S: StateMachine> {
     Built(SnapshotMeta),
     Loaded(SnapshotMeta, Box<State<S>>),
     Forgot,
+    /// There was no space: nothing has changed. What a peer is to be told, if a peer asked.
+    Full {
+        error: DiskError,
+        answer: Option<Input>,
+    },
 }
 
 impl SnapshotStore {
-    /// Does a job. An error is final: the node must stop.
+    /// Does a job. An error is final: the node must stop. That there was no space is none: the job is
+    /// not done, and that is all, see [`SnapshotDone::full`].
     pub fn run<S: StateMachine>(
         &mut self,
         job: SnapshotJob<S>,
@@ -42,14 +48,20 @@ impl SnapshotStore {
         let done = match job.0 {
             Job::Build { membership, image } => {
                 let last = image.applied();
-                let meta = self.write(last, &membership, |sink| image.write_to(sink))?;
-                Done::Built(meta)
+                match self.write(last, &membership, |sink| image.write_to(sink)) {
+                    Ok(meta) => Done::Built(meta),
+                    Err(StorageError::Disk(error)) if error.is_full() => {
+                        self.give_up(last)?;
+                        Done::Full { error, answer: None }
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             Job::Load(meta) => {
                 let state = self.load(&meta)?;
                 Done::Loaded(meta, Box::new(state))
             }
-            Job::Core(command) => Done::Input(self.run_command(command)?),
+            Job::Core(command) => self.run_command(command)?,
             Job::Forget { newest, needed } => {
                 self.keep_only(&newest, &needed)?;
                 Done::Forgot
@@ -80,21 +92,24 @@ impl SnapshotStore {
         Ok(state)
     }
 
-    fn run_command(&mut self, command: SnapshotCommand) -> Result<Input, StorageError> {
-        match command {
+    fn run_command<S: StateMachine>(
+        &mut self,
+        command: SnapshotCommand,
+    ) -> Result<Done<S>, StorageError> {
+        Ok(Done::Input(match command {
             SnapshotCommand::Read { to, meta, offset, len } => {
                 match self.read(&meta, offset, len) {
                     Ok(data) => {
                         let checksum = crc32c::crc32c(&data);
-                        Ok(Input::SnapshotRead { to, meta, offset, data, checksum })
+                        Input::SnapshotRead { to, meta, offset, data, checksum }
                     }
                     // Removed since: the transfer starts again with the newest.
                     Err(StorageError::Disk(error))
                         if error.source.kind() == io::ErrorKind::NotFound =>
                     {
-                        Ok(Input::SnapshotFailed { last: meta.last })
+                        Input::SnapshotFailed { last: meta.last }
                     }
-                    Err(error) => Err(error),
+                    Err(error) => return Err(error),
                 }
             }
             SnapshotCommand::Stage { meta, offset, data, checksum } => {
@@ -102,10 +117,29 @@ impl SnapshotStore {
                     Ok(staged) => (staged.next_offset, staged.complete),
                     // All is there, and it is not what was sent: from the beginning.
                     Err(StorageError::Damaged(_)) => (0, false),
+                    // What had arrived is there, and a piece that had not is wanted again.
+                    Err(StorageError::Disk(error)) if error.is_full() => {
+                        let there = self.staged()?.filter(|(staged, _)| *staged == meta);
+                        let next_offset = there.map_or(0, |(_, end)| end);
+                        let answer =
+                            Some(Input::SnapshotStaged { meta, next_offset, complete: false });
+                        return Ok(Done::Full { error, answer });
+                    }
                     Err(error) => return Err(error),
                 };
-                Ok(Input::SnapshotStaged { meta, next_offset, complete })
+                Input::SnapshotStaged { meta, next_offset, complete }
             }
+        }))
+    }
+}
+
+impl<S: StateMachine> SnapshotDone<S> {
+    /// What the system said, if there was no space. It will not be asked again at once by a replica that
+    /// hears of it, but by peers, so its driver should let some time pass before it passes this on.
+    pub fn full(&self) -> Option<&DiskError> {
+        match &self.0 {
+            Done::Full { error, .. } => Some(error),
+            Done::Input(_) | Done::Built(_) | Done::Loaded(..) | Done::Forgot => None,
         }
     }
 }
@@ -130,6 +164,7 @@ impl<S: StateMachine> std::fmt::Debug for SnapshotDone<S> {
             Done::Built(meta) => f.debug_tuple("Built").field(&meta.last).finish(),
             Done::Loaded(meta, _) => f.debug_tuple("Loaded").field(&meta.last).finish(),
             Done::Forgot => f.write_str("Forgot"),
+            Done::Full { error, .. } => f.debug_tuple("Full").field(error).finish(),
         }
     }
 }

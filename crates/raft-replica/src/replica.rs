@@ -70,6 +70,10 @@ pub struct Replica<S: StateMachine> {
     marking: Option<(u64, SnapshotMeta)>,
     /// The last entry of the snapshot before the newest.
     previous: Option<LogId>,
+    /// Whether there is too little space to take anything in.
+    short_of_space: bool,
+    /// No snapshot is built before this entry: there was no space for one.
+    no_snapshot_before: Index,
     duplicates: u64,
     turn: Turn<S>,
 }
@@ -88,6 +92,8 @@ impl<S: StateMachine> Replica<S> {
             building: false,
             marking: None,
             previous: None,
+            short_of_space: false,
+            no_snapshot_before: Index(0),
             duplicates: 0,
             turn: Turn::default(),
         }
@@ -106,6 +112,12 @@ impl<S: StateMachine> Replica<S> {
     /// Clients want something in the log. `clock_ms` is the wall clock in milliseconds; it goes
     /// into the entries, and only there has it a say.
     pub fn propose(&mut self, now: Instant, clock_ms: u64, requests: Vec<Request>) {
+        if self.short_of_space {
+            for Request { token, .. } in requests {
+                self.answer(token, Outcome::Refused(Refused::DiskFull));
+            }
+            return;
+        }
         let mut proposals = Vec::with_capacity(requests.len());
         for Request { token, kind } in requests {
             let content = match kind {
@@ -141,8 +153,18 @@ impl<S: StateMachine> Replica<S> {
         }
     }
 
+    /// Whether the space that is left is too little for more than the node's own promises: while it
+    /// is, whatever clients and operators want in the log is refused. Nothing else changes: a leader
+    /// goes on leading and serving reads unless its driver has it hand over.
+    pub fn set_short_of_space(&mut self, short: bool) {
+        self.short_of_space = short;
+    }
+
     /// An operator wants another membership.
     pub fn change_membership(&mut self, now: Instant, change: MembershipChange) {
+        if self.short_of_space {
+            return self.answer(change.token, Outcome::Refused(Refused::DiskFull));
+        }
         self.node.step(now, Input::ChangeMembership(change));
     }
 
@@ -176,7 +198,9 @@ impl<S: StateMachine> Replica<S> {
     /// A job on snapshot files is done.
     pub fn snapshot_done(&mut self, now: Instant, done: SnapshotDone<S>) {
         match done.0 {
-            Done::Input(input) => self.node.step(now, input),
+            Done::Input(input) | Done::Full { error: _, answer: Some(input) } => {
+                self.node.step(now, input);
+            }
             Done::Built(meta) => {
                 self.building = false;
                 self.node.step(now, Input::SnapshotBuilt(meta));
@@ -192,6 +216,12 @@ impl<S: StateMachine> Replica<S> {
                 self.note_applied();
             }
             Done::Forgot => (),
+            Done::Full { error: _, answer: None } => {
+                self.building = false;
+                // A while later, or each turn would try again in vain.
+                let pause = (self.policy.snapshot_entries / 8).max(1);
+                self.no_snapshot_before = Index(self.state.applied.index.0.saturating_add(pause));
+            }
         }
     }
 
@@ -354,6 +384,7 @@ impl<S: StateMachine> Replica<S> {
             || self.policy.snapshot_bytes.max(size) <= self.node.log_bytes_after(last);
         // A snapshot must not be ahead of the own log file: the log continues it.
         let possible = 0 < entries
+            && self.no_snapshot_before <= applied.index
             && !self.building
             && self.loading.is_none()
             && applied.index <= self.node.durable_index();

@@ -98,6 +98,8 @@ pub enum Refused {
     },
     /// Too much is waiting.
     Overloaded,
+    /// There is no space left on the disk.
+    DiskFull,
     /// Leadership ended after the command was appended.
     OutcomeUnknown,
     /// The session was never opened, or has expired.

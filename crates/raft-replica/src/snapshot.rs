@@ -114,6 +114,12 @@ impl SnapshotStore {
         Ok(meta)
     }
 
+    /// Removes what there is of a snapshot that could not be written: it may be all the space that is
+    /// left.
+    pub(crate) fn give_up(&self, last: LogId) -> Result<(), StorageError> {
+        Ok(disk::remove_if_there(&*self.disk, &disk::temporary(&self.path(last)))?)
+    }
+
     /// A piece of a snapshot's payload, shorter than `len` at its end. The whole is verified before
     /// the first piece is read: what rotted here must not travel, for ever found wrong at the other
     /// end. Fails with `NotFound` if the snapshot was removed.

@@ -176,6 +176,7 @@ fn roll(hash: u64, id: LogId, command: &[u8], outcome: &Outcome) -> u64 {
             Refused::Overloaded => 6,
             Refused::NotLeader { .. }
             | Refused::OutcomeUnknown
+            | Refused::DiskFull
             | Refused::Invalid(_)
             | Refused::Transferring { .. }
             | Refused::Membership(_)

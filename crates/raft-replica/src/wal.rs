@@ -14,6 +14,7 @@ mod outline;
 mod record;
 mod recover;
 mod segment;
+mod space;
 mod spare;
 pub(crate) mod survey;
 
@@ -224,12 +225,7 @@ impl Wal {
         if let Some(error) = &self.poisoned {
             return Err(error.again());
         }
-        self.frame.clear();
-        self.frame.resize(FRAME_HEADER, 0);
-        let mut records = 0;
-        for job in &jobs {
-            records += record::put_persist(&mut self.frame, job);
-        }
+        let records = self.encode(&jobs);
         if records != 0
             && let Err(error) = self.write(&jobs, records)
         {
@@ -268,14 +264,19 @@ impl Wal {
     pub fn prepared(&mut self, prepared: Prepared) {
         self.preparing = false;
         self.full = prepared.full.is_some();
-        if prepared.spare.is_some() {
-            self.spare = prepared.spare;
-        }
+        self.take_over(prepared.spare);
     }
 
     /// What was done since the log was opened.
     pub fn stats(&self) -> WalStats {
         self.stats
+    }
+
+    /// Puts the jobs into `self.frame`, and returns how many records they are.
+    fn encode(&mut self, jobs: &[Persist]) -> u32 {
+        self.frame.clear();
+        self.frame.resize(FRAME_HEADER, 0);
+        jobs.iter().map(|job| record::put_persist(&mut self.frame, job)).sum()
     }
 
     /// Writes and syncs the records in `self.frame`, in this segment or a new one.
@@ -359,15 +360,7 @@ impl Wal {
             return Ok(spare);
         }
         self.stats.rolls_inline += 1;
-        let job = PrepareJob {
-            disk: Arc::clone(&self.disk),
-            // While a job is under way, what it has not removed yet comes before these.
-            retired: if self.preparing { Vec::new() } else { std::mem::take(&mut self.retired) },
-            spare: Some(self.name_spare()),
-            len: needed.max(self.segment_bytes.min(QUICK_SEGMENT_BYTES)),
-            len_max: self.segment_bytes,
-        };
-        let spare = job.make()?.expect("a spare was asked for");
+        let spare = self.prepare_inline(needed).make()?.expect("a spare was asked for");
         self.full = false;
         Ok(spare)
     }

@@ -30,7 +30,7 @@ use crate::machine::Machine;
 use crate::queue::Queue;
 use crate::roster::Rosters;
 use crate::transport::Peers;
-use crate::writer;
+use crate::writer::{self, Space};
 
 /// The owner of the replica.
 pub(crate) struct Driver {
@@ -57,6 +57,8 @@ pub(crate) struct Driver {
     stopping: Option<Stopping>,
     /// Whether leadership is being handed over: requests wait for the next leader.
     handing_over: bool,
+    /// Whether another was asked to lead because there is no space here.
+    asked_to_lead_elsewhere: bool,
 }
 
 /// How the process is ending.
@@ -93,6 +95,8 @@ pub(crate) struct Outlets {
 pub(crate) enum Completion {
     /// All jobs of the log's writer up to this one.
     Persisted { seq: u64 },
+    /// What space the log has, whenever that changes.
+    Space(Space),
     /// A job on snapshots.
     Snapshot(Box<SnapshotDone<Machine>>),
 }
@@ -153,6 +157,7 @@ impl Driver {
             leave,
             stopping: None,
             handing_over: false,
+            asked_to_lead_elsewhere: false,
         }
     }
 
@@ -314,7 +319,28 @@ impl Driver {
                 self.watchdog.finished(now, seq);
                 self.replica.persisted(now, seq);
             }
+            Completion::Space(space) => self.on_space(now, space),
             Completion::Snapshot(done) => self.replica.snapshot_done(now, *done),
+        }
+    }
+
+    /// Without space, clients are refused, and somebody else may lead: asked for once, because it may
+    /// have no more. Followers go on until they are out of it; what they cannot store they do not
+    /// acknowledge.
+    fn on_space(&mut self, now: Instant, space: Space) {
+        self.watchdog.pause(now, space == Space::Out);
+        self.replica.set_short_of_space(space != Space::Enough);
+        if space == Space::Enough {
+            tracing::info!(node = %self.me, "takes writes again");
+            self.asked_to_lead_elsewhere = false;
+            return;
+        }
+        tracing::warn!(node = %self.me, "takes no writes: the disk is full");
+        let others = 1 < self.replica.node().membership().voters.len();
+        if self.view.role == RoleName::Leader && others && !self.asked_to_lead_elsewhere {
+            self.asked_to_lead_elsewhere = true;
+            let (answer, _) = oneshot::channel();
+            self.submit(ClientRequest { wish: Wish::Transfer { to: None }, answer });
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 /// A bounded queue whose taker is a thread, which takes everything at once: one wake-up and one
 /// write to the disk for whatever gathered while the last write was under way.
@@ -51,6 +52,29 @@ impl<T> Queue<T> {
         Some(std::mem::take(&mut state.items))
     }
 
+    /// The same, but waits no longer than that: then there are none.
+    pub(crate) fn take_all_within(&self, patience: Duration) -> Option<VecDeque<T>> {
+        let state = self.lock();
+        let (mut state, _) = self
+            .changed
+            .wait_timeout_while(state, patience, |state| state.items.is_empty() && !state.closed)
+            .expect("a panic ends the process before it can poison a lock");
+        if state.items.is_empty() && state.closed {
+            return None;
+        }
+        Some(std::mem::take(&mut state.items))
+    }
+
+    /// Waits so long, or until the queue is closed.
+    pub(crate) fn pause(&self, length: Duration) {
+        let state = self.lock();
+        drop(
+            self.changed
+                .wait_timeout_while(state, length, |state| !state.closed)
+                .expect("a panic ends the process before it can poison a lock"),
+        );
+    }
+
     /// Takes no more items; those that are there are still handed out.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
@@ -77,5 +101,17 @@ mod tests {
         assert_eq!(queue.push(4), Err(4), "closed");
         assert_eq!(queue.take_all(), Some(VecDeque::from([1, 2])));
         assert_eq!(queue.take_all(), None);
+        assert_eq!(queue.take_all_within(Duration::from_hours(1)), None);
+        queue.pause(Duration::from_hours(1));
+    }
+
+    /// Whoever waits for a time goes on when it is over.
+    #[test]
+    fn does_not_wait_for_ever() {
+        let queue = Queue::new(2);
+        assert_eq!(queue.take_all_within(Duration::from_millis(1)), Some(VecDeque::new()));
+        queue.push(1).unwrap();
+        queue.pause(Duration::from_millis(1));
+        assert_eq!(queue.take_all_within(Duration::from_hours(1)), Some(VecDeque::from([1])));
     }
 }

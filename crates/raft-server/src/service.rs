@@ -101,6 +101,10 @@ impl Front {
             Declined::Replica(Refused::Overloaded) => {
                 (pb::Refusal::Overloaded, "too much is waiting".to_owned(), elsewhere)
             }
+            Declined::Replica(Refused::DiskFull) => {
+                let message = format!("the disk of {me} is full: nothing was written");
+                (pb::Refusal::DiskFull, message, elsewhere)
+            }
             Declined::Replica(Refused::OutcomeUnknown) => {
                 let message = "leadership or the process ended before the outcome was known";
                 (pb::Refusal::OutcomeUnknown, message.to_owned(), elsewhere)

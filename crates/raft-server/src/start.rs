@@ -371,6 +371,7 @@ impl DiskThreads {
             completions: completions_end.clone(),
             preparations: Arc::clone(&preparations),
             stats: Arc::clone(&stats),
+            space: writer::Space::default(),
         };
         let (to_prepare, prepared) = (Arc::clone(&preparations), Arc::clone(&jobs));
         thread("segments", move || writer::prepare_segments(&to_prepare, &prepared))?;

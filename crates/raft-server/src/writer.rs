@@ -1,7 +1,9 @@
 //! The log's writer: the only thread that writes to it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use raft_core::Persist;
 use raft_replica::{Durable, PrepareJob, Prepared, Wal};
@@ -38,31 +40,80 @@ pub(crate) struct Writer {
     /// Segments to make ready.
     pub(crate) preparations: Arc<Queue<PrepareJob>>,
     pub(crate) stats: Arc<Stats>,
+    /// What the driver was told last.
+    pub(crate) space: Space,
 }
 
 /// Jobs for the writer, at most. The driver lets no client in long before that.
 pub(crate) const JOBS_MAX: usize = 1 << 16;
 
+/// How much space the log has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Space {
+    /// As much as it needs, as far as anybody can say.
+    #[default]
+    Enough,
+    /// No more than for votes and the like.
+    Short,
+    /// The writer waits for some.
+    Out,
+}
+
+/// While there is no space, it is looked for so often.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
 impl Writer {
-    /// Writes until the queue is closed and empty.
+    /// Writes until the queue is closed and empty, or closed and there is no space.
     pub(crate) fn run(mut self) {
         self.prepare();
-        while let Some(jobs) = self.jobs.take_all() {
-            let mut persists = Vec::with_capacity(jobs.len());
-            for job in jobs {
-                match job {
-                    Job::Persist(persist) => persists.push(persist),
-                    Job::Prepared(prepared) => self.wal.prepared(prepared),
-                }
+        while let Some(jobs) = self.next_jobs() {
+            if self.wal.is_full() && jobs.is_empty() {
+                self.wal.try_again();
             }
-            if !persists.is_empty() {
-                self.persist(persists);
+            let persists = self.sort(jobs);
+            if !persists.is_empty() && !self.persist(persists) {
+                return;
             }
             self.prepare();
+            self.tell_space(if self.wal.is_short_of_space() {
+                Space::Short
+            } else {
+                Space::Enough
+            });
         }
     }
 
-    fn persist(&mut self, persists: Vec<Persist>) {
+    /// Waits for jobs. Without space, not for long: there may be some even if there is no job.
+    fn next_jobs(&self) -> Option<VecDeque<Job>> {
+        if self.wal.is_full() {
+            self.jobs.take_all_within(LOOK_AGAIN)
+        } else {
+            self.jobs.take_all()
+        }
+    }
+
+    /// What is to be written; the rest is done.
+    fn sort(&mut self, jobs: VecDeque<Job>) -> Vec<Persist> {
+        let mut persists = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            match job {
+                Job::Persist(persist) => persists.push(persist),
+                Job::Prepared(prepared) => self.wal.prepared(prepared),
+            }
+        }
+        persists
+    }
+
+    /// Makes all of this durable. False if the process ends before there is space for it.
+    fn persist(&mut self, mut persists: Vec<Persist>) -> bool {
+        while let Err(error) = self.wal.make_room(&persists) {
+            if !error.is_full() {
+                fatal::end(format_args!("could not write to the log: {error}"));
+            }
+            self.tell_space(Space::Out);
+            let Some(more) = self.jobs.take_all_within(LOOK_AGAIN) else { return false };
+            persists.extend(self.sort(more));
+        }
         match self.wal.run(persists) {
             Ok(Durable { seq, then_send }) => {
                 self.peers.send(then_send);
@@ -72,6 +123,15 @@ impl Writer {
             }
             Err(error) => fatal::end(format_args!("could not write to the log: {error}")),
         }
+        true
+    }
+
+    fn tell_space(&mut self, space: Space) {
+        if self.space == space {
+            return;
+        }
+        self.space = space;
+        drop(self.completions.blocking_send(Completion::Space(space)));
     }
 
     fn prepare(&mut self) {
@@ -89,14 +149,16 @@ pub(crate) fn prepare_segments(preparations: &Queue<PrepareJob>, writer: &Queue<
         for job in jobs {
             match job.run() {
                 Ok(prepared) => {
-                    if let Some(error) = prepared.full().filter(|_| !said) {
-                        said = true;
-                        tracing::warn!(
+                    match prepared.full() {
+                        Some(error) if !said => tracing::warn!(
                             %error,
-                            "the disk is full: unless there is space by then, this node ends when its log \
-                             needs another segment"
-                        );
+                            "the disk is full: this node takes no more writes once the segment of \
+                             the log that it has is nearly full, until there is space"
+                        ),
+                        None if said => tracing::info!("there is space for the log again"),
+                        Some(_) | None => (),
                     }
+                    said = prepared.full().is_some();
                     drop(writer.push(Job::Prepared(prepared)));
                 }
                 Err(error) => {

@@ -181,7 +181,7 @@ impl Client {
                         return self.give_up(around);
                     }
                     Refused::NotLeader { leader } => self.redirect(leader),
-                    Refused::Overloaded | Refused::Transferring { .. } => (),
+                    Refused::Overloaded | Refused::DiskFull | Refused::Transferring { .. } => (),
                     refused @ (Refused::Membership(_) | Refused::Transfer(_)) => {
                         panic!("that is no answer to a command: {refused:?}")
                     }

@@ -11,8 +11,9 @@
 //! ```
 
 use bytes::{Buf as _, Bytes};
-use raft_core::{Compact, Entry, HardState, Index, Persist, SnapshotMeta, codec, mutant};
+use raft_core::{Compact, Entry, HardState, Index, Payload, Persist, SnapshotMeta, codec, mutant};
 
+use super::format::{FRAME_HEADER, padded};
 use super::outline::Outline;
 
 const HEAD: u8 = 1;
@@ -76,6 +77,26 @@ pub(super) fn put_persist(out: &mut Vec<u8>, persist: &Persist) -> u32 {
         count += 1;
     }
     count
+}
+
+/// How long a frame with these persists is on the disk, at most.
+pub(super) fn len_at_most(persists: &[Persist]) -> u64 {
+    // What does not grow with the entries: members, and what is known of them.
+    const APART: u64 = 16 << 10;
+    const ENTRY: u64 = 64;
+    let entry = |entry: &Entry| match &entry.payload {
+        Payload::Noop => ENTRY,
+        Payload::Data(data) => ENTRY.saturating_add(data.len() as u64),
+        Payload::Config(_) => APART,
+    };
+    let persist = |persist: &Persist| match persist {
+        // Nothing is written for what only waits its turn.
+        Persist { install: None, compact: None, truncate_from: None, hard_state: None, .. } => {
+            persist.entries.iter().map(entry).sum::<u64>()
+        }
+        _ => persist.entries.iter().map(entry).sum::<u64>().saturating_add(APART),
+    };
+    padded(persists.iter().map(persist).sum::<u64>().saturating_add(FRAME_HEADER as u64))
 }
 
 /// Reads all records of a frame; `None` if the bytes are none that this program writes.

@@ -284,3 +284,25 @@ fn a_flaw_is_no_problem() {
     );
     Only::open(&disk, root()).unwrap();
 }
+
+/// Without space for a snapshot the node goes on, and takes one when there is some.
+#[test]
+fn a_snapshot_without_space_is_taken_later() {
+    let disk = MemDisk::new();
+    let options = raft_replica::Options { segment_bytes: 64 << 10, ..options() };
+    let mut node = Only::open_with(&disk, root(), options).unwrap().lead();
+    disk.leave_space(Some(200));
+    for number in 0..60 {
+        node.write(&format!("line {number} {}", "x".repeat(20)));
+    }
+    let shown = look(&disk);
+    assert_eq!((shown.snapshots.len(), shown.leftovers.len()), (0, 0), "{shown:?}");
+    disk.leave_space(None);
+    for number in 0..5 {
+        node.write(&format!("more {number}"));
+    }
+    let shown = look(&disk);
+    assert!(shown.snapshots.last().is_some_and(|snapshot| snapshot.named), "{shown:?}");
+    drop(node);
+    assert_eq!(Only::open(&disk, root()).unwrap().lead().replica.machine().0.len(), 65);
+}

@@ -24,3 +24,5 @@ mod wal;
 mod wal_crash;
 #[cfg(test)]
 mod wal_damage;
+#[cfg(test)]
+mod wal_space;

@@ -18,6 +18,8 @@ pub(super) struct Watchdog {
     /// How long the first of them has been worked on.
     stalled: Duration,
     checked: Instant,
+    /// The writer waits for space, which may take any time.
+    paused: bool,
 }
 
 /// No disk that works takes this long for one job.
@@ -48,8 +50,18 @@ impl Watchdog {
         }
     }
 
+    /// Whether the writer waits for something else than the disk.
+    pub(super) fn pause(&mut self, now: Instant, paused: bool) {
+        self.paused = paused;
+        self.stalled = Duration::ZERO;
+        self.checked = now;
+    }
+
     /// Whether the disk has stopped working.
     pub(super) fn is_stalled(&mut self, now: Instant) -> bool {
+        if self.paused {
+            return false;
+        }
         self.stalled += now.since(self.checked).min(STEP + STEP / 2);
         self.checked = now;
         !self.unfinished.is_empty() && STALL_MAX <= self.stalled
@@ -62,7 +74,7 @@ impl Watchdog {
 
     /// When to look again.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        (!self.unfinished.is_empty()).then(|| self.checked.after(STEP))
+        (!self.unfinished.is_empty() && !self.paused).then(|| self.checked.after(STEP))
     }
 }
 
@@ -87,6 +99,19 @@ mod tests {
         watchdog.finished(at(19), 2);
         assert!(!watchdog.is_stalled(at(100)));
         assert_eq!(watchdog.next_deadline(), None);
+    }
+
+    /// A full disk is no dead one, however long it is full.
+    #[test]
+    fn does_not_count_while_it_is_paused() {
+        let mut watchdog = Watchdog::default();
+        watchdog.started(at(10), 1);
+        watchdog.pause(at(11), true);
+        assert!((11..100).all(|second| !watchdog.is_stalled(at(second))));
+        assert_eq!(watchdog.next_deadline(), None);
+        watchdog.pause(at(100), false);
+        assert!((101..105).all(|second| !watchdog.is_stalled(at(second))));
+        assert!(watchdog.is_stalled(at(105)));
     }
 
     /// A suspended process does not blame its disk.

@@ -200,6 +200,16 @@ impl Cluster {
         }
     }
 
+    /// How a node ended, if it has.
+    pub(crate) fn has_ended(&mut self, id: u64) -> Option<ExitStatus> {
+        self.nodes[at(id)].as_mut().unwrap().child.try_wait().unwrap()
+    }
+
+    /// What a node said so far is of no interest any more.
+    pub(crate) fn forget_log(&self, id: u64) {
+        std::fs::write(self.log_path(id), "").unwrap();
+    }
+
     pub(crate) async fn management(&self, id: u64) -> ManagementRpcClient<Channel> {
         ManagementRpcClient::new(connect(&self.client_address(id)).await)
     }
