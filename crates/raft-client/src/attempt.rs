@@ -56,11 +56,13 @@ pub(crate) struct Setback {
     pub(crate) term: u64,
     /// How it refused, if it did.
     pub(crate) refusal: Refusal,
+    /// Since when the members are what they are, as far as that node knows; 0 if it did not say.
+    pub(crate) members_as_of: u64,
 }
 
 impl From<Fault> for Setback {
     fn from(fault: Fault) -> Self {
-        Self { fault, hint: None, term: 0, refusal: Refusal::None }
+        Self { fault, hint: None, term: 0, refusal: Refusal::None, members_as_of: 0 }
     }
 }
 
@@ -133,6 +135,7 @@ async fn propose(
         term: answer.term,
         index: answer.index,
         node_id: answer.node_id,
+        members_as_of: answer.members_as_of,
     };
     Ok(judge(header).map(|receipt| Reply {
         result: answer.result,
@@ -166,11 +169,13 @@ fn judge(header: pb::Header) -> Result<Receipt, Setback> {
             leader: header.leader_id,
             duplicate: false,
             attempts: 1,
+            members_as_of: header.members_as_of,
         });
     }
     let hint = (!header.leader_addr.is_empty()).then_some((header.leader_id, header.leader_addr));
     let fault = Fault::new(FaultKind::of_refusal(refusal), header.message);
-    Err(Setback { fault, hint, term: header.term, refusal })
+    let members_as_of = header.members_as_of;
+    Err(Setback { fault, hint, term: header.term, refusal, members_as_of })
 }
 
 /// Asks one node something about itself.

@@ -159,24 +159,27 @@ async fn dispatch(arguments: Arguments) -> Result<Done, Failure> {
     let Arguments { config, endpoints, timeout, command } = arguments;
     let target = Target::find(config.as_deref(), endpoints)?;
     let timeout = timeout.map(|timeout| timeout.0);
-    let client = || target.client(timeout.unwrap_or(TIMEOUT));
+    let client = target.client(timeout.unwrap_or(TIMEOUT));
     let outcome = match command {
-        Command::GetLeader => get_leader::run(&client()).await,
-        Command::GetConfig => get_config::run(&client()).await,
+        Command::GetLeader => get_leader::run(&client).await,
+        Command::GetConfig => get_config::run(&target, &client).await,
         Command::SetConfig(command) => {
             let timeout = timeout.unwrap_or(set_config::TIMEOUT);
             Box::pin(command.run(&target, timeout)).await
         }
-        Command::TransferLeader(command) => command.run(&client()).await,
-        Command::Propose(command) => command.run(&client()).await,
-        Command::Put(command) => command.run(&client()).await,
-        Command::Get(command) => command.run(&client()).await,
-        Command::Del(command) => command.run(&client()).await,
-        Command::Cas(command) => command.run(&client()).await,
-        Command::Range(command) => command.run(&client()).await,
-        Command::Status => status::run(&target, &client()).await,
+        Command::TransferLeader(command) => command.run(&client).await,
+        Command::Propose(command) => command.run(&client).await,
+        Command::Put(command) => command.run(&client).await,
+        Command::Get(command) => command.run(&client).await,
+        Command::Del(command) => command.run(&client).await,
+        Command::Cas(command) => command.run(&client).await,
+        Command::Range(command) => command.run(&client).await,
+        Command::Status => status::run(&target, &client).await,
         Command::Bench(command) => Box::pin(command.run(&target)).await,
     };
+    for addr in client.removed_endpoints() {
+        complain(&format!("note: {addr} was removed from the cluster"));
+    }
     if target.is_assumed { outcome.map_err(Failure::without_a_target) } else { outcome }
 }
 

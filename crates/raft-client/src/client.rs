@@ -51,6 +51,8 @@ pub struct Receipt {
     pub duplicate: bool,
     /// Attempts made, the last one included.
     pub attempts: u32,
+    /// The entry that made the configuration what it is, as far as that node knows.
+    pub members_as_of: u64,
 }
 
 /// A write that is done.
@@ -225,7 +227,8 @@ impl Client {
     }
 
     /// The members and where they are, also when nobody leads: of the nodes that answer at once,
-    /// the word of the one with the latest term.
+    /// the word of the one with the latest term; that of one that was removed only if there is no
+    /// other, and no member that it knew answers.
     pub async fn get_configuration(&self) -> Result<pb::GetConfigurationResponse, ClientError> {
         let mut tries = Tries::new(&self.0.options, self.0.options.operation_timeout);
         loop {
@@ -236,6 +239,11 @@ impl Client {
             }
             tries.pause(FailedKind::NoCluster).await?;
         }
+    }
+
+    /// Those of the endpoints that said that they are no members any more.
+    pub fn removed_endpoints(&self) -> Vec<String> {
+        self.0.directory.removed_endpoints()
     }
 
     /// How the node at this address is.
@@ -337,6 +345,9 @@ impl Client {
     /// Draws the conclusions from a setback. Tells whether a pause is due.
     pub(crate) fn go_on(&self, leader: &Leader, setback: Setback, tries: &mut Tries) -> bool {
         let directory = &self.0.directory;
+        if setback.refusal != pb::Refusal::None {
+            directory.note_members_as_of(setback.members_as_of);
+        }
         match setback.fault.kind {
             FaultKind::Superseded => false,
             FaultKind::Overloaded
@@ -370,6 +381,7 @@ impl Client {
         if reply.receipt.duplicate {
             self.0.tally.duplicate();
         }
+        self.0.directory.note_members_as_of(reply.receipt.members_as_of);
         // An answer of the leader itself tells its term for sure.
         if leader.term < reply.receipt.term && reply.receipt.node == reply.receipt.leader {
             let term = reply.receipt.term;

@@ -4,6 +4,7 @@
 //! says it leads itself is believed at once, and so is one that names another, unless that other
 //! has just failed under the same term. Many operations that fail together share one search.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub(crate) struct Directory {
     born: Instant,
     /// When the members were last read, in milliseconds since `born` and one more; 0: never.
     learnt_at_ms: AtomicU64,
+    /// The entry that made the members what they are, in the words of the last answer.
+    members_as_of: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +65,8 @@ pub(crate) struct Known {
     /// Where the members serve clients, in the words of a leader; and in which term it said so.
     members: Vec<String>,
     members_term: u64,
+    /// Nodes that said that they are no members any more.
+    removed: BTreeSet<Arc<str>>,
 }
 
 impl Directory {
@@ -73,6 +78,7 @@ impl Directory {
             searching: tokio::sync::Mutex::new(None),
             born: Instant::now(),
             learnt_at_ms: AtomicU64::new(0),
+            members_as_of: AtomicU64::new(0),
             options,
         }
     }
@@ -191,11 +197,15 @@ impl Directory {
             let known = self.known.borrow();
             (known.term, known.suspect.clone())
         };
+        let links = self.links();
+        let mut names: BTreeSet<Arc<str>> =
+            links.iter().map(|link| Arc::clone(link.addr())).collect();
         let mut asked: FuturesUnordered<_> =
-            self.links().into_iter().map(|link| who_leads(link, within)).collect();
+            links.into_iter().map(|link| who_leads(link, within)).collect();
         let mut reasons = Reasons::default();
         let mut outdated: Option<Leader> = None;
-        let mut until = Instant::now() + within;
+        let ends = Instant::now() + within;
+        let mut until = ends;
         while let Ok(Some((link, answer))) = timeout_at(until, asked.next()).await {
             let answer = match answer {
                 Ok(answer) => answer,
@@ -204,6 +214,19 @@ impl Directory {
                     continue;
                 }
             };
+            self.note_removed(&link, answer.removed);
+            if answer.removed && answer.leader_id == 0 {
+                // Those who stayed know more.
+                let others = answer.member_addrs.iter().map(|addr| self.link(addr));
+                for other in others.filter(|other| names.insert(Arc::clone(other.addr()))) {
+                    asked.push(who_leads(other, within));
+                    until = ends;
+                }
+                let last = answer.member_addrs.join(", ");
+                let why = format!("it last knew the members {last}");
+                reasons.add(link.addr(), Fault::new(FaultKind::Removed, why));
+                continue;
+            }
             until = until.min(Instant::now() + STRAGGLERS);
             let own_word = answer.leader_id == answer.node_id;
             let unknown = answer.leader_id == 0 || (!own_word && answer.leader_addr.is_empty());
@@ -258,6 +281,35 @@ impl Directory {
         }
     }
 
+    /// An answer tells since when the members are what they are: when that is news, they are read
+    /// with the next operation, however lately they were.
+    pub(crate) fn note_members_as_of(&self, as_of: u64) {
+        if self.members_as_of.swap(as_of, Ordering::Relaxed) != as_of {
+            self.learnt_at_ms.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn note_removed(&self, link: &Link, removed: bool) {
+        if !self.options.endpoints.iter().any(|addr| **addr == **link.addr()) {
+            return;
+        }
+        self.known.send_if_modified(|known| {
+            if removed {
+                known.removed.insert(Arc::clone(link.addr()));
+            } else {
+                known.removed.remove(link.addr());
+            }
+            false
+        });
+    }
+
+    /// Those of the endpoints that said that they are no members any more.
+    pub(crate) fn removed_endpoints(&self) -> Vec<String> {
+        let known = self.known.borrow();
+        let removed = |addr: &&String| known.removed.contains(addr.as_str());
+        self.options.endpoints.iter().filter(removed).cloned().collect()
+    }
+
     /// Whether it is time to read the members again. Only one caller is told so.
     fn is_to_relearn(&self, every: Duration) -> bool {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -274,7 +326,7 @@ impl Directory {
         leader: &Leader,
         within: Duration,
     ) -> Result<pb::GetConfigurationResponse, Fault> {
-        let (_, answer) = members_from(Arc::clone(&leader.link), within).await;
+        let (_link, answer) = members_from(Arc::clone(&leader.link), within).await;
         answer.inspect(|answer| self.note_members(answer))
     }
 
@@ -284,23 +336,32 @@ impl Directory {
         &self,
         within: Duration,
     ) -> Result<pb::GetConfigurationResponse, Reasons> {
-        let mut asked: FuturesUnordered<_> =
-            self.links().into_iter().map(|link| members_from(link, within)).collect();
+        let mut asked = FuturesUnordered::new();
+        let mut names = BTreeSet::new();
         let mut reasons = Reasons::default();
         let mut best: Option<pb::GetConfigurationResponse> = None;
-        let mut until = Instant::now() + within;
-        while let Ok(Some((addr, answer))) = timeout_at(until, asked.next()).await {
+        let ends = Instant::now() + within;
+        let mut until = ends;
+        loop {
+            // Whoever is heard of is asked as well: all that were known may have been removed.
+            let links = self.links().into_iter();
+            for link in links.filter(|link| names.insert(Arc::clone(link.addr()))) {
+                asked.push(members_from(link, within));
+            }
+            let Ok(Some((link, answer))) = timeout_at(until, asked.next()).await else { break };
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(fault) => {
-                    reasons.add(&addr, fault);
+                    reasons.add(link.addr(), fault);
                     continue;
                 }
             };
             self.note_members(&answer);
-            until = until.min(Instant::now() + STRAGGLERS);
+            self.note_removed(&link, answer.removed);
+            let straggle = if answer.removed { within } else { STRAGGLERS };
+            until = ends.min(until.min(Instant::now() + straggle));
             let rank = |answer: &pb::GetConfigurationResponse| {
-                (answer.term, answer.node_id == answer.leader_id)
+                (!answer.removed, answer.term, answer.node_id == answer.leader_id)
             };
             if best.as_ref().is_none_or(|best| rank(best) < rank(&answer)) {
                 best = Some(answer);
@@ -324,7 +385,7 @@ impl Directory {
         let mut keep: Option<Arc<Link>> = None;
         let mut all = false;
         self.known.send_if_modified(|known| {
-            known.learnt = true;
+            known.learnt |= !answer.removed;
             if own_word && known.members_term <= answer.term {
                 known.members_term = answer.term;
                 known.members.clone_from(&addrs);
@@ -364,8 +425,8 @@ async fn who_leads(
 async fn members_from(
     link: Arc<Link>,
     within: Duration,
-) -> (Arc<str>, Result<pb::GetConfigurationResponse, Fault>) {
+) -> (Arc<Link>, Result<pb::GetConfigurationResponse, Fault>) {
     let call = async |mut api: Api| api.get_configuration(pb::GetConfigurationRequest {}).await;
     let answer = ask_node(&link, within, call).await;
-    (Arc::clone(link.addr()), answer)
+    (link, answer)
 }

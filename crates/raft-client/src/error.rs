@@ -213,6 +213,8 @@ fault_kinds! {
     Superseded = "superseded", "silent, and another node leads by now";
     /// The node does not lead.
     NotLeader = "not_leader", "not the leader";
+    /// The node is no member any more.
+    Removed = "removed", "removed from the cluster";
     /// Too much is waiting there.
     Overloaded = "overloaded", "overloaded";
     /// The node is ending.
@@ -269,6 +271,7 @@ impl FaultKind {
     pub(crate) fn of_refusal(refusal: Refusal) -> Self {
         match refusal {
             Refusal::NotLeader => Self::NotLeader,
+            Refusal::Removed => Self::Removed,
             Refusal::Overloaded => Self::Overloaded,
             // No success and no reason: a newer server, which may have done anything.
             Refusal::OutcomeUnknown | Refusal::None => Self::OutcomeUnknown,

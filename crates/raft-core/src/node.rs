@@ -594,6 +594,11 @@ impl Node {
         self.members.active()
     }
 
+    /// The entry that the active configuration came with; zero for the one the node began with.
+    pub fn membership_as_of(&self) -> LogId {
+        self.members.since()
+    }
+
     /// The configuration as of `index`, for a snapshot taken there.
     pub fn membership_at(&self, index: Index) -> &Membership {
         self.members.at(index)

@@ -303,7 +303,8 @@ impl Driver {
                 _ => (),
             }
         }
-        self.view = self.reporter.report(self.view, events);
+        let view = self.reporter.report(self.view, events);
+        self.view = view.among_members(self.replica.node());
         let view = self.view;
         self.inbox.ends.view.send_if_modified(|published| {
             let changed = *published != view;

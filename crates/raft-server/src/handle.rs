@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use raft_core::{MembershipChange, NodeId, RoleName, Term};
+use raft_core::{Index, MembershipChange, Node, NodeId, RoleName, Term};
 use raft_replica::{Consistency, Outcome, Refused, RequestKind, Status};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -62,6 +62,10 @@ pub(crate) struct View {
     pub(crate) role: RoleName,
     pub(crate) term: Term,
     pub(crate) leader: Option<NodeId>,
+    /// Whether this node was a member and is none any more.
+    pub(crate) removed: bool,
+    /// The entry that the active configuration came with.
+    pub(crate) members_as_of: Index,
 }
 
 /// The driver's ends of a handle.
@@ -91,6 +95,29 @@ impl Wish {
             Self::Propose(_) | Self::ChangeMembership(_) | Self::Transfer { .. } => true,
             Self::Query { consistency, .. } => *consistency == Consistency::Linearizable,
         }
+    }
+}
+
+impl View {
+    /// What a node knows.
+    pub(crate) fn of(node: &Node) -> Self {
+        let view = Self {
+            role: node.role(),
+            term: node.term(),
+            leader: node.leader(),
+            removed: false,
+            members_as_of: Index(0),
+        };
+        view.among_members(node)
+    }
+
+    /// The same, with what the node knows of the members.
+    pub(crate) fn among_members(self, node: &Node) -> Self {
+        let members = node.membership();
+        // A restart makes it forget that its removal was committed.
+        let left = !members.is_empty() && !members.contains(node.id());
+        let members_as_of = node.membership_as_of().index;
+        Self { removed: left || node.is_removed(), members_as_of, ..self }
     }
 }
 

@@ -4,7 +4,7 @@
 //! says it of those the cluster began with, and may know newer addresses than the log. And whoever
 //! speaks to this node says so itself: a newcomer would otherwise not know whom to answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use raft_api::Contact;
 use raft_api::cluster::{ClusterConfig, NodeConfig};
@@ -16,6 +16,8 @@ use tokio::sync::watch;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Roster {
     known: BTreeMap<NodeId, Known>,
+    /// Who was in the latest configuration.
+    members: BTreeSet<NodeId>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -39,7 +41,7 @@ impl Rosters {
         for node in config.nodes.iter().filter(|node| node.id != me.id).chain([me]) {
             known.insert(node.id, Known { file: node.contact(), ..Known::default() });
         }
-        let (now, _) = watch::channel(Roster { known });
+        let (now, _) = watch::channel(Roster { known, members: BTreeSet::new() });
         Self { me: me.id, now }
     }
 
@@ -48,9 +50,19 @@ impl Rosters {
         self.now.subscribe()
     }
 
+    /// The members of the latest configuration but this node, and where they serve clients.
+    pub(crate) fn other_members(&self) -> Vec<(NodeId, String)> {
+        let roster = self.now.borrow();
+        let others = roster.members.iter().filter(|id| **id != self.me);
+        others.map(|&id| (id, self.address_in(&roster, id))).collect()
+    }
+
     /// Where a node serves clients, as host:port; empty if nobody knows.
     pub(crate) fn client_address(&self, id: NodeId) -> String {
-        let roster = self.now.borrow();
+        self.address_in(&self.now.borrow(), id)
+    }
+
+    fn address_in(&self, roster: &Roster, id: NodeId) -> String {
         let Some(known) = roster.known.get(&id) else { return String::new() };
         // Nobody knows better where this node is than itself.
         let order =
@@ -68,7 +80,8 @@ impl Rosters {
     pub(crate) fn learn(&self, membership: &Membership) {
         self.now.send_if_modified(|roster| {
             let mut changed = false;
-            for id in membership.members() {
+            roster.members = membership.members();
+            for &id in &roster.members {
                 let contact = Contact::decode(&membership.contact(id));
                 let known = roster.known.entry(id).or_default();
                 if !contact.peer.is_empty() && known.log != contact {

@@ -66,6 +66,7 @@ impl Front {
             term: view.term.0,
             index: index.0,
             node_id: self.node.id.0,
+            members_as_of: view.members_as_of.0,
         }
     }
 
@@ -81,7 +82,16 @@ impl Front {
             term: self.handle.view().term.0,
             index: 0,
             node_id: self.node.id.0,
+            members_as_of: self.handle.view().members_as_of.0,
         }
+    }
+
+    /// What a node that was removed has to say.
+    fn farewell(&self) -> String {
+        let others = self.node.rosters.other_members();
+        let list: Vec<String> = others.iter().map(|(id, addr)| format!("{id} {addr}")).collect();
+        let me = self.node.id;
+        format!("{me} was removed from the cluster; the members it knew last: {}", list.join(", "))
     }
 
     /// Why a request was not served, in the words of the wire, and where to go instead.
@@ -92,11 +102,16 @@ impl Front {
         let elsewhere = view.leader.filter(|&leader| leader != me || view.role == RoleName::Leader);
         let (refusal, message, leader) = match declined {
             Declined::Replica(Refused::NotLeader { leader }) => {
-                let message = match leader {
-                    Some(leader) => format!("{me} does not lead, {leader} does"),
-                    None => format!("{me} does not lead, and knows no leader"),
+                let (refusal, message) = match leader {
+                    Some(leader) => {
+                        (pb::Refusal::NotLeader, format!("{me} does not lead, {leader} does"))
+                    }
+                    None if view.removed => (pb::Refusal::Removed, self.farewell()),
+                    None => {
+                        (pb::Refusal::NotLeader, format!("{me} does not lead, and knows no leader"))
+                    }
                 };
-                (pb::Refusal::NotLeader, message, leader)
+                (refusal, message, leader)
             }
             Declined::Replica(Refused::Overloaded) => {
                 (pb::Refusal::Overloaded, "too much is waiting".to_owned(), elsewhere)

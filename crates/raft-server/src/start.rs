@@ -274,8 +274,7 @@ impl Running {
         let (batches_end, batches) = mpsc::channel(PEER_BATCHES_MAX);
         let inbound = Inbound::new(me, (Arc::clone(&rosters), peers.clone()), batches_end);
         let disk = DiskThreads::start(wal, snapshots, &peers)?;
-        let status = replica.status(clock.now());
-        let view = View { role: status.role, term: status.term, leader: status.leader };
+        let view = View::of(replica.node());
         let (handle, ends) = Handle::new(view, command_bytes_max);
         let inbox = Inbox { ends, peers: batches, completions: disk.completions, gone };
         let outlets = Outlets {

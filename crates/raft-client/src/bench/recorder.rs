@@ -197,7 +197,15 @@ mod tests {
     const GAP_MIN: Duration = Duration::from_millis(100);
 
     fn receipt(leader: u64, term: u64) -> Receipt {
-        Receipt { term, index: 1, node: leader, leader, duplicate: false, attempts: 1 }
+        Receipt {
+            term,
+            index: 1,
+            node: leader,
+            leader,
+            duplicate: false,
+            attempts: 1,
+            members_as_of: 0,
+        }
     }
 
     fn unknown() -> ClientError {

@@ -15,7 +15,7 @@ use super::{Done, Failure};
 
 const NO_CLUSTER: u8 = 3;
 const UNSAFE: u8 = 5;
-const DEGRADED: u8 = 8;
+pub(super) const DEGRADED: u8 = 8;
 
 /// Addresses that are not configured are asked for, but not for long.
 const LEARNING: Duration = Duration::from_millis(500);
@@ -37,11 +37,11 @@ pub(crate) async fn run(target: &Target, client: &Client) -> Result<Done, Failur
     let mut ids: BTreeMap<String, u64> =
         target.nodes.iter().filter_map(|(id, addr)| Some((addr.clone(), (*id)?))).collect();
     let learnt = timeout(LEARNING, client.get_configuration()).await;
-    let members = learnt.map(|answer| answer.map(|configuration| configuration.members));
-    let members = members.ok().and_then(Result::ok).unwrap_or_default();
+    // Who was removed tells of a membership that is past, if it is all there is.
+    let answer = learnt.ok().and_then(Result::ok).filter(|answer| !answer.removed);
+    let members = answer.map(|configuration| configuration.members).unwrap_or_default();
     let is_stranger = |id: u64| !members.is_empty() && members.iter().all(|member| member.id != id);
-    let strangers: Vec<u64> =
-        target.nodes.iter().filter_map(|(id, _)| *id).filter(|id| is_stranger(*id)).collect();
+    let member_ids: Vec<u64> = members.iter().map(|member| member.id).collect();
     let nodes = target.nodes.iter().filter(|(id, _)| !id.is_some_and(is_stranger));
     let mut addrs: Vec<String> = nodes.map(|(_, addr)| addr.clone()).collect();
     for member in members.into_iter().filter(|member| !member.client_addr.is_empty()) {
@@ -66,8 +66,8 @@ pub(crate) async fn run(target: &Target, client: &Client) -> Result<Done, Failur
         }
     }
     let mut done = report(&nodes, &earlier, &ids);
-    for id in strangers {
-        done.data.extend_from_slice(format!("n{id} is configured and is no member\n").as_bytes());
+    for line in target.differences(&member_ids) {
+        done.data.extend_from_slice(line.as_bytes());
     }
     let lost = target.is_assumed && done.code == NO_CLUSTER;
     Ok(Done { note: lost.then(|| format!("hint: {ASSUMED}")), ..done })

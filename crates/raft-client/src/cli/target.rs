@@ -49,6 +49,18 @@ impl Target {
         Ok(Self { nodes: nodes.collect(), is_assumed: false, file })
     }
 
+    /// How the members differ from the nodes that are configured, a line for each.
+    pub(super) fn differences(&self, members: &[u64]) -> Vec<String> {
+        let configured: Vec<u64> = self.nodes.iter().filter_map(|(id, _)| *id).collect();
+        if configured.is_empty() || members.is_empty() {
+            return Vec::new();
+        }
+        let gone = configured.iter().filter(|id| !members.contains(id));
+        let joined = members.iter().filter(|id| !configured.contains(id));
+        let gone = gone.map(|id| format!("n{id} is configured and is no member\n"));
+        gone.chain(joined.map(|id| format!("n{id} is a member and is not configured\n"))).collect()
+    }
+
     pub(crate) fn client(&self, timeout: Duration) -> Client {
         Client::new(Options { operation_timeout: timeout, ..self.options() })
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use raft_api::pb::MemberRole;
 use raft_client::{Client, ClientError, Consistency, FailedKind, FaultKind, Options};
 
 use crate::fake::{Act, Fakes, mute, nobody};
@@ -22,6 +23,49 @@ async fn any_living_endpoint_leads_to_the_leader() {
     assert_eq!((leader.node, leader.addr, leader.term), (1, fakes.addr(1), 1));
     let known: Vec<String> = client.status_all().await.into_iter().map(|node| node.addr).collect();
     assert!(fakes.addrs().iter().all(|addr| known.contains(addr)), "the members are learnt");
+}
+
+/// A node that was removed says so, and whom it knew last: one of those tells the rest.
+#[tokio::test]
+async fn a_removed_endpoint_leads_to_those_who_stayed() {
+    let fakes = Fakes::start(4);
+    fakes.world().members.remove(&3);
+    fakes.world().members.remove(&4);
+    fakes.world().removed = [(3, vec![fakes.addr(4)]), (4, vec![fakes.addr(2)])].into();
+    let client = client([fakes.addr(3)]);
+    assert_eq!(client.get_leader().await.unwrap().node, 1);
+    assert_eq!(client.removed_endpoints(), [fakes.addr(3)]);
+    // With nobody left it is said as well.
+    fakes.elect(0);
+    let operation_timeout = Duration::from_millis(200);
+    let lost = Client::new(Options { operation_timeout, ..Options::new([fakes.addr(3)]) });
+    let error = lost.put("k".into(), "v".into()).await.unwrap_err().to_string();
+    assert!(error.contains("removed from the cluster"), "{error}");
+}
+
+/// The members are learnt anew with the first operation after they became others, however soon that
+/// is: a moment later those that were known may all be gone.
+#[tokio::test]
+async fn an_answer_that_tells_of_other_members_has_them_learnt() {
+    let mut fakes = Fakes::start(2);
+    fakes.world().members.remove(&2);
+    let client = client([fakes.addr(1)]);
+    client.put("k".into(), "1".into()).await.unwrap();
+    client.put("k".into(), "2".into()).await.unwrap();
+    let known = async |client: &Client| {
+        let nodes = client.status_all().await;
+        nodes.into_iter().map(|node| node.addr).collect::<Vec<_>>()
+    };
+    assert_eq!(known(&client).await, [fakes.addr(1)]);
+    let joined = fakes.world().member(2, MemberRole::Voter);
+    fakes.world().members.insert(2, joined);
+    fakes.world().members_as_of = 7;
+    client.put("k".into(), "3".into()).await.unwrap();
+    client.put("k".into(), "4".into()).await.unwrap();
+    assert_eq!(known(&client).await, [fakes.addr(1), fakes.addr(2)]);
+    fakes.kill(1);
+    fakes.elect(2);
+    client.put("k".into(), "5".into()).await.unwrap();
 }
 
 /// The leader's death is noticed by its connection, and its successor found although the others

@@ -58,6 +58,10 @@ pub(crate) struct World {
     pub(crate) members: BTreeMap<u64, pb::Member>,
     /// A joint configuration ends after it has been looked at so often.
     pub(crate) joint_looks: Option<u32>,
+    /// The entry that made them members.
+    pub(crate) members_as_of: u64,
+    /// Nodes that were removed, and whom they knew last.
+    pub(crate) removed: BTreeMap<u64, Vec<String>>,
     /// Requests to change the members that came to the leader, and what becomes of the next ones.
     pub(crate) changes: Vec<pb::SetConfigurationRequest>,
     twists: VecDeque<Twist<pb::SetConfigurationRequest>>,
@@ -337,6 +341,7 @@ impl World {
             term: self.term,
             index: self.applied,
             node_id: node,
+            members_as_of: self.members_as_of,
         }
     }
 
@@ -402,6 +407,7 @@ impl Node {
             message: header.message,
             duplicate,
             node_id: self.id,
+            members_as_of: world.members_as_of,
         })
     }
 }
@@ -415,7 +421,23 @@ impl ManagementRpc for Node {
         let world = self.world();
         let pb::Header { leader_id, leader_addr, term, node_id, .. } =
             world.header(self.id, pb::Refusal::None);
-        Ok(Response::new(pb::GetLeaderResponse { leader_id, leader_addr, term, node_id }))
+        let answer = match world.removed.get(&node_id) {
+            Some(left) => pb::GetLeaderResponse {
+                term,
+                node_id,
+                removed: true,
+                member_addrs: left.clone(),
+                ..pb::GetLeaderResponse::default()
+            },
+            None => pb::GetLeaderResponse {
+                leader_id,
+                leader_addr,
+                term,
+                node_id,
+                ..pb::GetLeaderResponse::default()
+            },
+        };
+        Ok(Response::new(answer))
     }
 
     async fn get_configuration(
@@ -431,6 +453,7 @@ impl ManagementRpc for Node {
             leader_id: world.leader,
             term: world.term,
             node_id: self.id,
+            removed: world.removed.contains_key(&self.id),
         }))
     }
 

@@ -45,7 +45,7 @@ impl Reporter {
 
     /// One line for a change of role and leader, however many events it took.
     fn report_view(&self, before: View, view: View) {
-        let View { role, term, leader } = view;
+        let View { role, term, leader, .. } = view;
         let leads = |view: View| view.role == RoleName::Leader;
         let what = match (leads(before), leads(view)) {
             (false, true) => "became the leader",
@@ -65,7 +65,7 @@ impl Reporter {
         let node = self.me;
         match event {
             // Whoever leads is told of next, if anybody does.
-            Event::Became { role, term } => *view = View { role, term, leader: None },
+            Event::Became { role, term } => *view = View { role, term, leader: None, ..*view },
             Event::LeaderChanged { leader, term } => (view.leader, view.term) = (leader, term),
             Event::Campaigning { cause, term } => {
                 let counters = &self.counters;

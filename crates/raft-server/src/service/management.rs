@@ -25,11 +25,15 @@ impl ManagementRpc for Management {
         _request: Request<pb::GetLeaderRequest>,
     ) -> Reply<pb::GetLeaderResponse> {
         let view = self.0.handle.view();
+        let others = if view.removed { self.0.node.rosters.other_members() } else { Vec::new() };
+        let others = others.into_iter().filter(|(_, addr)| !addr.is_empty());
         Ok(Response::new(pb::GetLeaderResponse {
             leader_id: wire_id(view.leader),
             leader_addr: self.0.client_address(view.leader),
             term: view.term.0,
             node_id: self.0.node.id.0,
+            removed: view.removed,
+            member_addrs: others.map(|(_, addr)| addr).collect(),
         }))
     }
 
@@ -45,6 +49,7 @@ impl ManagementRpc for Management {
             leader_id: wire_id(status.leader),
             term: status.term.0,
             node_id: self.0.node.id.0,
+            removed: self.0.handle.view().removed,
         }))
     }
 
@@ -128,6 +133,7 @@ impl Management {
     fn proposed(&self, ended: Ended) -> Result<pb::ProposeResponse, Status> {
         let node_id = self.0.node.id.0;
         let view = self.0.handle.view();
+        let members_as_of = view.members_as_of.0;
         match ended {
             Ok(Outcome::Applied { id, result, duplicate }) => Ok(pb::ProposeResponse {
                 success: true,
@@ -140,6 +146,7 @@ impl Management {
                 message: String::new(),
                 duplicate,
                 node_id,
+                members_as_of,
             }),
             Ok(other) => Err(mismatch(&other)),
             Err(declined) => {
@@ -151,6 +158,7 @@ impl Management {
                     refusal: refusal.into(),
                     message,
                     node_id,
+                    members_as_of,
                     ..pb::ProposeResponse::default()
                 })
             }
@@ -210,7 +218,7 @@ impl Management {
             campaigns_leader_lost: node.counters.campaigns_leader_lost.load(Ordering::Relaxed),
             campaigns_transfer: node.counters.campaigns_transfer.load(Ordering::Relaxed),
             messages_dropped: node.counters.messages_dropped.load(Ordering::Relaxed),
-            removed: status.removed,
+            removed: status.removed || self.0.handle.view().removed,
             disk_slow: status.disk_slow,
         }
     }

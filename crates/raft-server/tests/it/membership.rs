@@ -99,10 +99,17 @@ async fn every_founder_is_replaced() {
         for _ in 0..200 {
             let request = pb::OpenSessionRequest {};
             let header = founder.open_session(request).await.unwrap().into_inner().header;
-            assert_eq!(header.unwrap().refusal(), pb::Refusal::NotLeader);
+            assert_eq!(header.unwrap().refusal(), pb::Refusal::Removed);
         }
     };
     timeout(PATIENCE, turned_away).await.expect("nobody waits at a node that was removed");
+    // It says so, and who is left.
+    let answer = founder.get_leader(pb::GetLeaderRequest {}).await.unwrap().into_inner();
+    assert!(answer.removed && answer.leader_id == 0, "{answer:?}");
+    assert_eq!(answer.member_addrs, [2, 3].map(|id| cluster.client_address(id)));
+    let header = founder.open_session(pb::OpenSessionRequest {}).await.unwrap().into_inner().header;
+    let message = header.unwrap().message;
+    assert!(message.contains(&cluster.client_address(3)), "{message}");
     cluster.kill(1);
     cluster.put("later", b"value").await;
     until("n2 to have all", async || cluster.status(2).await.keys == 21).await;
