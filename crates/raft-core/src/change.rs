@@ -46,8 +46,9 @@ struct Round {
 /// Rounds after which a newcomer is taken for too slow (dissertation §4.2.1).
 const ROUNDS_MAX: u32 = 10;
 
-/// Election timeouts of silence after which a newcomer is taken for dead.
-const SILENCE_MAX: u32 = 30;
+/// Election timeouts of silence after which a newcomer is taken for dead: it must be found, and may be
+/// just starting.
+const SILENCE_MAX: u32 = 10;
 
 /// Who is told that it is removed believes it for so many election timeouts, and then asks again.
 const BELIEVED: u32 = 10;

@@ -141,7 +141,7 @@ impl Front {
                 (refusal, message, elsewhere)
             }
             Declined::Replica(Refused::Transfer(why)) => {
-                (pb::Refusal::Transfer, transfer_refusal(why).to_owned(), elsewhere)
+                (pb::Refusal::Transfer, transfer_refusal(why, None), elsewhere)
             }
             Declined::Replica(Refused::Invalid(why)) => (pb::Refusal::Invalid, why, elsewhere),
             Declined::TooLarge { bytes, max } => {
@@ -191,15 +191,19 @@ fn membership_refusal(why: MembershipRefusal) -> (pb::Refusal, String) {
     (refusal, message.to_owned())
 }
 
-fn transfer_refusal(why: TransferRefusal) -> &'static str {
+/// Why leadership is not handed over, to `to` if somebody was named.
+pub(crate) fn transfer_refusal(why: TransferRefusal, to: Option<NodeId>) -> String {
+    let to = to.map_or_else(|| "the successor".to_owned(), |to| to.to_string());
     match why {
-        TransferRefusal::InProgress => "leadership is being handed over already",
-        TransferRefusal::NotAVoter => "that node is not a voter",
-        TransferRefusal::Silent => "that node has not been heard from lately",
-        TransferRefusal::Behind => "that node lacks too much of the log",
-        TransferRefusal::Slow => "the disk of that node stalls",
-        TransferRefusal::Nobody => "there is no other voter that is up to date and heard from",
-        TransferRefusal::TimedOut => "that node did not take over in time",
+        TransferRefusal::InProgress => "leadership is being handed over already".to_owned(),
+        TransferRefusal::NotAVoter => format!("{to} is not a voter"),
+        TransferRefusal::Silent => format!("{to} has not been heard from lately"),
+        TransferRefusal::Behind => format!("{to} lacks too much of the log"),
+        TransferRefusal::Slow => format!("the disk of {to} stalls"),
+        TransferRefusal::Nobody => {
+            "there is no other voter that is up to date and heard from".to_owned()
+        }
+        TransferRefusal::TimedOut => format!("{to} did not take over in time"),
     }
 }
 

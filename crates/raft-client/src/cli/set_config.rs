@@ -111,7 +111,8 @@ impl SetConfig {
             return Ok(self.report(&report));
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let done = client.change_membership(&change, left).await.map_err(failed)?;
+        let done = client.change_membership(&change, left).await;
+        let done = done.map_err(|error| failed(error, &differences))?;
         let applied = if self.wait {
             Some(wait(&client, &done.configuration, deadline).await?)
         } else {
@@ -334,7 +335,8 @@ fn senseless(error: &PlanError) -> Failure {
     Failure::usage(error.to_string(), Some(hint))
 }
 
-fn failed(error: ChangeError) -> Failure {
+fn failed(error: ChangeError, differences: &[Difference]) -> Failure {
+    let adds = differences.iter().any(|it| matches!(it, Difference::Added(_)));
     let (code, message, hint) = match &error {
         ChangeError::Client(_) => return client_failure(error),
         ChangeError::Refused { why, .. } => {
@@ -342,8 +344,12 @@ fn failed(error: ChangeError) -> Failure {
                 Refused::Senseless | Refused::TooMany => {
                     "`raft-client get-config` shows the members"
                 }
-                Refused::Unreachable => {
+                Refused::Unreachable if adds => {
                     "start the new nodes first; --force does without this check"
+                }
+                Refused::Unreachable => {
+                    "`raft-client status` shows who is down: start more of those that are to stay, or \
+                     take out those that are dead; --force does without this check"
                 }
                 Refused::Behind => {
                     "is it running with --join? The same wish goes on from where it stands"

@@ -30,7 +30,10 @@ pub(crate) struct TransferLeader {
 impl TransferLeader {
     pub(crate) async fn run(self, client: &Client) -> Result<Done, Failure> {
         let within = client.options().operation_timeout;
-        let done = client.transfer_leadership(self.to, within).await.map_err(failed)?;
+        let done = match client.transfer_leadership(self.to, within).await {
+            Ok(done) => done,
+            Err(error) => return Err(self.failed(error, client).await),
+        };
         let LeaderInfo { node, addr, term } = &done.to;
         let text = match self.output {
             Output::Text if done.led_already() => {
@@ -58,6 +61,20 @@ impl TransferLeader {
             }
         };
         Ok(Done::with(text))
+    }
+}
+
+impl TransferLeader {
+    /// What went wrong. Nobody can hand over to a node that does not exist: that is a slip of the pen.
+    async fn failed(&self, error: TransferError, client: &Client) -> Failure {
+        if let (TransferError::Refused { .. }, Some(to)) = (&error, self.to)
+            && let Ok(configuration) = client.configuration().await
+            && configuration.member(to).is_none()
+        {
+            let hint = "`raft-client get-config` shows the members";
+            return Failure::usage(format!("n{to} is not a member"), Some(hint));
+        }
+        failed(error)
     }
 }
 

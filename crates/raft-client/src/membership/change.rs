@@ -20,7 +20,7 @@ use crate::tries::Tries;
 use crate::{Client, ClientError, FailedKind, Fault, Reasons};
 
 /// What is left of the time when the last attempt ends, for a look at what has been reached.
-const LAST_LOOK_MAX: Duration = Duration::from_secs(1);
+const LAST_LOOK_MAX: Duration = Duration::from_millis(200);
 
 /// A wish: from a configuration as it was found to another one.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -331,6 +331,11 @@ impl World {
         Some((pb::Refusal::None, ""))
     }
 
+    /// Makes a voter a learner.
+    pub(crate) fn member_is_learner(&mut self, id: u64) {
+        self.members.get_mut(&id).unwrap().role = pb::MemberRole::Learner.into();
+    }
+
     fn header(&self, node: u64, refusal: pb::Refusal) -> pb::Header {
         pb::Header {
             success: refusal == pb::Refusal::None,

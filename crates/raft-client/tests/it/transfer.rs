@@ -98,6 +98,10 @@ fn the_program_tells_from_whom_to_whom() {
     assert_eq!(again, (0, format!("n2 {two} term 2 leads already\n"), String::new()));
 
     let (code, out, err) = run(&fakes, &["9"]);
+    assert_eq!((code, &*out), (2, ""));
+    assert!(err.starts_with("error: n9 is not a member\nhint: "), "{err}");
+    fakes.world().member_is_learner(3);
+    let (code, out, err) = run(&fakes, &["3"]);
     assert_eq!((code, &*out), (4, ""));
     assert!(err.starts_with("error: n2 leads on: that node is not a voter\nhint: "), "{err}");
     assert_eq!(run(&fakes, &["someone"]).0, 2);

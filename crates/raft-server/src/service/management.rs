@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 
 use raft_api::contact::{Contact, members_from_wire, members_to_wire, roles_from_wire};
 use raft_core::{Index, Membership, MembershipChange, NodeId, RoleName, Token};
-use raft_replica::{Outcome, RequestKind};
+use raft_replica::{Outcome, Refused, RequestKind};
 use tonic::{Request, Response, Status};
 
-use super::{Front, RefusalParts, command, consistency, wire_id};
+use super::{Front, RefusalParts, command, consistency, transfer_refusal, wire_id};
 use crate::handle::{Declined, Ended};
 
 /// `raft.v1.ManagementRpc`.
@@ -49,7 +49,8 @@ impl ManagementRpc for Management {
             leader_id: wire_id(status.leader),
             term: status.term.0,
             node_id: self.0.node.id.0,
-            removed: self.0.handle.view().removed,
+            // What its log says may be undone, as long as somebody leads it.
+            removed: status.removed || status.leader.is_none() && self.0.handle.view().removed,
         }))
     }
 
@@ -82,6 +83,10 @@ impl ManagementRpc for Management {
         let header = match self.0.handle.transfer(to).await {
             Ok(Outcome::Done) => self.0.header(Index(0)),
             Ok(other) => return Err(mismatch(&other)),
+            Err(Declined::Replica(Refused::Transfer(why))) => {
+                let header = self.0.refused(Declined::Replica(Refused::Transfer(why)));
+                pb::Header { message: transfer_refusal(why, to), ..header }
+            }
             Err(declined) => self.0.refused(declined),
         };
         Ok(Response::new(pb::TransferLeadershipResponse { header: Some(header) }))
@@ -218,7 +223,7 @@ impl Management {
             campaigns_leader_lost: node.counters.campaigns_leader_lost.load(Ordering::Relaxed),
             campaigns_transfer: node.counters.campaigns_transfer.load(Ordering::Relaxed),
             messages_dropped: node.counters.messages_dropped.load(Ordering::Relaxed),
-            removed: status.removed || self.0.handle.view().removed,
+            removed: status.removed,
             disk_slow: status.disk_slow,
         }
     }
@@ -251,5 +256,5 @@ pub(super) fn mismatch(outcome: &Outcome) -> Status {
 
 /// A read or write whose state machine would not have it.
 pub(super) fn invalid(why: impl std::fmt::Display) -> Declined {
-    Declined::Replica(raft_replica::Refused::Invalid(why.to_string()))
+    Declined::Replica(Refused::Invalid(why.to_string()))
 }
