@@ -25,7 +25,7 @@ const AFTER_HELP: &str = "\
 Example:
   raft-server --id 1 --config cluster.yaml
 
-A fourth node for a running cluster, which need not be in the file:
+A fourth node for a running cluster, which need not be in the file. Later it starts without --join:
   raft-server --id 4 --config cluster.yaml --join
   raft-client set-config --add 4=127.0.0.1:7004
 

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use raft_api::Contact;
 use raft_api::cluster::{ClusterConfig, ConfigError, NodeConfig};
 use raft_core::{Incarnation, Membership, NodeId};
 use raft_replica::disk::DirLock;
 use raft_replica::{
-    Cut, Disk, OpenError, OpenReport, Opened, RealDisk, RecordSink, SnapshotStore, Wal,
+    Cut, Disk, OpenError, OpenReport, Opened, ReadOnlyDisk, RealDisk, RecordSink, SnapshotStore,
+    Wal, survey,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -110,8 +112,11 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), StartE
     let node = match (&join, config.node(id)) {
         (Some(Some(addr)), _) => config.newcomer(id, Some(addr)).map_err(StartError::Newcomer)?,
         (Some(None) | None, Some(node)) => node.clone(),
-        (Some(None), None) => config.newcomer(id, None).map_err(StartError::Newcomer)?,
-        (None, None) => return Err(unknown_node(&config, id)),
+        (Some(None) | None, None) => match (returning(&config, id), &join) {
+            (Some(node), _) => node,
+            (None, Some(_)) => config.newcomer(id, None).map_err(StartError::Newcomer)?,
+            (None, None) => return Err(unknown_node(&config, id)),
+        },
     };
     let bootstrap = if join.is_some() { Membership::default() } else { config.membership() };
     let clock = Clock::start();
@@ -389,6 +394,28 @@ impl DiskThreads {
 fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
     let thread = thread::Builder::new().name(name.to_owned());
     thread.spawn(work).map(drop).map_err(StartError::Thread)
+}
+
+/// A node that is not in the file and has been here before: its directory, where the file would put
+/// it, says that it is one of this cluster, and its log where it listens.
+fn returning(config: &ClusterConfig, id: NodeId) -> Option<NodeConfig> {
+    let node = config.newcomer(id, None).ok()?;
+    let disk: Arc<dyn Disk> = Arc::new(ReadOnlyDisk);
+    // What is wrong with it is told when it is opened.
+    let survey = survey(&disk, &node.data_dir).ok()?;
+    let identity = survey.identity.as_ref()?;
+    if (identity.cluster, identity.node) != (config.cluster_id(), id) {
+        return None;
+    }
+    let contact = survey.membership().map(|it| it.contact(id));
+    let Contact { peer, client, http } = Contact::decode(&contact.unwrap_or_default());
+    let or = |known: String, derived: String| if known.is_empty() { derived } else { known };
+    Some(NodeConfig {
+        peer: or(peer, node.peer),
+        client: or(client, node.client),
+        http: or(http, node.http),
+        ..node
+    })
 }
 
 fn unknown_node(config: &ClusterConfig, id: NodeId) -> StartError {

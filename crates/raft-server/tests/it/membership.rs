@@ -126,6 +126,22 @@ async fn every_founder_is_replaced() {
     assert_eq!(ids(&now.into_inner().members), [(2, Voter), (3, Voter)]);
 }
 
+/// A node that is in no file and has joined once needs nothing to be told to come back, not even its
+/// address: its directory knows.
+#[tokio::test]
+async fn a_node_that_joined_starts_again_by_itself() {
+    let mut cluster = Cluster::with_newcomers(1, 1);
+    cluster.start(1);
+    cluster.put("key", b"value").await;
+    cluster.join(2);
+    cluster.reconfigure(vec![cluster.member(1, Voter), cluster.member(2, Voter)]).await;
+    cluster.caught_up(2).await;
+    cluster.kill(2);
+    cluster.start(2);
+    cluster.put("key", b"other").await;
+    assert_eq!(cluster.status(2).await.node_id, 2);
+}
+
 /// What makes no sense, or rests on what is no longer so, or would end in a standstill, is refused,
 /// and changes nothing.
 #[tokio::test]
