@@ -15,6 +15,19 @@ pub struct SnapshotJob<S: StateMachine>(pub(crate) Job<S>);
 /// What came of it.
 pub struct SnapshotDone<S: StateMachine>(pub(crate) Done<S>);
 
+impl<S: StateMachine> SnapshotJob<S> {
+    /// Bytes of a snapshot that came from a leader and are to be kept.
+    pub fn received_bytes(&self) -> usize {
+        match &self.0 {
+            Job::Core(SnapshotCommand::Stage { data, .. }) => data.len(),
+            Job::Core(SnapshotCommand::Read { .. })
+            | Job::Build { .. }
+            | Job::Load(_)
+            | Job::Forget { .. } => 0,
+        }
+    }
+}
+
 pub(crate) enum Job<S: StateMachine> {
     /// Write a frozen state out.
     Build { membership: Membership, image: Box<StateImage<S::Image>> },

@@ -44,6 +44,7 @@ pub(crate) struct Driver {
     timer_at: Instant,
     view: View,
     reporter: Reporter,
+    counters: Arc<Counters>,
     requests: Requests,
     /// Proposals of this turn, on their way into the log together.
     proposals: Vec<Request>,
@@ -148,7 +149,8 @@ impl Driver {
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             timer_at: Instant::default(),
             view,
-            reporter: Reporter::new(me, counters),
+            reporter: Reporter::new(me, Arc::clone(&counters)),
+            counters,
             requests: Requests::default(),
             proposals: Vec::new(),
             inquirers: Vec::new(),
@@ -273,6 +275,7 @@ impl Driver {
             self.requests.answer(answer);
         }
         for job in snapshots {
+            self.counters.count_received(job.received_bytes());
             assert!(
                 self.outlets.snapshots.push(job).is_ok(),
                 "one snapshot is built and one piece per peer is on its way at a time"

@@ -15,6 +15,7 @@ pub(crate) struct Counters {
     pub(crate) campaigns_leader_lost: AtomicU64,
     pub(crate) campaigns_transfer: AtomicU64,
     pub(crate) messages_dropped: AtomicU64,
+    pub(crate) snapshot_bytes_received: AtomicU64,
 }
 
 /// Writes the log of one node: a line for every change an operator cares about, and none twice.
@@ -26,6 +27,14 @@ pub(super) struct Reporter {
     counters: Arc<Counters>,
     /// Peers that came with another data directory than the one known, and were logged.
     replaced: BTreeSet<NodeId>,
+}
+
+impl Counters {
+    /// Bytes of a snapshot came from a leader.
+    pub(crate) fn count_received(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.snapshot_bytes_received.fetch_add(bytes, Ordering::Relaxed);
+    }
 }
 
 impl Reporter {

@@ -225,6 +225,7 @@ impl Management {
             messages_dropped: node.counters.messages_dropped.load(Ordering::Relaxed),
             removed: status.removed,
             disk_slow: status.disk_slow,
+            snapshot_bytes_received: node.counters.snapshot_bytes_received.load(Ordering::Relaxed),
         }
     }
 }

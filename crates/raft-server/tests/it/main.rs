@@ -22,6 +22,8 @@ mod single;
 #[cfg(test)]
 mod slow_disk;
 #[cfg(test)]
+mod snapshot;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod support;
