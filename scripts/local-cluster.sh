@@ -10,6 +10,7 @@ Usage: scripts/local-cluster.sh [COMMAND] [-f FILE]
 
 Commands:
   start           build, start the nodes in the background, and wait until they serve (default)
+                  exit 8 if they serve, but some node is not well: it is named
   stop            stop them, and see that nothing is left
   status          show them; exit 0 if all is well, 8 if some node is missing, 3 if nothing runs
   logs [N]        show what the nodes, or node N, have logged

@@ -30,6 +30,7 @@ pub struct Cluster {
     /// The latest process of each node: what must be gone in the end.
     latest: BTreeMap<NodeId, Birth>,
     ready: bool,
+    problems: Vec<String>,
     // Declared last, dropped last: children die with the spawner, the lock goes after them.
     spawner: Spawner,
     _lock: Lock,
@@ -67,8 +68,17 @@ impl Cluster {
             .map(|node| (node.id, Process::new(node.id, recipe(&program, &config, node))));
         let processes = processes.collect();
         let spawner = Spawner::start(Handle::current()).context("could not start a thread")?;
-        let latest = BTreeMap::new();
-        Ok(Self { config, home, program, processes, latest, ready: false, spawner, _lock: lock })
+        Ok(Self {
+            config,
+            home,
+            program,
+            processes,
+            latest: BTreeMap::new(),
+            ready: false,
+            problems: Vec::new(),
+            spawner,
+            _lock: lock,
+        })
     }
 
     /// Takes in a node that is not in the file and waits, once it is started, to be added. It has
@@ -171,9 +181,10 @@ impl Cluster {
         Ok(exit)
     }
 
-    /// The cluster serves.
-    pub fn set_ready(&mut self) -> Result<(), Failure> {
+    /// The cluster serves, whatever may be wrong with some of its nodes.
+    pub fn set_ready(&mut self, problems: Vec<String>) -> Result<(), Failure> {
         self.ready = true;
+        self.problems = problems;
         self.write_state()
     }
 
@@ -192,6 +203,7 @@ impl Cluster {
         let state = State {
             runner: Birth::of(me).context("this system has no /proc")?,
             ready: self.ready,
+            problems: self.problems.clone(),
             config: self.config.path.clone(),
             nodes: nodes.collect(),
         };

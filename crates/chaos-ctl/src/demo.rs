@@ -14,7 +14,7 @@ use crate::events::{Format, Shown, micros};
 use crate::exit::{Code, Failure};
 use crate::load::Load;
 use crate::own::Own;
-use crate::runner::{COMPARE_MAX, Ending, Recovery, Runner};
+use crate::runner::{COMPARE_MAX, Ending, Enough, Recovery, Runner};
 use crate::schedule::{Plan, Schedule, Target};
 use report::{Act, Verdict};
 
@@ -63,7 +63,7 @@ impl Demo {
         let load = Load { client, config: path, concurrency, value_bytes: None, gaps_from: None };
         let setup = Setup { bin: self.bin.clone(), fresh: true };
         let mut runner = Runner::prepare(config, &setup, Format::Text).await?;
-        let took = runner.start(Some(self.seed)).await?;
+        let took = runner.start(Some(self.seed), Enough::All).await?;
         let (leader, term) = runner.leader().expect("a cluster that is ready has a leader");
         let took = Shown(micros(took));
         let (dir, server) = (self.dir.display(), runner.cluster().program().display());

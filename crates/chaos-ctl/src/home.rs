@@ -118,6 +118,9 @@ pub struct State {
     pub runner: Birth,
     /// Whether the cluster has served once.
     pub ready: bool,
+    /// What was wrong with some nodes when it did.
+    #[serde(default)]
+    pub problems: Vec<String>,
     /// The configuration file.
     pub config: PathBuf,
     /// The nodes that have a process.

@@ -105,6 +105,15 @@ struct Election {
     cause: &'static str,
 }
 
+/// What is enough for a beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enough {
+    /// All nodes serve.
+    All,
+    /// A majority serves when all have had their time. The others are named.
+    Majority,
+}
+
 /// Why a stretch of a run is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -167,9 +176,9 @@ impl Runner {
     }
 
     /// Starts all nodes and waits until they serve: every one answers, all agree on one leader,
-    /// and all have applied what its log held when it was first seen. If it fails nothing is left
-    /// running.
-    pub async fn start(&mut self, seed: Option<u64>) -> Result<Duration, Failure> {
+    /// and all have applied what its log held when it was first seen; or with less, if that is
+    /// enough. If it fails nothing is left running.
+    pub async fn start(&mut self, seed: Option<u64>, enough: Enough) -> Result<Duration, Failure> {
         let config = self.cluster.config();
         let (cluster, nodes) = (config.name.clone(), config.nodes.len());
         let config = config.path.display().to_string();
@@ -181,14 +190,17 @@ impl Runner {
             pid: std::process::id(),
         });
         let begun = Instant::now();
-        match self.bring_up(begun).await {
-            Ok(()) => (),
+        let problems = match self.bring_up(begun, enough).await {
+            Ok(problems) => problems,
             Err(failure) => {
                 self.stop("it did not become ready").await?;
                 return Err(failure);
             }
+        };
+        for text in &problems {
+            self.journal.record(&Event::Note { text: text.clone() });
         }
-        self.cluster.set_ready()?;
+        self.cluster.set_ready(problems)?;
         self.journal.restart_clock();
         let (leader, term) = self.leader.expect("a cluster that is ready has a leader");
         let took_us = micros(begun.elapsed());
@@ -196,7 +208,9 @@ impl Runner {
         Ok(begun.elapsed())
     }
 
-    async fn bring_up(&mut self, begun: Instant) -> Result<(), Failure> {
+    /// Returns what is wrong with some of the nodes.
+    async fn bring_up(&mut self, begun: Instant, enough: Enough) -> Result<Vec<String>, Failure> {
+        let mut problems = Vec::new();
         for id in self.cluster.ids() {
             self.cluster.start(id).await?;
         }
@@ -214,7 +228,15 @@ impl Runner {
                 if view.is_agreed() && 0 < end && view.short_of(end).is_empty() {
                     self.leader = Some((leader, claim.term));
                     self.pace.note(&view);
-                    return Ok(());
+                    problems.extend(self.part_with_the_removed(&view));
+                    return Ok(problems);
+                }
+                let late = deadline < Instant::now();
+                if late && enough == Enough::Majority && view.serves() {
+                    self.leader = Some((leader, claim.term));
+                    problems.extend(self.part_with_the_removed(&view));
+                    problems.extend(view.short_of(end));
+                    return Ok(problems);
                 }
             }
             if deadline < Instant::now() {
@@ -224,10 +246,31 @@ impl Runner {
                 signal = self.signals.next() => {
                     return Err(Failure::new(Code::Interrupted, format!("{signal} before it was ready")));
                 }
-                exit = self.cluster.next_exit() => return Err(died_early(&exit?)),
+                exit = self.cluster.next_exit() => {
+                    let exit = exit?;
+                    let failure = died_early(&exit);
+                    let down = |node: &&Node| matches!(node.phase, Phase::Down { .. });
+                    let left = self.nodes.len() - self.nodes.values().filter(down).count() - 1;
+                    if enough == Enough::All || 2 * left <= self.nodes.len() {
+                        return Err(failure);
+                    }
+                    self.set_phase(exit.id, Phase::Down { since: Instant::now(), restart: None });
+                    problems.push(failure.error.to_string());
+                }
                 () = tokio::time::sleep(Duration::from_millis(20)) => (),
             }
         }
+    }
+
+    /// From nodes that were removed nothing is expected any more.
+    fn part_with_the_removed(&mut self, view: &View) -> Vec<String> {
+        let removed = |id: &NodeId| view.is_removed(*id);
+        let removed: Vec<NodeId> = self.nodes.keys().copied().filter(removed).collect();
+        for id in &removed {
+            self.nodes.entry(*id).and_modify(|node| node.standing = Standing::Former);
+        }
+        let what = "was removed from the cluster, and may be taken out of the file";
+        removed.into_iter().map(|id| format!("{id} {what}")).collect()
     }
 
     /// Another server that answers on a node's address would make a dead node look well.

@@ -23,7 +23,7 @@ use crate::exit::{Code, Failure};
 use crate::home::Home;
 use crate::load::Load;
 use crate::own::{IDS_MAX, Own};
-use crate::runner::{COMPARE_MAX, Recovery, Runner};
+use crate::runner::{COMPARE_MAX, Enough, Recovery, Runner};
 use report::Report;
 use stage::Stage;
 
@@ -179,7 +179,7 @@ impl Run {
         let dir = Home::of(&config).dir().to_owned();
         let setup = Setup { bin: self.bin.clone(), fresh };
         let mut runner = Runner::prepare(config, &setup, self.output).await?;
-        let took = runner.start(Some(self.seed)).await?;
+        let took = runner.start(Some(self.seed), Enough::All).await?;
         self.announce(&mut runner, took);
         match Stage::open(runner, &load, dir.join("load"), self.seed).await {
             Ok(mut stage) => {

@@ -1,12 +1,12 @@
 //! What the nodes say about themselves, as anybody can ask them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use raft_api::cluster::{ClusterConfig, NodeConfig};
 use raft_api::pb::management_rpc_client::ManagementRpcClient;
-use raft_api::pb::{Role, StatusRequest, StatusResponse};
+use raft_api::pb::{GetConfigurationRequest, Role, StatusRequest, StatusResponse};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::NodeId;
@@ -37,6 +37,37 @@ impl Watch {
     pub fn add(&mut self, node: &NodeConfig) -> Result<(), Failure> {
         self.clients.insert(node.id, client(node)?);
         Ok(())
+    }
+
+    /// Asks those as well that are members in the words of the nodes asked so far, and returns
+    /// them. Nodes that were removed are asked whom they knew last, but not believed.
+    pub async fn follow(&mut self, patience: Duration) -> Vec<(NodeId, String)> {
+        let mut found = Vec::new();
+        let mut asked = BTreeSet::new();
+        loop {
+            let new: Vec<NodeId> =
+                self.clients.keys().copied().filter(|id| asked.insert(*id)).collect();
+            if new.is_empty() {
+                return found;
+            }
+            let answers = new.iter().filter_map(|id| self.clients.get(id));
+            let answers = answers.map(async |client| {
+                let mut client = client.clone();
+                let asking = client.get_configuration(GetConfigurationRequest {});
+                tokio::time::timeout(patience, asking).await.ok()?.ok()
+            });
+            let answers = join_all(answers).await.into_iter().flatten();
+            for member in answers.flat_map(|answer| answer.into_inner().members) {
+                let (id, addr) = (NodeId(member.id), member.client_addr);
+                if addr.is_empty() || self.clients.contains_key(&id) {
+                    continue;
+                }
+                if let Ok(client) = client_at(id, &addr) {
+                    self.clients.insert(id, client);
+                    found.push((id, addr));
+                }
+            }
+        }
     }
 
     /// Asks this node no more.
@@ -82,10 +113,13 @@ impl Watch {
 
 /// A way to ask a node. The connection is made when it is needed.
 pub fn client(node: &NodeConfig) -> Result<Api, Failure> {
-    let endpoint = Endpoint::from_shared(format!("http://{}", node.client));
-    let endpoint = endpoint.map_err(|error| {
-        Failure::usage(format!("{} has an address that is none: {error}", node.id))
-    })?;
+    client_at(node.id, &node.client)
+}
+
+fn client_at(id: NodeId, addr: &str) -> Result<Api, Failure> {
+    let endpoint = Endpoint::from_shared(format!("http://{addr}"));
+    let endpoint = endpoint
+        .map_err(|error| Failure::usage(format!("{id} has an address that is none: {error}")))?;
     // A node that does not answer in time costs a reset stream each time. The limit on those would
     // end the connection for good.
     let endpoint = endpoint.http2_max_local_error_reset_streams(None);
@@ -129,14 +163,31 @@ impl View {
         claims.max_by_key(|(_, status)| status.term)
     }
 
-    /// Whether all nodes answered and are of one mind about who leads.
+    /// Whether a node says that it was removed: then nothing is expected of it.
+    pub fn is_removed(&self, id: NodeId) -> bool {
+        self.of(id).is_some_and(|status| status.removed)
+    }
+
+    /// Whether more than half of the nodes follow a leader that has committed something.
+    pub fn serves(&self) -> bool {
+        let Some((leader, claim)) = self.leader() else { return false };
+        let follows =
+            |status: &StatusResponse| status.leader_id == leader.0 && status.term == claim.term;
+        let voices = self.answers().filter(|(_, status)| follows(status)).count();
+        let nodes = self.nodes.keys().filter(|id| !self.is_removed(**id)).count();
+        0 < claim.commit_index && nodes < 2 * voices
+    }
+
+    /// Whether all nodes answered and are of one mind about who leads, but for those that were
+    /// removed.
     pub fn is_agreed(&self) -> bool {
         let Some((leader, claim)) = self.leader() else {
             return false;
         };
         let follows =
             |status: &StatusResponse| status.leader_id == leader.0 && status.term == claim.term;
-        self.nodes.values().all(|answer| answer.as_ref().is_ok_and(follows))
+        let agrees = |status: &StatusResponse| status.removed || follows(status);
+        self.nodes.values().all(|answer| answer.as_ref().is_ok_and(agrees))
     }
 
     /// The nodes that have not applied this index, and in words how they are. One that answers
@@ -144,7 +195,7 @@ impl View {
     /// an empty data directory for the node they knew.
     pub fn short_of(&self, index: u64) -> Vec<String> {
         let short = self.nodes.iter().filter_map(|(id, answer)| match answer {
-            Ok(status) if index <= status.applied_index => None,
+            Ok(status) if status.removed || index <= status.applied_index => None,
             Ok(status) => {
                 let (at, goal) = (grouped(status.applied_index), grouped(index));
                 let why = if status.commit_index == 0 { REPLACED } else { "" };
@@ -161,7 +212,7 @@ impl View {
         let Some((leader, claim)) = self.leader() else {
             return Vec::new();
         };
-        let followers = self.answers().filter(|(id, _)| *id != leader);
+        let followers = self.answers().filter(|(id, status)| *id != leader && !status.removed);
         let cut_off = followers.filter_map(|(id, status)| {
             let why =
                 if status.commit_index == 0 && 0 < claim.commit_index { REPLACED } else { "" };
@@ -355,6 +406,21 @@ mod tests {
         missing.nodes.insert(NodeId(3), Err("not reachable".to_owned()));
         assert!(!missing.is_agreed());
         assert!(!view([status(Role::Follower, 5, 2), status(Role::Follower, 5, 2)]).is_agreed());
+    }
+
+    /// Of a node that was removed nothing is expected, and one that is not well does not keep the
+    /// others from serving.
+    #[test]
+    fn some_may_be_missing_from_what_serves() {
+        let led = |role, term| StatusResponse { commit_index: 3, ..status(role, term, 1) };
+        let removed = StatusResponse { removed: true, ..Default::default() };
+        let pair = view([led(Role::Leader, 5), led(Role::Follower, 5), removed]);
+        assert!(pair.is_agreed() && pair.serves() && pair.short_of(0).is_empty());
+        let stranger =
+            view([led(Role::Leader, 5), led(Role::Follower, 5), StatusResponse::default()]);
+        assert!(!stranger.is_agreed() && stranger.serves());
+        let alone = view([led(Role::Leader, 5), StatusResponse::default()]);
+        assert!(!alone.serves());
     }
 
     #[test]

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use clap::Args;
 use raft_api::cluster::ClusterConfig;
+use raft_api::pb::StatusResponse;
 use serde::Serialize;
 use tokio::time::sleep;
 
 use super::Which;
 use super::up::runner_of;
+use crate::NodeId;
 use crate::exit::{Code, Failure};
 use crate::home::Home;
 use crate::output::Output;
@@ -44,6 +46,8 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct Row {
     node: u64,
+    /// Whether it is in the cluster file.
+    configured: bool,
     pid: Option<u64>,
     role: String,
     term: Option<u64>,
@@ -55,7 +59,8 @@ struct Row {
 impl Status {
     pub(super) async fn run(self) -> Result<Code, Failure> {
         let config = self.which.load()?;
-        let watch = Watch::new(&config)?;
+        let mut watch = Watch::new(&config)?;
+        let joined = watch.follow(PATIENCE).await;
         let mut view = watch.look(PATIENCE).await;
         let mut earlier = view.clone();
         for _ in 1..LOOKS_MAX {
@@ -70,7 +75,7 @@ impl Status {
             }
         }
         let runner = runner_of(&Home::of(&config)).map(|birth| birth.pid);
-        let report = report(&config, &view, &earlier, runner);
+        let report = report(&config, &joined, (&view, &earlier), runner);
         let mut output = Output::stdout();
         match self.output {
             Form::Json => {
@@ -99,23 +104,35 @@ const LOOKS_MAX: usize = 5;
 /// Long enough for a node that is only busy to have moved on.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
 
-fn report(config: &ClusterConfig, view: &View, earlier: &View, runner: Option<i32>) -> Report {
+/// `joined`: members that are not in the file.
+fn report(
+    config: &ClusterConfig,
+    joined: &[(NodeId, String)],
+    (view, earlier): (&View, &View),
+    runner: Option<i32>,
+) -> Report {
     let mut problems = view.cut_off(earlier);
-    if view.leader().is_none() && view.answers().count() == config.nodes.len() {
+    if view.leader().is_none() && view.answers().count() == view.nodes.len() {
         problems.push(LEADERLESS.to_owned());
     }
-    let rows = config.nodes.iter().map(|node| {
-        let status = view.of(node.id);
-        let reason = view.nodes.get(&node.id).and_then(|answer| answer.as_ref().err());
-        let role = status.map(|status| role_name(status.role()).to_owned());
+    let configured = config.nodes.iter().map(|node| (node.id, &node.client));
+    let nodes = configured.chain(joined.iter().map(|(id, client)| (*id, client)));
+    let rows = nodes.map(|(id, client)| {
+        let status = view.of(id);
+        let reason = view.nodes.get(&id).and_then(|answer| answer.as_ref().err());
+        let role = |status: &StatusResponse| {
+            if status.removed { "removed" } else { role_name(status.role()) }
+        };
+        let role = status.map(|status| role(status).to_owned());
         Row {
-            node: node.id.0,
+            node: id.0,
+            configured: config.node(id).is_some(),
             pid: status.map(|status| status.pid),
             role: role.or(reason.cloned()).unwrap_or_default(),
             term: status.map(|status| status.term),
             commit: status.map(|status| status.commit_index),
             applied: status.map(|status| status.applied_index),
-            client: node.client.clone(),
+            client: client.clone(),
         }
     });
     Report {
@@ -141,7 +158,9 @@ fn show(report: &Report, output: &mut Output) {
         let (name, pid, role) = (format!("n{}", row.node), shown(row.pid), &row.role);
         let (term, commit, applied) = (shown(row.term), shown(row.commit), shown(row.applied));
         let numbers = format!("{term:>6}  {commit:>8}  {applied:>8}");
-        output.line(&format!("  {name:<5}  {pid:<8}  {role:<14}  {numbers}  {}", row.client));
+        let joined = if row.configured { "" } else { "   not in the file" };
+        let client = &row.client;
+        output.line(&format!("  {name:<5}  {pid:<8}  {role:<14}  {numbers}  {client}{joined}"));
     }
     if !report.problems.is_empty() {
         output.line("");

@@ -17,7 +17,7 @@ use crate::exit::{Code, Failure};
 use crate::home::Home;
 use crate::output::Output;
 use crate::procfs::Birth;
-use crate::runner::{COMPARE_MAX, Ending, Recovery, Runner};
+use crate::runner::{COMPARE_MAX, Ending, Enough, Recovery, Runner};
 use crate::schedule::{Plan, Schedule, Target, down_max};
 use crate::spawner::leave_session;
 
@@ -84,7 +84,11 @@ impl Up {
         for warning in warnings {
             runner.journal().say(&format!("warning  {warning}"));
         }
-        let took = runner.start(schedule.as_ref().map(|schedule| schedule.plan().seed)).await?;
+        let seed = schedule.as_ref().map(|schedule| schedule.plan().seed);
+        // What runs in the background serves somebody; faults need nodes that are all well.
+        let serves = self.place.background && schedule.is_none() && self.duration.is_none();
+        let enough = if serves { Enough::Majority } else { Enough::All };
+        let took = runner.start(seed, enough).await?;
         let banner = self.banner(&runner, schedule.as_ref(), took);
         runner.journal().say(&banner);
         let ending = match self.duration {
@@ -176,7 +180,7 @@ impl Up {
                 let table = table(config, pids);
                 output.line(&format!("{heading}\n{table}\n  ready in {took}\n"));
                 output.line(&next_commands(config));
-                return Ok(Code::Done);
+                return Ok(tell_problems(&state.problems, &mut output));
             }
             if deadline < Instant::now() {
                 return Err(Failure::new(Code::NotReady, "the background process says nothing")
@@ -273,6 +277,23 @@ fn near(path: &Path) -> String {
 fn callable(program: &Path) -> String {
     let near = near(program);
     if program.is_absolute() && !near.contains('/') { format!("./{near}") } else { near }
+}
+
+/// What is wrong with some of the nodes of a cluster that serves, and what to do about it.
+fn tell_problems(problems: &[String], output: &mut Output) -> Code {
+    if problems.is_empty() {
+        return Code::Done;
+    }
+    output.line("\n  the cluster serves, but not all is well:");
+    for problem in problems {
+        output.line(&format!("  {problem}"));
+    }
+    output.line(
+        "  a node whose data is gone or damaged comes back as a new one: take it out with \
+         raft-client set-config --remove ID, empty its directory, start it with raft-server --join, \
+         and add it again with --add",
+    );
+    Code::Degraded
 }
 
 fn died_in_background(log: &Path, code: Option<i32>) -> Failure {
