@@ -106,7 +106,8 @@ fn body_to_wire(body: Body) -> Wire {
             let (received, matched) = (received.0, matched.0);
             Wire::HeartbeatReply(pb::HeartbeatReply { round, received, matched, slow })
         }
-        Body::SnapshotChunk(SnapshotChunk { meta, offset, data, checksum }) => {
+        Body::SnapshotChunk(chunk) => {
+            let SnapshotChunk { meta, offset, data, checksum } = *chunk;
             Wire::SnapshotChunk(pb::SnapshotChunk {
                 meta: Some(meta.into()),
                 offset,
@@ -167,7 +168,7 @@ fn body_from_wire(body: Wire) -> Result<Body, WireError> {
         }
         Wire::SnapshotChunk(pb::SnapshotChunk { meta, offset, data, checksum }) => {
             let meta = meta.ok_or(WireError::Missing("meta"))?.try_into()?;
-            Body::SnapshotChunk(SnapshotChunk { meta, offset, data, checksum })
+            Body::SnapshotChunk(Box::new(SnapshotChunk { meta, offset, data, checksum }))
         }
         Wire::SnapshotReply(pb::SnapshotReply { last, next_offset, installed }) => {
             let last = log_id(last, "last")?;

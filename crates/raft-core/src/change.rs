@@ -184,7 +184,7 @@ impl Node {
     ) -> Result<bool, MembershipRefusal> {
         let (now, last) = (self.now, self.log.last().index);
         let Role::Leader(leader) = &self.role else { return Ok(false) };
-        let Some(peer) = leader.peers.get(&id) else { return Ok(id == self.config.id) };
+        let Some(peer) = leader.peers.get(id) else { return Ok(id == self.config.id) };
         let patience = self.config.election_timeout;
         let first = Round { number: 1, since: now, goal: last, caught_up: false };
         let round = rounds.entry(id).or_insert(first);
@@ -211,7 +211,7 @@ impl Node {
     fn hears_majority_of(&self, target: &Membership) -> bool {
         let Role::Leader(leader) = &self.role else { return false };
         let alive = |id| {
-            let heard = leader.peers.get(&id).map(|peer| peer.heard);
+            let heard = leader.peers.get(id).map(|peer| peer.heard);
             let lately = |heard: Instant| self.now < heard.after(self.config.election_timeout);
             id == self.config.id || heard.is_some_and(lately)
         };
@@ -223,17 +223,12 @@ impl Node {
         let members = self.members.active().members();
         let (own, next, now) = (self.config.id, self.log.last().index, self.now);
         let Role::Leader(leader) = &mut self.role else { return };
-        let gone: alloc::vec::Vec<NodeId> =
-            leader.peers.keys().copied().filter(|id| !members.contains(id)).collect();
-        leader.peers.retain(|id, _| members.contains(id));
+        let mut others = members.clone();
+        others.remove(&own);
+        let round = leader.round;
+        let gone = leader.peers.become_those(&others, || Peer::new(next, now, round));
         leader.leaving.extend(gone);
         leader.leaving.retain(|id| !members.contains(id));
-        for id in members {
-            if id != own {
-                let peer = || Peer::new(next, now, leader.round);
-                leader.peers.entry(id).or_insert_with(peer);
-            }
-        }
         // Whoever came wants to hear who leads, and what is known of the others.
         leader.heartbeat_due = now;
         leader.quorum_until = now;

@@ -36,6 +36,21 @@ pub struct Effects {
     pub events: Vec<Event>,
 }
 
+impl Effects {
+    /// Forgets all of it, but keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        let Self { send, persist, apply, reads, done, refused, snapshots, events } = self;
+        send.clear();
+        *persist = None;
+        apply.clear();
+        reads.clear();
+        done.clear();
+        refused.clear();
+        snapshots.clear();
+        events.clear();
+    }
+}
+
 /// A write to the log file. The order inside is: install, truncate, hard state, entries; all of it
 /// or nothing survives a crash.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,6 +101,7 @@ pub struct Committed {
 
 impl Committed {
     /// The entries in log order, each with the request to answer with its result.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (&Entry, Option<Token>)> {
         let mut tokens = self.tokens.iter().peekable();
         self.entries.iter().map(move |entry| {

@@ -58,6 +58,7 @@ impl Entries {
 impl Deref for Entries {
     type Target = [Entry];
 
+    #[inline]
     fn deref(&self) -> &[Entry] {
         let all = self.shared.as_deref().unwrap_or_default();
         all.get(self.range.clone()).unwrap_or_default()

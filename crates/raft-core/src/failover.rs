@@ -17,7 +17,7 @@ impl Node {
         match &mut self.role {
             Role::Leader(leader) => {
                 // What was under way is lost. Nothing is sent into the void until it answers again.
-                if let Some(peer) = leader.peers.get_mut(&peer) {
+                if let Some(peer) = leader.peers.get_mut(peer) {
                     peer.on_unreachable();
                 }
             }

@@ -16,7 +16,8 @@
 //!
 //! 1. Make a [`Node`] with [`Node::restore`] from what is on its disk, all of it durable.
 //! 2. Call [`Node::step`] for whatever happens, with the time on a monotonic clock.
-//! 3. After one step or many, call [`Node::take_effects`] and walk the fields in their order.
+//! 3. After one step or many, call [`Node::take_effects`], or [`Node::take_effects_into`] to use the
+//!    memory again, and walk the fields in their order.
 //! 4. Send `send` at once. Losing, repeating and reordering messages is fine.
 //! 5. Give `persist` to one writer that works in order; it may merge several into one sync.
 //! 6. When a persist is durable, send its `then_send`, and step [`Input::Persisted`].
@@ -102,6 +103,7 @@ mod members;
 mod membership;
 mod message;
 mod node;
+mod peers;
 mod progress;
 mod quorum;
 mod read;

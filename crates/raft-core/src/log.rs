@@ -13,6 +13,8 @@ use crate::types::{Entry, Index, LogId, Term};
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     base: LogId,
+    /// The last entry, or `base`: what is asked most often of all.
+    last: LogId,
     /// Bytes of all entries ever appended up to and including `base`.
     base_bytes: u64,
     marks: VecDeque<Mark>,
@@ -32,7 +34,8 @@ struct Mark {
 impl Log {
     /// A log that holds nothing after `base`.
     pub(crate) fn new(base: LogId) -> Self {
-        Self { base, base_bytes: 0, marks: VecDeque::new(), stretches: VecDeque::new() }
+        let (marks, stretches) = (VecDeque::new(), VecDeque::new());
+        Self { base, last: base, base_bytes: 0, marks, stretches }
     }
 
     /// The entry just before the first one held.
@@ -42,9 +45,7 @@ impl Log {
 
     /// The last entry, or `base` if none is held.
     pub(crate) fn last(&self) -> LogId {
-        let Some(mark) = self.marks.back() else { return self.base };
-        let held = u64::try_from(self.marks.len()).unwrap_or(u64::MAX);
-        LogId { term: mark.term, index: Index(self.base.index.0.saturating_add(held)) }
+        self.last
     }
 
     /// The term of the entry at `index`, if it is held or is `base`.
@@ -91,12 +92,14 @@ impl Log {
         }
         let more = u64::try_from(low.saturating_sub(start)).unwrap_or(0);
         let last = Index(from.0.saturating_add(more)).prev();
-        let mut stretches = self.stretches_between(from.prev(), last);
-        let first = stretches.next().unwrap_or_default();
-        if first.last().is_none_or(|entry| entry.id.index == last) {
-            return first; // Mostly what is sent came together, and is shared.
+        let first = self.stretch(from.prev(), last);
+        match first.last() {
+            Some(entry) if entry.id.index < last => {
+                let rest = self.stretches_between(entry.id.index, last);
+                Entries::concat(&mut core::iter::once(first.clone()).chain(rest).collect())
+            }
+            _ => first, // Mostly what is sent came together, and is shared.
         }
-        Entries::concat(&mut core::iter::once(first).chain(stretches).collect())
     }
 
     /// The held entries in `(after, upto]`.
@@ -114,20 +117,27 @@ impl Log {
     /// The same, as they came.
     pub(crate) fn stretches_between(
         &self,
-        after: Index,
+        mut after: Index,
         upto: Index,
     ) -> impl Iterator<Item = Entries> {
+        core::iter::from_fn(move || {
+            let stretch = self.stretch(after, upto);
+            after = stretch.last()?.id.index;
+            Some(stretch)
+        })
+    }
+
+    /// The first of the held entries in `(after, upto]`: as many as came together.
+    pub(crate) fn stretch(&self, after: Index, upto: Index) -> Entries {
         let after = after.max(self.base.index);
-        let start = self.stretch_of(after.next()).unwrap_or(self.stretches.len());
-        self.stretches
-            .range(start..)
-            .take_while(move |stretch| stretch.first().is_some_and(|it| it.id.index <= upto))
-            .map(move |stretch| {
-                // Mostly all of it.
-                let whole = stretch.first().is_some_and(|it| after < it.id.index)
-                    && stretch.last().is_some_and(|it| it.id.index <= upto);
-                if whole { stretch.clone() } else { stretch.upto(upto).after(after) }
-            })
+        let place = if after < upto { self.stretch_of(after.next()) } else { None };
+        let Some(stretch) = place.and_then(|place| self.stretches.get(place)) else {
+            return Entries::default();
+        };
+        // Mostly all of it.
+        let whole = stretch.first().is_some_and(|it| after < it.id.index)
+            && stretch.last().is_some_and(|it| it.id.index <= upto);
+        if whole { stretch.clone() } else { stretch.upto(upto).after(after) }
     }
 
     /// Bytes of the held entries in `(after, upto]`.
@@ -167,7 +177,7 @@ impl Log {
     /// The last place, at `index` or before, whose term is at most `term`. None if everything held
     /// is of a later term.
     pub(crate) fn last_at_most(&self, term: Term, index: Index) -> Option<LogId> {
-        let end = index.min(self.last().index);
+        let end = index.min(self.last.index);
         let held = self.position(end).map_or(0, |position| position.saturating_add(1));
         // Terms never decrease, so those that qualify are a prefix.
         let (mut low, mut high) = (0, held);
@@ -193,7 +203,7 @@ impl Log {
     ///
     /// If they do not follow the last one, and each other.
     pub(crate) fn append(&mut self, entries: Entries) {
-        let mut last = self.last();
+        let mut last = self.last;
         let mut end_bytes = self.end_bytes(last.index);
         self.marks.reserve(entries.len());
         for entry in &entries {
@@ -205,6 +215,7 @@ impl Log {
             self.marks.push_back(Mark { term: id.term, end_bytes });
             last = id;
         }
+        self.last = last;
         if !entries.is_empty() {
             self.stretches.push_back(entries);
         }
@@ -218,6 +229,7 @@ impl Log {
     pub(crate) fn truncate_from(&mut self, index: Index) {
         assert!(self.base.index < index, "cannot cut {index} at base {}", self.base);
         if let Some(position) = self.position(index) {
+            self.last = self.id_at(index.prev()).expect("held, or the base");
             self.marks.truncate(position);
             while let Some(stretch) = self.stretches.pop_back() {
                 let kept = stretch.upto(index.prev());
@@ -231,18 +243,19 @@ impl Log {
 
     /// Gives up everything before `first_kept`, which becomes the first entry held.
     pub(crate) fn compact(&mut self, first_kept: Index) {
-        let gone = Index(first_kept.0.saturating_sub(1).min(self.last().index.0));
+        let gone = Index(first_kept.0.saturating_sub(1).min(self.last.index.0));
         let Some(position) = self.position(gone) else { return };
         let base = self.id_at(gone).expect("it is held");
         self.base_bytes = self.end_bytes(gone);
         self.marks.drain(..=position);
         self.base = base;
-        while let Some(stretch) = self.stretches.pop_front() {
-            let kept = stretch.after(gone);
-            if !kept.is_empty() {
-                self.stretches.push_front(kept);
-                break;
-            }
+        // Counted, not looked at: entries so old have left the processor's cache.
+        let mut gone = position.saturating_add(1);
+        while let Some(stretch) = self.stretches.pop_front_if(|stretch| stretch.len() <= gone) {
+            gone = gone.saturating_sub(stretch.len());
+        }
+        if let Some(stretch) = self.stretches.front_mut() {
+            *stretch = stretch.part(gone..usize::MAX);
         }
     }
 
@@ -251,28 +264,41 @@ impl Log {
         self.marks.clear();
         self.stretches.clear();
         self.base = base;
+        self.last = base;
     }
 
     fn position(&self, index: Index) -> Option<usize> {
-        let offset = index.0.checked_sub(self.base.index.0)?.checked_sub(1)?;
-        usize::try_from(offset).ok().filter(|&position| position < self.marks.len())
+        self.offset(index).filter(|&position| position < self.marks.len())
     }
 
     fn mark(&self, index: Index) -> Option<&Mark> {
-        self.position(index).and_then(|position| self.marks.get(position))
+        self.marks.get(self.offset(index)?)
+    }
+
+    /// How many places after the first one held; none if it is before that.
+    fn offset(&self, index: Index) -> Option<usize> {
+        let offset = index.0.checked_sub(self.base.index.0)?.checked_sub(1)?;
+        usize::try_from(offset).ok()
     }
 
     /// Which stretch holds the entry at `index`, if it is held.
     fn stretch_of(&self, index: Index) -> Option<usize> {
-        self.position(index)?;
-        // Mostly it is the last one.
-        let starts_before =
-            |stretch: &Entries| stretch.first().is_some_and(|it| it.id.index <= index);
-        let last = self.stretches.len().checked_sub(1)?;
-        if self.stretches.back().is_some_and(starts_before) {
-            return Some(last);
+        let before = self.position(index)?;
+        // No stretch is empty, so from neither end there are more stretches on the way to the entry
+        // than there are entries. Mostly that says it all: what is asked for is close to the end.
+        let behind = self.marks.len().saturating_sub(before);
+        let mut low = self.stretches.len().saturating_sub(behind);
+        let mut high = self.stretches.len().min(before.saturating_add(1));
+        while low.saturating_add(1) < high {
+            let middle = low.midpoint(high);
+            let first = self.stretches.get(middle).and_then(|stretch| stretch.first());
+            if first.is_some_and(|entry| entry.id.index <= index) {
+                low = middle;
+            } else {
+                high = middle;
+            }
         }
-        self.stretches.partition_point(starts_before).checked_sub(1)
+        Some(low)
     }
 
     fn end_bytes(&self, index: Index) -> u64 {

@@ -1,5 +1,6 @@
 //! What members say to each other.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -46,7 +47,7 @@ pub enum Body {
     /// Answers a heartbeat. Promises nothing about the disk.
     HeartbeatReply(HeartbeatReply),
     /// A piece of a snapshot (§7).
-    SnapshotChunk(SnapshotChunk),
+    SnapshotChunk(Box<SnapshotChunk>),
     /// Answers a piece of a snapshot.
     SnapshotReply(SnapshotReply),
     /// Tells the recipient that its incarnation is not the one the sender knows: its disk was

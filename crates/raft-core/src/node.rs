@@ -172,12 +172,24 @@ impl Node {
             }
             Input::SnapshotFailed { last } => self.on_snapshot_failed(last),
         }
-        self.assert_invariants();
+        // Nothing leaves before the effects are taken, and there it is checked in any build.
+        if cfg!(debug_assertions) {
+            self.assert_invariants();
+        }
     }
 
     /// Takes what is to be done since the last call. A driver may step many inputs first: they then
     /// share one write, one message to each peer and one round of heartbeats.
     pub fn take_effects(&mut self) -> Effects {
+        let mut effects = Effects::default();
+        self.take_effects_into(&mut effects);
+        effects
+    }
+
+    /// As [`Node::take_effects`], for a driver that drains one `effects` again and again: its memory
+    /// is used anew, and what is still in it is forgotten.
+    pub fn take_effects_into(&mut self, effects: &mut Effects) {
+        effects.clear();
         if !self.failed {
             self.drive_change();
             self.drive_transfer();
@@ -191,7 +203,7 @@ impl Node {
             }
             self.assert_invariants();
         }
-        core::mem::take(&mut self.effects)
+        core::mem::swap(&mut self.effects, effects);
     }
 
     /// When the node wants to be stepped again, at the latest.
@@ -282,7 +294,7 @@ impl Node {
             Body::AppendReply(reply) => self.on_append_reply(from, &reply),
             Body::Heartbeat(heartbeat) => self.on_heartbeat(from, &heartbeat),
             Body::HeartbeatReply(reply) => self.on_heartbeat_reply(from, &reply),
-            Body::SnapshotChunk(chunk) => self.on_snapshot_chunk(from, chunk),
+            Body::SnapshotChunk(chunk) => self.on_snapshot_chunk(from, *chunk),
             Body::SnapshotReply(reply) => self.on_snapshot_reply(from, &reply),
             Body::Stranger { known } => {
                 if known != self.config.incarnation {
@@ -544,7 +556,7 @@ impl Node {
         let covered = self.snapshot.as_ref().map_or(LogId::ZERO, |meta| meta.last);
         assert!(base.index <= covered.index, "nothing covers the log before {base}: {covered}");
         if let Role::Leader(leader) = &self.role {
-            for (id, peer) in &leader.peers {
+            for (id, peer) in leader.peers.iter() {
                 let (matched, next) = (peer.matched, peer.next());
                 assert!(matched < next, "{id}: matched {matched}, next {next}");
                 assert!(matched <= last.index, "{id}: matched {matched} beyond {last}");
@@ -660,7 +672,7 @@ impl Node {
     /// A leader's view of the others; empty elsewhere.
     pub fn peers(&self) -> Vec<PeerView> {
         let Role::Leader(leader) = &self.role else { return Vec::new() };
-        let view = |(&id, peer): (&NodeId, &crate::progress::Peer)| PeerView {
+        let view = |(id, peer): (NodeId, &crate::progress::Peer)| PeerView {
             id,
             matched: peer.matched,
             next: peer.next(),

@@ -86,7 +86,7 @@ impl Node {
             if id == self.config.id {
                 leader.round
             } else {
-                leader.peers.get(&id).map_or(0, |peer| peer.acked_round)
+                leader.peers.get(id).map_or(0, |peer| peer.acked_round)
             }
         })
     }

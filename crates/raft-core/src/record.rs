@@ -178,11 +178,17 @@ impl<S: Sink> Recorded<S> {
 
     /// As [`Node::take_effects`].
     pub fn take_effects(&mut self) -> Effects {
-        let effects = self.node.take_effects();
-        if let Some(recorder) = &mut self.recorder {
-            recorder.turn(&self.node, &effects);
-        }
+        let mut effects = Effects::default();
+        self.take_effects_into(&mut effects);
         effects
+    }
+
+    /// As [`Node::take_effects_into`].
+    pub fn take_effects_into(&mut self, effects: &mut Effects) {
+        self.node.take_effects_into(effects);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.turn(&self.node, effects);
+        }
     }
 }
 

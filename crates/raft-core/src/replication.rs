@@ -2,7 +2,6 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::ops::Bound::{Excluded, Unbounded};
 
 use crate::effects::{Apply, Committed, DropReason, Event, Refusal};
 use crate::entries::Entries;
@@ -29,7 +28,7 @@ impl Node {
             return self.refuse_all_of(proposals, Refusal::Transferring { to });
         }
         let mut proposals = proposals;
-        let rest = proposals.split_off(taken);
+        let rest = (taken < proposals.len()).then(|| proposals.split_off(taken));
         leader.tokens.reserve(taken);
         let mut id = LogId { term, index: last };
         // What comes together goes together: into the log, to the disk, to every peer.
@@ -41,8 +40,10 @@ impl Node {
                 Entry { id, payload: Payload::Data(data) }
             })
             .collect();
-        self.append_stretch(&entries);
-        self.refuse_all_of(rest, Refusal::Overloaded);
+        self.append_stretch(entries);
+        if let Some(rest) = rest {
+            self.refuse_all_of(rest, Refusal::Overloaded);
+        }
     }
 
     /// How many of these proposals may be appended: what is appended and not yet committed is
@@ -73,17 +74,17 @@ impl Node {
     /// Appends an entry of the own term.
     pub(crate) fn append_own(&mut self, payload: Payload) {
         let id = LogId { term: self.hard.term, index: self.log.last().index.next() };
-        self.append_stretch(&core::iter::once(Entry { id, payload }).collect());
+        self.append_stretch(core::iter::once(Entry { id, payload }).collect());
     }
 
     /// Sends what peers may get, as much as is allowed to be under way.
     pub(crate) fn replicate(&mut self) {
-        let Role::Leader(leader) = &self.role else { return };
-        let mut next = leader.peers.keys().next().copied();
-        while let Some(id) = next {
+        let mut position = 0;
+        while let Role::Leader(leader) = &self.role
+            && let Some((id, _)) = leader.peers.nth(position)
+        {
             while self.send_append(id) {}
-            let Role::Leader(leader) = &self.role else { return };
-            next = leader.peers.range((Excluded(id), Unbounded)).next().map(|(&id, _)| id);
+            position = position.saturating_add(1);
         }
     }
 
@@ -91,23 +92,19 @@ impl Node {
     fn send_append(&mut self, to: NodeId) -> bool {
         let last = self.log.last().index;
         let Role::Leader(leader) = &self.role else { return false };
-        let Some(peer) = leader.peers.get(&to) else { return false };
-        let mut met = BTreeMap::new();
-        let next = match &peer.progress {
-            Progress::Probe { next, waiting: None } => {
-                met = self.acquaintances();
-                *next
-            }
+        let Some(peer) = leader.peers.get(to) else { return false };
+        let (next, looking) = match &peer.progress {
+            Progress::Probe { next, waiting: None } => (*next, true),
             Progress::Replicate { next, inflight } => {
-                let under_way = self.log.bytes_between(peer.matched, next.prev());
-                let bound = u64::try_from(self.config.inflight_bytes_max).unwrap_or(u64::MAX);
-                if last < *next
-                    || self.config.inflight_messages_max <= inflight.len()
-                    || bound <= under_way && !inflight.is_empty()
-                {
+                if last < *next || self.config.inflight_messages_max <= inflight.len() {
                     return false;
                 }
-                *next
+                let bound = u64::try_from(self.config.inflight_bytes_max).unwrap_or(u64::MAX);
+                let under_way = || self.log.bytes_between(peer.matched, next.prev());
+                if !inflight.is_empty() && bound <= under_way() {
+                    return false;
+                }
+                (*next, false)
             }
             Progress::Probe { .. } | Progress::Snapshot { .. } => return false,
         };
@@ -118,9 +115,8 @@ impl Node {
         let entries =
             self.log.slice(next, self.config.append_bytes_max, self.config.append_entries_max);
         // Whoever learns of members here must know whom to believe that he is one; not least itself.
-        if met.is_empty() && entries.iter().any(|it| matches!(it.payload, Payload::Config(_))) {
-            met = self.acquaintances();
-        }
+        let tell = looking || entries.iter().any(|it| matches!(it.payload, Payload::Config(_)));
+        let met = if tell { self.acquaintances() } else { BTreeMap::new() };
         self.note_sent(to, entries.last().map_or(prev.index, |entry| entry.id.index));
         self.send(to, Body::Append(Append { prev, entries, commit: self.commit, met }));
         true
@@ -129,7 +125,7 @@ impl Node {
     fn note_sent(&mut self, to: NodeId, last: Index) {
         let Role::Leader(leader) = &mut self.role else { return };
         let append = Inflight { last, round: leader.round };
-        match leader.peers.get_mut(&to).map(|peer| &mut peer.progress) {
+        match leader.peers.get_mut(to).map(|peer| &mut peer.progress) {
             Some(Progress::Probe { waiting, .. }) => *waiting = Some(append),
             Some(Progress::Replicate { next, inflight }) => {
                 *next = last.next();
@@ -156,7 +152,7 @@ impl Node {
         }
         let base = self.log.base().index;
         let Role::Leader(leader) = &mut self.role else { return };
-        if let Some(peer) = leader.peers.get_mut(&from) {
+        if let Some(peer) = leader.peers.get_mut(from) {
             peer.on_matched(index, base);
         }
         self.advance_commit();
@@ -169,7 +165,7 @@ impl Node {
         let agreed = self.log.last_at_most(hint.term, hint.index);
         let base = self.log.base().index;
         let Role::Leader(leader) = &mut self.role else { return };
-        let Some(peer) = leader.peers.get_mut(&from) else { return };
+        let Some(peer) = leader.peers.get_mut(from) else { return };
         let asked = match &peer.progress {
             Progress::Probe { next, .. } => next.prev() == rejected.index,
             // What is at or before the match was refused before it was accepted, and the answers
@@ -199,7 +195,7 @@ impl Node {
     pub(crate) fn note_heard(&mut self, from: NodeId) -> bool {
         let now = self.now;
         let Role::Leader(leader) = &mut self.role else { return false };
-        let Some(peer) = leader.peers.get_mut(&from) else {
+        let Some(peer) = leader.peers.get_mut(from) else {
             self.drop_message(from, DropReason::NotAMember);
             return false;
         };
@@ -224,7 +220,7 @@ impl Node {
             if id == self.config.id {
                 own
             } else {
-                leader.peers.get(&id).map_or(Index(0), |peer| peer.matched)
+                leader.peers.get(id).map_or(Index(0), |peer| peer.matched)
             }
         });
         let own_term = self.log.term_at(held) == Some(self.hard.term)
@@ -246,7 +242,7 @@ impl Node {
         let all = mutant!("a heartbeat commits what the peer may lack", Index(u64::MAX), Index(0));
         let told = |peer: &Peer| peer.matched.max(all).min(commit);
         let beats: Vec<(NodeId, Index)> =
-            leader.peers.iter().map(|(&id, peer)| (id, told(peer))).collect();
+            leader.peers.iter().map(|(id, peer)| (id, told(peer))).collect();
         for (to, commit) in beats {
             let met = self.acquaintances();
             self.send(to, Body::Heartbeat(Heartbeat { round, commit, met }));
@@ -262,7 +258,7 @@ impl Node {
         if leader.round < reply.round {
             return self.drop_message(from, DropReason::Malformed);
         }
-        if let Some(peer) = leader.peers.get_mut(&from) {
+        if let Some(peer) = leader.peers.get_mut(from) {
             peer.acked_round = peer.acked_round.max(reply.round);
             peer.slow = reply.slow;
             peer.on_received(reply.received, reply.round);
@@ -285,7 +281,7 @@ impl Node {
             if id == self.config.id {
                 self.now
             } else {
-                leader.peers.get(&id).map(|peer| peer.heard).unwrap_or_default()
+                leader.peers.get(id).map(|peer| peer.heard).unwrap_or_default()
             }
         });
         leader.quorum_until = heard.after(self.config.election_timeout);
@@ -306,8 +302,10 @@ impl Node {
         let Some(fresh) = self.agree(from, prev, entries) else { return };
         let agreed = fresh.end;
         if !fresh.entries.is_empty() {
-            self.append_stretch(&fresh.entries);
-            self.take_notes(&met);
+            self.append_stretch(fresh.entries);
+            if !met.is_empty() {
+                self.take_notes(&met);
+            }
         }
         let received = self.note_received(agreed);
         let bound = mutant!("a follower commits what may differ", self.log.last().index, received);
@@ -345,7 +343,9 @@ impl Node {
                 || self.log.get(entry.id.index).is_some() && mutant!("a conflict is not cut")
         };
         let same = entries.iter().take_while(is_here).count();
-        entries = entries.part(same..usize::MAX);
+        if 0 < same {
+            entries = entries.part(same..usize::MAX);
+        }
         if entries.is_empty()
             && end < self.log.last().index
             && mutant!("an old append cuts what follows it")
@@ -476,14 +476,13 @@ struct Fresh {
 
 /// Both sides.
 impl Node {
-    fn append_stretch(&mut self, entries: &Entries) {
+    fn append_stretch(&mut self, entries: Entries) {
         if entries.is_empty() {
             return;
         }
         self.log.append(entries.clone());
         self.persist();
-        self.fresh.push(entries.clone());
-        for Entry { id, payload } in entries {
+        for Entry { id, payload } in &entries {
             if let Payload::Config(membership) = payload {
                 let membership = Membership::clone(membership);
                 self.members.push(*id, membership.clone());
@@ -491,13 +490,14 @@ impl Node {
                 self.on_new_members();
             }
         }
+        self.fresh.push(entries);
     }
 
     /// Hands out what is committed, each with the request it answers, as much as one turn may hold:
     /// applying a long backlog at once, as after a restart, would keep heartbeats waiting, and the
     /// leader would lose its quorum over it.
     pub(crate) fn hand_out_committed(&mut self) {
-        if self.may_hand_out() {
+        if self.handed_out < self.commit && self.may_hand_out() {
             self.hand_out(self.config.apply_bytes_max);
         }
     }
@@ -520,13 +520,14 @@ impl Node {
             Role::Leader(leader) => &mut leader.tokens,
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(..) => &mut none,
         };
-        for entries in self.log.stretches_between(self.handed_out, upto) {
+        while self.handed_out < upto {
+            let entries = self.log.stretch(self.handed_out, upto);
             let last = entries.last().map_or(upto, |entry| entry.id.index);
             let asked = tokens.partition_point(|(index, _)| *index <= last);
             let tokens = if asked == 0 { Vec::new() } else { tokens.drain(..asked).collect() };
             self.effects.apply.push(Apply::Entries(Committed { entries, tokens }));
+            self.handed_out = last;
         }
-        self.handed_out = upto;
     }
 
     pub(crate) fn refuse(&mut self, token: Token, refusal: Refusal) {

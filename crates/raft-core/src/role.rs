@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::change::Change;
 use crate::effects::RoleName;
 use crate::message::ReadId;
-use crate::progress::Peer;
+use crate::peers::Peers;
 use crate::transfer::Transfer;
 use crate::types::{Index, Instant, NodeId, SnapshotMeta, Token};
 
@@ -61,7 +61,7 @@ pub(crate) struct Campaign {
 #[derive(Clone, Debug)]
 pub(crate) struct Leader {
     /// Everyone else in the active configuration.
-    pub(crate) peers: BTreeMap<NodeId, Peer>,
+    pub(crate) peers: Peers,
     /// Whose request each proposed entry was, by ascending index; only entries not yet applied.
     pub(crate) tokens: VecDeque<(Index, Token)>,
     /// The no-op that opened the term: nothing before its commit may be read.

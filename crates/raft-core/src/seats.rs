@@ -41,11 +41,13 @@ impl Node {
         // Only members are remembered, so that strangers cannot fill the record.
         let Some(seat) = self.members.active().seat_id(message.from) else { return Ok(()) };
         let known = self.hard.peers.iter().rev().find(|(held, _)| held.node == seat.node);
+        if known == Some((&seat, &message.incarnation)) {
+            return Ok(()); // Mostly. What follows is dearer.
+        }
         let successor = known.filter(|(known, _)| seat < **known);
         let later = claimed_seat(message).filter(|claimed| seat < *claimed);
         match (self.hard.peers.get(&seat).copied(), successor.map(|(&seat, &it)| (seat, it))) {
             (_, Some((_, known))) if known == message.incarnation => self.admit_successor(message),
-            (Some(known), None) if known == message.incarnation => Ok(()),
             (None, None) if later.is_none() => self.admit_newcomer(message, seat),
             (_, successor) => match later {
                 Some(claimed) if successor.is_none_or(|(known, _)| known < claimed) => {
@@ -83,7 +85,7 @@ impl Node {
             (Body::VoteReply(reply), Role::Candidate(..)) => present && reply.asked == message.term,
             (Body::HeartbeatReply(reply), Role::Leader(leader)) => {
                 let later = |peer: &Peer| peer.before < reply.round;
-                present && leader.peers.get(&seat.node).is_some_and(later)
+                present && leader.peers.get(seat.node).is_some_and(later)
             }
             _ => claimed_seat(message) == Some(seat),
         }
@@ -145,6 +147,9 @@ impl Node {
         let differs = |(seat, met): (&SeatId, &Incarnation)| {
             seat.node != own && known(seat).is_some_and(|known| known != met)
         };
+        if met.is_empty() {
+            return true;
+        }
         if met.iter().any(differs) {
             self.drop_message(from, DropReason::Contradiction);
             return false;

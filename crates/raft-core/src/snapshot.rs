@@ -1,5 +1,6 @@
 //! Snapshots: shortening the log, and helping those who need what was given up (§7).
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -60,8 +61,8 @@ impl Node {
             Role::Leader(leader) => Some(leader),
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(..) => None,
         };
-        let peers = leader.into_iter().flat_map(|leader| &leader.peers);
-        peers.filter_map(|(&id, peer)| match &peer.progress {
+        let peers = leader.into_iter().flat_map(|leader| leader.peers.iter());
+        peers.filter_map(|(id, peer)| match &peer.progress {
             Progress::Snapshot { meta, .. } => Some((id, meta)),
             Progress::Probe { .. } | Progress::Replicate { .. } => None,
         })
@@ -71,7 +72,7 @@ impl Node {
     fn is_alive(&self, id: NodeId) -> bool {
         let Role::Leader(leader) = &self.role else { return false };
         let patience = self.config.election_timeout;
-        leader.peers.get(&id).is_some_and(|peer| self.now < peer.heard.after(patience))
+        leader.peers.get(id).is_some_and(|peer| self.now < peer.heard.after(patience))
     }
 
     /// The first entry to keep for living peers, which will need it when their snapshot has arrived.
@@ -92,8 +93,8 @@ impl Node {
             |(id, meta): &(NodeId, &SnapshotMeta)| meta.last.index < base && !self.is_alive(*id);
         let stale: Vec<NodeId> = self.transfers().filter(stale).map(|(id, _)| id).collect();
         let Role::Leader(leader) = &mut self.role else { return };
-        for (id, peer) in &mut leader.peers {
-            if stale.contains(id) {
+        for (id, peer) in leader.peers.iter_mut() {
+            if stale.contains(&id) {
                 peer.probe(peer.matched.next());
             }
         }
@@ -104,7 +105,7 @@ impl Node {
     pub(crate) fn start_snapshot(&mut self, to: NodeId) {
         let Some(meta) = self.snapshot.clone() else { return };
         let Role::Leader(leader) = &mut self.role else { return };
-        let Some(peer) = leader.peers.get_mut(&to) else { return };
+        let Some(peer) = leader.peers.get_mut(to) else { return };
         let last = meta.last;
         peer.progress = Progress::Snapshot { meta, offset: 0, sent: None };
         self.effects.events.push(Event::SnapshotStarted { to, last });
@@ -116,13 +117,13 @@ impl Node {
         let now = self.now;
         let Role::Leader(leader) = &mut self.role else { return };
         let round = leader.round;
-        if let Some(peer) = leader.peers.get_mut(&to)
+        if let Some(peer) = leader.peers.get_mut(to)
             && let Progress::Snapshot { meta, offset, sent } = &mut peer.progress
         {
             *sent = Some(SentPiece { kind: PieceKind::Question, at: now, round });
             let (meta, offset) = (meta.clone(), *offset);
             let nothing = SnapshotChunk { meta, offset, data: Bytes::new(), checksum: 0 };
-            self.send(to, Body::SnapshotChunk(nothing));
+            self.send(to, Body::SnapshotChunk(Box::new(nothing)));
         }
     }
 
@@ -131,12 +132,12 @@ impl Node {
         let now = self.now;
         let Role::Leader(leader) = &mut self.role else { return };
         let round = leader.round;
-        if let Some(peer) = leader.peers.get_mut(&to)
+        if let Some(peer) = leader.peers.get_mut(to)
             && let Progress::Snapshot { meta, offset, sent: sent @ None } = &mut peer.progress
             && (&*meta, *offset) == (&chunk.meta, chunk.offset)
         {
             *sent = Some(SentPiece { kind: PieceKind::Data, at: now, round });
-            self.send(to, Body::SnapshotChunk(chunk));
+            self.send(to, Body::SnapshotChunk(Box::new(chunk)));
         }
     }
 
@@ -159,7 +160,7 @@ impl Node {
     fn on_snapshot_progress(&mut self, from: NodeId, last: LogId, next_offset: u64) {
         let len = self.config.snapshot_chunk_bytes;
         let Role::Leader(leader) = &mut self.role else { return };
-        let Some(peer) = leader.peers.get_mut(&from) else { return };
+        let Some(peer) = leader.peers.get_mut(from) else { return };
         let Progress::Snapshot { meta, offset, sent } = &mut peer.progress else { return };
         let Some(kind) = sent.as_ref().map(|sent| sent.kind) else { return };
         if meta.last != last || meta.size < next_offset {
@@ -181,7 +182,7 @@ impl Node {
 
     fn finish_snapshot(&mut self, from: NodeId, last: LogId) {
         let Role::Leader(leader) = &mut self.role else { return };
-        if let Some(peer) = leader.peers.get_mut(&from)
+        if let Some(peer) = leader.peers.get_mut(from)
             && let Progress::Snapshot { meta, .. } = &peer.progress
             && meta.last.index <= last.index
         {
@@ -196,7 +197,7 @@ impl Node {
     pub(crate) fn doubt_snapshot_piece(&mut self, to: NodeId, round: u64) {
         let (now, patience) = (self.now, self.config.heartbeat);
         let Role::Leader(leader) = &self.role else { return };
-        if let Some(peer) = leader.peers.get(&to)
+        if let Some(peer) = leader.peers.get(to)
             && let Progress::Snapshot { sent: Some(sent), .. } = &peer.progress
             && sent.round < round
             && sent.at.after(patience) <= now
@@ -210,7 +211,7 @@ impl Node {
         self.staging = false;
         match &mut self.role {
             Role::Leader(leader) => {
-                for peer in leader.peers.values_mut() {
+                for (_, peer) in leader.peers.iter_mut() {
                     if let Progress::Snapshot { meta, .. } = &peer.progress
                         && meta.last == last
                     {

@@ -61,9 +61,9 @@ impl Node {
     pub fn succession(&self) -> Succession {
         let Role::Leader(leader) = &self.role else { return Succession::Nobody };
         let active = self.members.active();
-        let fit = |id| leader.peers.get(&id).is_some_and(|peer| self.is_fit(id, peer).is_ok());
+        let fit = |id| leader.peers.get(id).is_some_and(|peer| self.is_fit(id, peer).is_ok());
         // Whoever is on its way out follows as well as any.
-        let follows = |id| leader.peers.get(&id).is_some_and(|peer| self.keeps_up(peer).is_ok());
+        let follows = |id| leader.peers.get(id).is_some_and(|peer| self.keeps_up(peer).is_ok());
         let is_other = |id| id != self.config.id;
         if !active.voters.iter().copied().any(fit) {
             Succession::Nobody
@@ -93,15 +93,15 @@ impl Node {
             return Ok(None);
         }
         if let Some(to) = to {
-            let Some(peer) = leader.peers.get(&to) else {
+            let Some(peer) = leader.peers.get(to) else {
                 return Err(Refusal::Transfer(TransferRefusal::NotAVoter));
             };
             self.is_fit(to, peer).map_err(Refusal::Transfer)?;
             return Ok(Some(to));
         }
-        let fit = leader.peers.iter().filter(|(id, peer)| self.is_fit(**id, peer).is_ok());
+        let fit = leader.peers.iter().filter(|(id, peer)| self.is_fit(*id, peer).is_ok());
         let best = fit.max_by_key(|(_, peer)| peer.matched);
-        best.map(|(id, _)| Some(*id)).ok_or(Refusal::Transfer(TransferRefusal::Nobody))
+        best.map(|(id, _)| Some(id)).ok_or(Refusal::Transfer(TransferRefusal::Nobody))
     }
 
     fn is_fit(&self, id: NodeId, peer: &Peer) -> Result<(), TransferRefusal> {
@@ -131,7 +131,7 @@ impl Node {
         let Role::Leader(leader) = &mut self.role else { return };
         let Some(transfer) = &mut leader.transfer else { return };
         let to = transfer.to;
-        let Some(peer) = leader.peers.get(&to) else {
+        let Some(peer) = leader.peers.get(to) else {
             return self.abort_transfer(TransferRefusal::NotAVoter);
         };
         if !self.members.active().voters.contains(&to) {

@@ -101,7 +101,7 @@ fn bodies() -> impl Strategy<Value = Body> {
             Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow })
         }),
         (pieces, any::<u32>()).prop_map(|((meta, offset, data), checksum)| {
-            Body::SnapshotChunk(SnapshotChunk { meta, offset, data, checksum })
+            Body::SnapshotChunk(Box::new(SnapshotChunk { meta, offset, data, checksum }))
         }),
         (log_ids(), any::<(u64, bool)>()).prop_map(|(last, (next_offset, installed))| {
             Body::SnapshotReply(SnapshotReply { last, next_offset, installed })

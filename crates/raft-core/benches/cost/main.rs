@@ -7,6 +7,13 @@
 //! cargo bench -p raft-core -- ours 64 10 300000  this crate alone: bytes, batch, commands
 //! ```
 //!
+//! What makes the two comparable. Counted in callgrind, both exchange the same number of messages for an
+//! entry that comes alone (two appends, two answers; the commit travels with the next append), take as
+//! many turns, and write and acknowledge as often: four turns and three writes an entry. A command's
+//! bytes are made once, outside the measured time, and moved in; neither side copies them after that. Each
+//! is driven as its own documentation says. Both are built with cargo's release optimisation; this crate
+//! keeps the overflow checks of its workspace, raft-rs has those of its defaults: none.
+//!
 //! They take turns within a round, so that a machine that slows down slows all; the table shows the
 //! median of the rounds. raft-rs appears twice: with its commands proposed one by one, which is the way
 //! it offers, and with a batch in one proposal message made by hand, which is cheaper.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use raft_core::{
-    Apply, ClusterId, Config, Incarnation, Index, Input, Instant, Membership, Message, Node,
-    NodeId, Payload, Proposal, Restored, RoleName, SnapshotMeta, Token,
+    Apply, ClusterId, Config, Effects, Incarnation, Index, Input, Instant, Membership, Message,
+    Node, NodeId, Payload, Proposal, Restored, RoleName, SnapshotMeta, Token,
 };
 
 use crate::work::{
@@ -29,6 +29,8 @@ pub(crate) struct Ours {
     now: Instant,
     /// The last request's name.
     token: u64,
+    /// What is to be done for the node whose turn it is; only the memory stays.
+    effects: Effects,
 }
 
 impl Cluster for Ours {
@@ -38,7 +40,7 @@ impl Cluster for Ours {
         let (leader, member) = first.expect("there are members");
         let now = member.node.next_deadline();
         member.node.step(now, Input::Tick);
-        let mut cluster = Self { members, leader, now, token: 0 };
+        let mut cluster = Self { members, leader, now, token: 0, effects: Effects::default() };
         cluster.turn(leader);
         cluster.settle();
         assert_eq!(cluster.members[leader].node.role(), RoleName::Leader);
@@ -99,14 +101,15 @@ impl Ours {
         for message in inbox.drain(..) {
             node.step(self.now, Input::Message(message));
         }
-        let effects = node.take_effects();
+        let effects = &mut self.effects;
+        node.take_effects_into(effects);
         let mut promises = Vec::new();
-        if let Some(persist) = effects.persist {
+        if let Some(persist) = effects.persist.take() {
             promises = persist.then_send;
             node.step(self.now, Input::Persisted { seq: persist.seq });
         }
         let before = *applied_index;
-        for apply in effects.apply {
+        for apply in &effects.apply {
             let Apply::Entries(committed) = apply else { continue };
             for (entry, _) in committed.iter() {
                 *applied_index = entry.id.index;
@@ -118,10 +121,10 @@ impl Ours {
         if before < *applied_index {
             node.step(self.now, Input::Applied { index: *applied_index });
         }
-        for message in effects.send.into_iter().chain(promises) {
+        effects.send.drain(..).chain(promises).for_each(|message| {
             let to = usize::try_from(message.to.0 - 1).expect("one of three");
             self.members[to].inbox.push(message);
-        }
+        });
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! A body is its fields in the order of their declaration; a yes or no is one byte, 1 or 0.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -66,7 +67,8 @@ pub fn put_message(out: &mut Vec<u8>, message: &Message) {
             put_u64(out, matched.0);
             put_bool(out, *slow);
         }
-        Body::SnapshotChunk(SnapshotChunk { meta, offset, data, checksum }) => {
+        Body::SnapshotChunk(chunk) => {
+            let SnapshotChunk { meta, offset, data, checksum } = &**chunk;
             out.push(SNAPSHOT_CHUNK);
             put_snapshot_meta(out, meta);
             put_u64(out, *offset);
@@ -137,12 +139,12 @@ fn take_body(input: &mut Bytes) -> Option<Body> {
             matched: Index(take_u64(input)?),
             slow: take_bool(input)?,
         }),
-        SNAPSHOT_CHUNK => Body::SnapshotChunk(SnapshotChunk {
+        SNAPSHOT_CHUNK => Body::SnapshotChunk(Box::new(SnapshotChunk {
             meta: take_snapshot_meta(input)?,
             offset: take_u64(input)?,
             data: take_bytes(input)?,
             checksum: take_u32(input)?,
-        }),
+        })),
         SNAPSHOT_REPLY => Body::SnapshotReply(SnapshotReply {
             last: take_log_id(input)?,
             next_offset: take_u64(input)?,

@@ -1,3 +1,4 @@
+use alloc::boxed::Box;
 use core::time::Duration;
 use std::vec; // The macro, for `prop_oneof`.
 
@@ -100,7 +101,7 @@ fn bodies() -> impl Strategy<Value = Body> {
             Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow })
         }),
         (snapshots(), any::<(u64, u32)>(), data()).prop_map(|(meta, (offset, checksum), data)| {
-            Body::SnapshotChunk(SnapshotChunk { meta, offset, data, checksum })
+            Body::SnapshotChunk(Box::new(SnapshotChunk { meta, offset, data, checksum }))
         }),
         (log_ids(), any::<(u64, bool)>()).prop_map(|(last, (next_offset, installed))| {
             Body::SnapshotReply(SnapshotReply { last, next_offset, installed })

@@ -170,7 +170,7 @@ proptest! {
                 sent.extend(entries);
             }
             let Role::Leader(leader) = &node.role else { panic!("the quorum is kept") };
-            let peer = leader.peers.get(&PEER).expect("a member");
+            let peer = leader.peers.get(PEER).expect("a member");
             prop_assert!(matched <= peer.matched, "{matched} after {act:?}: {peer:?}");
             matched = peer.matched;
             prop_assert!(matched < peer.next(), "after {act:?}: {peer:?}");

@@ -586,7 +586,7 @@ impl Victim {
         if source.flag() {
             meta.size = offset.saturating_add(data.len() as u64);
         }
-        Body::SnapshotChunk(SnapshotChunk { meta, offset, data, checksum: 0 })
+        Body::SnapshotChunk(Box::new(SnapshotChunk { meta, offset, data, checksum: 0 }))
     }
 
     fn meta(&mut self, source: &mut Source<'_>) -> SnapshotMeta {

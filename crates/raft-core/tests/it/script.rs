@@ -395,12 +395,12 @@ fn message(
             let membership = Membership::of_voters([1, 2, 3].map(NodeId));
             let meta =
                 SnapshotMeta { last: at, membership: membership.into(), size: 25, checksum: 0 };
-            Body::SnapshotChunk(SnapshotChunk {
+            Body::SnapshotChunk(Box::new(SnapshotChunk {
                 meta,
                 offset: number,
                 data: Bytes::from_static(b"xxxxx"),
                 checksum: if kind == "chunk" { CHECKSUM } else { 0 },
-            })
+            }))
         }
         "timeout-now" => Body::TimeoutNow,
         "read-index" => Body::ReadIndex(ReadId { start: 0, number }),
