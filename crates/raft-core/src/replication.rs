@@ -185,9 +185,9 @@ impl Node {
             return self.drop_message(from, DropReason::Contradiction);
         }
         // Without a place in reach the next entry is one that is no longer held: a snapshot follows.
-        let stuck = mutant!("a leader never goes back behind its log's beginning");
-        let next = agreed.map_or(if stuck { base.next() } else { base }, |id| id.index.next());
-        peer.probe(next.min(rejected.index));
+        let next = agreed.map_or(base, |id| id.index.next()).min(rejected.index);
+        let stuck = next.max(base.next());
+        peer.probe(mutant!("a leader never goes back behind its log's beginning", stuck, next));
     }
 
     /// An answer to anything of this term shows that the peer lives. Answers false if it is none of

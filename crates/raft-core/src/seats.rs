@@ -48,6 +48,7 @@ impl Node {
         let later = claimed_seat(message).filter(|claimed| seat < *claimed);
         match (self.hard.peers.get(&seat).copied(), successor.map(|(&seat, &it)| (seat, it))) {
             (_, Some((_, known))) if known == message.incarnation => self.admit_successor(message),
+            (Some(_), None) if mutant!("a wiped disk is believed") => Ok(()),
             (None, None) if later.is_none() => self.admit_newcomer(message, seat),
             (_, successor) => match later {
                 Some(claimed) if successor.is_none_or(|(known, _)| known < claimed) => {

@@ -16,8 +16,8 @@ use raft_core::{
 };
 use raft_replica::disk::DirLock;
 use raft_replica::{
-    Answer, Consistency, Disk, Opened, Outcome, PrepareJob, Replica, Request, SnapshotJob,
-    SnapshotStore, Turn, Wal,
+    Answer, Consistency, Disk, Opened, PrepareJob, Replica, Request, SnapshotJob, SnapshotStore,
+    Turn, Wal,
 };
 
 use crate::agenda::{Arrival, Env, Event, Life};
@@ -217,6 +217,9 @@ impl Host {
         if report.log.cut.is_some() {
             env.witness.sometimes.hit(Mark::TailCut);
         }
+        if replica.node().membership().is_joint() {
+            env.witness.sometimes.hit(Mark::OpenedJoint);
+        }
         if 0 < report.snapshot.0 && report.snapshot < report.last {
             env.witness.sometimes.hit(Mark::OpenedOnSnapshot);
         }
@@ -246,7 +249,12 @@ impl Host {
 
     /// Ends the process, if there is one.
     pub fn end(&mut self, env: &mut Env, how: End) {
-        self.process = None;
+        let ended = self.process.take();
+        let waits = |process: &Process| process.writes.iter().any(|it| it.hard_state.is_some());
+        if how == End::Power && ended.as_ref().is_some_and(waits) {
+            env.witness.sometimes.hit(Mark::PromiseLost);
+        }
+        drop(ended);
         self.disk.calm();
         (self.paused_until, self.stalled_until) = (0, 0);
         env.witness.pending.ended(self.id);
@@ -337,6 +345,9 @@ impl Host {
     /// Something arrives for the process. Without one it is lost.
     pub fn arrive(&mut self, env: &mut Env, arrival: Arrival) {
         let Some(process) = &mut self.process else { return };
+        if let Arrival::Ask(token, Ask::Read(_)) = &arrival {
+            env.witness.on_read(*token);
+        }
         if let Arrival::Ask(token, _) = &arrival {
             env.witness.pending.asked(*token, self.id, self.life);
         }
@@ -389,9 +400,7 @@ impl Host {
     fn send_answers(&mut self, env: &mut Env, answers: Vec<Answer>) -> Result<(), Violation> {
         for answer in answers {
             env.witness.on_answer(self.id, &answer)?;
-            if let Outcome::Read { .. } = answer.outcome {
-                self.note_read(env);
-            }
+            self.note_answer(env, &answer.outcome);
             let delay = self.timing.within(env.scenario.delay_us);
             env.after(delay, Event::Answer(answer.token, answer.outcome));
         }

@@ -14,12 +14,13 @@ mod monotony;
 mod one_outcome;
 mod one_step;
 mod one_vote;
+mod read_floor;
 mod state_machine_safety;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use raft_core::{Index, LogId, Message, Node, NodeId, Payload, Term};
+use raft_core::{Index, LogId, Message, Node, NodeId, Payload, Term, Token};
 use raft_replica::{Answer, OpenReport, Replica};
 
 use crate::agenda::Life;
@@ -83,6 +84,9 @@ pub trait Invariant {
         Ok(())
     }
 
+    /// A read has reached a node.
+    fn on_read(&mut self, _ledger: &Ledger, _token: Token) {}
+
     /// A node answers a client.
     fn on_answer(&mut self, _ledger: &Ledger, _answer: &Answer) -> Result<(), String> {
         Ok(())
@@ -118,6 +122,7 @@ impl Witness {
             Box::<monotony::Monotony>::default(),
             Box::<durability::Durability>::default(),
             Box::<acknowledged::Acknowledged>::default(),
+            Box::<read_floor::ReadFloor>::default(),
         ];
         // Who forges votes is to be found out by what comes of it.
         if scenario.sabotage != Some(Sabotage::ForgedVotes) {
@@ -136,10 +141,14 @@ impl Witness {
     /// A node has taken a turn.
     pub fn on_turn(&mut self, view: &View<'_>) -> Result<(), Violation> {
         let known = self.ledger.memberships().len();
+        let committed = self.ledger.all_committed().len();
         self.ledger
             .on_turn(view)
             .map_err(Violation::named("snapshots cover only the committed"))?;
         milestones::count(&self.ledger, known, view, &mut self.sometimes);
+        let news = &self.ledger.all_committed()[committed..];
+        let later = news.iter().filter(|it| it.entry.id.term < it.in_term).count();
+        self.sometimes.add(Mark::CommittedLater, later as u64);
         self.each(|invariant, ledger| invariant.on_turn(ledger, view))
     }
 
@@ -172,6 +181,13 @@ impl Witness {
     /// A node has been opened.
     pub fn on_start(&mut self, view: &View<'_>, report: &OpenReport) -> Result<(), Violation> {
         self.each(|invariant, ledger| invariant.on_start(ledger, view, report))
+    }
+
+    /// A read has reached a node.
+    pub fn on_read(&mut self, token: Token) {
+        for invariant in &mut self.invariants {
+            invariant.on_read(&self.ledger, token);
+        }
     }
 
     /// A node campaigns.

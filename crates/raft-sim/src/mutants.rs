@@ -11,7 +11,7 @@ use crate::run::run;
 pub struct Mutant {
     /// What it does.
     pub name: &'static str,
-    /// Which test finds it, if a cluster as a whole behaves as well with it as without.
+    /// Which other test finds it, if a cluster gets over it, or it takes very many seeds.
     pub seen_by: Option<&'static str>,
 }
 
@@ -19,11 +19,15 @@ const fn found(name: &'static str) -> Mutant {
     Mutant { name, seen_by: None }
 }
 
+const fn seen_by(name: &'static str, test: &'static str) -> Mutant {
+    Mutant { name, seen_by: Some(test) }
+}
+
 /// All of them.
 pub const MUTANTS: &[Mutant] = &[
     // Elections and terms.
     found("a vote is told before it is durable"),
-    found("a term is written without its vote"),
+    seen_by("a term is written without its vote", "script restart/vote_is_remembered"),
     found("a vote is kept for the next term"),
     found("a node votes twice in a term"),
     found("a vote is given to any log"),
@@ -32,12 +36,27 @@ pub const MUTANTS: &[Mutant] = &[
     found("a vote of another term counts"),
     found("a pre-vote counts as a vote"),
     found("a pre-vote moves the term"),
-    found("nobody asks before it campaigns"),
-    found("a candidate leads before its own vote is durable"),
-    found("who votes does not wait for the elected"),
-    found("all wait equally long"),
-    found("a leader does not mind a later term in an answer"),
-    found("a deposed leader keeps others from campaigning"),
+    seen_by(
+        "nobody asks before it campaigns",
+        "script election/a_cut_off_node_comes_back_harmless",
+    ),
+    seen_by(
+        "a candidate leads before its own vote is durable",
+        "script election/leader_waits_for_its_own_vote",
+    ),
+    seen_by(
+        "who votes does not wait for the elected",
+        "script election/leader_that_hears_nobody_steps_down",
+    ),
+    seen_by("all wait equally long", "script election/higher_term_is_learnt_from_the_answer"),
+    seen_by(
+        "a leader does not mind a later term in an answer",
+        "script election/higher_term_is_learnt_from_the_answer",
+    ),
+    seen_by(
+        "a deposed leader keeps others from campaigning",
+        "script election/higher_term_is_learnt_from_the_answer",
+    ),
     found("the term of a heartbeat is not looked at"),
     found("half is a majority"),
     found("learners count"),
@@ -47,16 +66,19 @@ pub const MUTANTS: &[Mutant] = &[
     found("an old append cuts what follows it"),
     found("a conflict is not cut"),
     found("a match is taken for the whole log"),
-    found("a match goes back"),
-    found("an answer of an earlier term counts"),
+    seen_by("a match goes back", "script replication/match_does_not_go_back"),
+    seen_by(
+        "an answer of an earlier term counts",
+        "script replication/acknowledgement_of_an_earlier_term",
+    ),
     found("a leader never goes back behind its log's beginning"),
-    found("a refusal in the pipeline is ignored"),
+    seen_by("a refusal in the pipeline is ignored", "script replication/stale_refusal_is_ignored"),
     found("what is lost is not sent again"),
     found("an append is acknowledged before it is durable"),
     found("a leader counts itself by memory"),
-    found("an entry of an earlier term is committed by counting"),
+    seen_by("an entry of an earlier term is committed by counting", "script replication/figure_8"),
     found("a majority is counted without sorting"),
-    found("a follower commits what may differ"),
+    seen_by("a follower commits what may differ", "script replication/commits_no_more_than_agrees"),
     found("a heartbeat commits what the peer may lack"),
     found("no entry opens a term"),
     // The state machine, and clients.
@@ -67,7 +89,10 @@ pub const MUTANTS: &[Mutant] = &[
     found("only who is asked remembers its answers"),
     found("a repeat is applied again"),
     found("a repeat gets another answer"),
-    found("a number whose answer is forgotten is new"),
+    seen_by(
+        "a number whose answer is forgotten is new",
+        "sessions::tests::answers_are_kept_until_the_client_has_them",
+    ),
     found("sessions expire by the local clock"),
     found("a snapshot has no sessions"),
     // Reads.
@@ -77,21 +102,34 @@ pub const MUTANTS: &[Mutant] = &[
     found("a new leader reads before it has committed anything"),
     found("a follower reads without asking"),
     // Members.
+    found("a wiped disk is believed"),
     found("a configuration counts when it is committed"),
     found("a configuration is not rolled back"),
     found("a new leader changes members before it has committed anything"),
     found("a joint configuration is left before it is committed"),
     found("a joint configuration is counted as one"),
     found("only the new half of a joint configuration counts"),
-    found("newcomers vote before they have caught up"),
+    seen_by(
+        "newcomers vote before they have caught up",
+        "script membership/newcomer_catches_up_before_it_votes",
+    ),
     found("a leader that is out goes on"),
-    found("the word to take over does not wait for the log"),
+    seen_by(
+        "the word to take over does not wait for the log",
+        "script transfer/leadership_is_handed_over",
+    ),
     // Snapshots and files.
     found("a snapshot has no members"),
     found("an older snapshot is installed"),
     found("a snapshot counts as installed without its data"),
-    found("what follows a snapshot stays whatever it is"),
-    found("a snapshot is confirmed before it is durable"),
+    seen_by(
+        "what follows a snapshot stays whatever it is",
+        "script snapshot/conflicting_log_is_discarded",
+    ),
+    seen_by(
+        "a snapshot is confirmed before it is durable",
+        "script snapshot/follower_behind_gets_a_snapshot",
+    ),
     found("a snapshot is labelled with the log's end"),
     found("a snapshot is not synced"),
     found("the name of a snapshot is not synced"),
@@ -104,8 +142,13 @@ pub const MUTANTS: &[Mutant] = &[
     found("a failed sync is tried again"),
     found("the name of a segment is not synced"),
     found("the first of several entries is not written"),
-    found("a recycled segment may hold old frames"),
+    seen_by(
+        "a recycled segment may hold old frames",
+        "wal::format::tests::a_frame_of_one_segment_does_not_pass_in_another",
+    ),
     found("the log's checksums are not looked at"),
+    found("damage in the middle of the log is cut"),
+    found("a vote is not read back"),
 ];
 
 /// How a deliberate bug was found.

@@ -120,4 +120,9 @@ fn place_the_unknown(world: &mut World) {
             world.env.witness.sometimes.hit(Mark::UnknownTookEffect);
         }
     }
+    let vain = |it: &&lin_check::Operation| {
+        it.outcome == Outcome::Unknown && it.index.is_none() && it.input != Input::Get
+    };
+    let vain = world.history.operations().iter().filter(vain).count();
+    world.env.witness.sometimes.add(Mark::UnknownWithoutEffect, vain as u64);
 }

@@ -157,6 +157,37 @@ sometimes! {
     ReadByLearner = "reads served by learners",
     /// Most of the nodes were healed, and the others kept away.
     MajorityHealed = "recoveries with a mere majority",
+    /// A message of an earlier term arrived.
+    StaleTerm = "messages of an earlier term",
+    /// A node with a longer log was asked for its vote.
+    ShorterLogPleads = "votes asked of longer logs",
+    /// A node that follows a leader was asked whether it would vote.
+    PleaDespiteLeader = "pre-votes asked of those who hear a leader",
+    /// A node that campaigns heard the leader of its term.
+    CandidateMetLeader = "candidates that heard a leader of their term",
+    /// A leader learnt of a later term from an answer.
+    DeposedByAnswer = "leaders deposed by an answer",
+    /// A read came to a leader that had not yet committed anything of its own.
+    ReadBeforeFirstCommit = "reads that came before a leader's first commit",
+    /// An entry was committed in a later term than its own.
+    CommittedLater = "entries committed in a later term than their own",
+    /// A new leader holds an entry of an earlier term that a majority holds, and nobody knows whether
+    /// it is committed (Figure 8).
+    HeldNotCommitted = "entries of earlier terms on a majority and not committed",
+    /// A power loss took a term or a vote that was about to be written.
+    PromiseLost = "power losses that took a term or a vote",
+    /// A node was opened in the middle of a change.
+    OpenedJoint = "restarts in a joint configuration",
+    /// A retry was recognised in a later term than that of the write.
+    DuplicateAfterChange = "duplicates suppressed in a later term",
+    /// A retry was recognised whose write is covered by a snapshot.
+    DuplicateAfterSnapshot = "duplicates suppressed behind a snapshot",
+    /// A write of unknown outcome is not in the log.
+    UnknownWithoutEffect = "writes of unknown outcome that did not take effect",
+    /// A disk had no space, and its process ended.
+    DiskFull = "processes that ended because their disk was full",
+    /// A leader stood still for longer than an election takes.
+    LeaderPaused = "leaders that stood still for longer than an election",
     /// The history was proven by the indexes of its answers.
     Certified = "histories proven by certificate",
 }

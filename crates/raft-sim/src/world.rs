@@ -1,6 +1,7 @@
 //! The world of one seed: nodes, network and clients under one clock, and the loop that lets things
 //! happen one after the other.
 
+mod arrivals;
 mod faults;
 mod operator;
 mod recovery;
@@ -133,15 +134,7 @@ impl World {
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
         match event {
             Event::Arrive(to, arrival) => {
-                if let Arrival::Message(message) = &arrival {
-                    let shown = show(message);
-                    self.env.witness.trace.note(self.env.now_us, format_args!("{shown}"));
-                }
-                if let Arrival::Ask(token, _) = &arrival {
-                    self.operator.arrived(*token);
-                }
-                let Some(host) = self.hosts.get_mut(&to) else { return Ok(()) };
-                host.arrive(&mut self.env, arrival);
+                self.arrive(to, arrival);
                 Ok(())
             }
             Event::Complete(id, life, arrival) => self.of_life(id, life, |host, env| {
@@ -200,6 +193,22 @@ impl World {
                 Ok(())
             }
         }
+    }
+
+    /// Something reaches a node from outside.
+    fn arrive(&mut self, to: NodeId, arrival: Arrival) {
+        if let Arrival::Message(message) = &arrival {
+            let shown = show(message);
+            self.env.witness.trace.note(self.env.now_us, format_args!("{shown}"));
+        }
+        if let Arrival::Ask(token, _) = &arrival {
+            self.operator.arrived(*token);
+        }
+        let Some(host) = self.hosts.get_mut(&to) else { return };
+        if let Some(replica) = host.replica() {
+            arrivals::count(replica.node(), &arrival, &mut self.env.witness.sometimes);
+        }
+        host.arrive(&mut self.env, arrival);
     }
 
     /// Something happens to a process, unless it has ended.

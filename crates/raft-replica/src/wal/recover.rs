@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 
-use raft_core::{Entry, Index, LogId};
+use raft_core::{Entry, Index, LogId, mutant};
 
 use super::format::{FrameHeader, Owner, SECTOR, SegmentHeader};
 use super::outline::Outline;
@@ -46,7 +46,12 @@ pub(super) fn recover(disk: &dyn Disk, dir: &Path, owner: &Owner) -> Result<Foun
     let Replay { outline, mut extents, entries, .. } = replay.finish(dir)?;
     let extent = extents.pop_back().expect("every segment has an extent");
     let recovered = Recovered {
-        hard_state: outline.hard_state.clone(),
+        hard_state: match outline.hard_state.clone() {
+            promised if mutant!("a vote is not read back") => {
+                raft_core::HardState { vote: None, ..promised }
+            }
+            promised => promised,
+        },
         snapshot: outline.snapshot.clone(),
         base: outline.base,
         entries,

@@ -20,6 +20,8 @@ pub(super) struct Trouble {
     room: Option<u64>,
     /// Something has failed.
     struck: bool,
+    /// Something has failed for want of space.
+    ran_full: bool,
     /// Syncs say "done" and do nothing.
     pub(super) lies: bool,
 }
@@ -74,7 +76,7 @@ impl Trouble {
     pub(super) fn grow(&mut self, bytes: usize) -> io::Result<()> {
         match &mut self.room {
             Some(room) if *room < bytes as u64 => {
-                self.struck = true;
+                (self.struck, self.ran_full) = (true, true);
                 Err(io::ErrorKind::StorageFull.into())
             }
             Some(room) => {
@@ -146,6 +148,11 @@ impl SimDisk {
     /// Whether something has failed since trouble was last put to an end.
     pub fn has_failed(&self) -> bool {
         self.state().trouble.struck
+    }
+
+    /// Whether something has failed for want of space since then.
+    pub fn ran_full(&self) -> bool {
+        self.state().trouble.ran_full
     }
 
     /// No failure to come, but that there may be no space.

@@ -1,7 +1,7 @@
 //! What a node says has happened: counted, believed only if it can be so, and put on record.
 
 use raft_core::{DropReason, ElectionCause, Event, NodeId, RoleName, TransferRefusal};
-use raft_replica::Replica;
+use raft_replica::{Outcome, Replica};
 
 use super::Host;
 use crate::agenda::Env;
@@ -83,8 +83,22 @@ impl Host {
         Ok(())
     }
 
-    /// It has served a read.
-    pub(super) fn note_read(&self, env: &mut Env) {
+    /// It has answered a client.
+    pub(super) fn note_answer(&self, env: &mut Env, outcome: &Outcome) {
+        let Some(node) = self.replica().map(Replica::node) else { return };
+        match outcome {
+            Outcome::Read { .. } => self.note_read(env),
+            Outcome::Applied { id, duplicate: true, .. } => {
+                let covered = node.snapshot().is_some_and(|meta| id.index <= meta.last.index);
+                let marks = &mut env.witness.sometimes;
+                marks.add(Mark::DuplicateAfterSnapshot, u64::from(covered));
+                marks.add(Mark::DuplicateAfterChange, u64::from(id.term < node.term()));
+            }
+            _ => (),
+        }
+    }
+
+    fn note_read(&self, env: &mut Env) {
         let Some(node) = self.replica().map(Replica::node) else { return };
         let votes = |id: NodeId| node.membership().is_voter(id);
         match (node.role(), votes(self.id)) {

@@ -130,6 +130,7 @@ impl Host {
             return Err(Violation::named("a node on a sound disk goes on")(what));
         }
         env.witness.sometimes.hit(Mark::CrashedInWrite);
+        env.witness.sometimes.add(Mark::DiskFull, u64::from(self.disk.ran_full()));
         self.end_and_restart(env);
         Ok(())
     }

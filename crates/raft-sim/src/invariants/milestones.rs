@@ -1,13 +1,22 @@
 //! What the committed memberships show that has happened.
 
-use raft_core::NodeId;
+use raft_core::{NodeId, RoleName};
 
-use super::{Ledger, View};
+use super::{Ledger, View, has_quorum};
 use crate::sometimes::{Mark, Sometimes};
 
 /// Counts what the memberships committed since the ledger knew `known` of them stand for. The node
 /// in view is the one that committed them.
 pub(super) fn count(ledger: &Ledger, known: usize, view: &View<'_>, marks: &mut Sometimes) {
+    let node = view.node();
+    let next = ledger.commit().next();
+    if node.role() == RoleName::Leader
+        && node.commit_index() == ledger.commit()
+        && let Some(id) = node.id_at(next).filter(|id| id.term < node.term())
+        && has_quorum(node.membership(), |it| ledger.attests(node.membership(), it, id))
+    {
+        marks.hit(Mark::HeldNotCommitted);
+    }
     let memberships = ledger.memberships();
     for position in known..memberships.len() {
         let (before_id, before) = &memberships[position - 1];
