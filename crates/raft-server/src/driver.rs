@@ -135,7 +135,7 @@ impl Driver {
         (replica, me): (Replica<Machine>, NodeId),
         inbox: Inbox,
         outlets: Outlets,
-        (clock, counters): (Clock, Arc<Counters>),
+        (clock, counters, way_back): (Clock, Arc<Counters>, String),
         (stop, leave): (CancellationToken, CancellationToken),
     ) -> Self {
         let view = *inbox.ends.view.borrow();
@@ -149,7 +149,7 @@ impl Driver {
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             timer_at: Instant::default(),
             view,
-            reporter: Reporter::new(me, Arc::clone(&counters)),
+            reporter: Reporter::new(me, Arc::clone(&counters), way_back),
             counters,
             requests: Requests::default(),
             proposals: Vec::new(),

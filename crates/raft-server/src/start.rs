@@ -12,7 +12,7 @@ use raft_core::{Incarnation, Membership, NodeId};
 use raft_replica::disk::DirLock;
 use raft_replica::{
     Cut, Disk, OpenError, OpenReport, Opened, ReadOnlyDisk, RealDisk, RecordSink, SnapshotStore,
-    Wal, survey,
+    StorageError, Wal, survey,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -55,6 +55,14 @@ pub enum StartError {
     /// The data directory cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The same, and it may be so for good.
+    #[error("{error}")]
+    Lost {
+        /// Why it cannot be used.
+        error: OpenError,
+        /// The commands by which the node comes back without it.
+        way_back: String,
+    },
     /// Nobody can be served.
     #[error("cannot listen for {whom} on {address}: {error}")]
     Listen {
@@ -127,7 +135,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), StartE
     let clients = Port::bind("clients", &node.client, &node).await?;
     let recording = record.map(|dir| record_into(dir, id)).transpose()?;
     let sink = recording.as_ref().map(Recording::sink);
-    let opened = open(&config, &node, (bootstrap, sink), clock)?;
+    let opened = open(&config, &node, (bootstrap, sink), clock)
+        .map_err(|error| unopened(error, || way_back(&config, &node)))?;
     let doors = Doors {
         peers: (peers.listen()?, limits.peers),
         clients: (clients.listen()?, limits.clients),
@@ -163,7 +172,7 @@ fn open(
     node: &NodeConfig,
     (bootstrap, record): (Membership, Option<RecordSink>),
     clock: Clock,
-) -> Result<Opened<Machine>, StartError> {
+) -> Result<Opened<Machine>, OpenError> {
     let cluster = config.cluster_id();
     let fresh_incarnation = Incarnation(rand::random());
     let raft = &config.raft;
@@ -192,7 +201,7 @@ fn open(
         record,
     };
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    Ok(raft_replica::open(&disk, &node.data_dir, options, Machine::default, clock.now())?)
+    raft_replica::open(&disk, &node.data_dir, options, Machine::default, clock.now())
 }
 
 /// How far apart nodes that found the leader gone begin to campaign; in heartbeats.
@@ -289,6 +298,7 @@ impl Running {
             rosters: Arc::clone(&rosters),
         };
         let (node_id, counters) = (node.id, Arc::new(Counters::default()));
+        let way_back = way_back(&config, &node);
         let facts = NodeFacts {
             counters: Arc::clone(&counters),
             rosters,
@@ -307,7 +317,7 @@ impl Running {
                 (replica, node_id),
                 inbox,
                 outlets,
-                (clock, counters),
+                (clock, counters, way_back),
                 (stop, leave),
             ),
             dialing,
@@ -418,6 +428,33 @@ fn returning(config: &ClusterConfig, id: NodeId) -> Option<NodeConfig> {
     })
 }
 
+/// Why the data directory cannot be used, and what else there is if that may be so for good.
+fn unopened(error: OpenError, way_back: impl FnOnce() -> String) -> StartError {
+    match error {
+        OpenError::Inconsistent { .. }
+        | OpenError::Storage(
+            StorageError::Damaged(_) | StorageError::NotOurs { .. } | StorageError::Foreign { .. },
+        ) => StartError::Lost { error, way_back: way_back() },
+        error => error.into(),
+    }
+}
+
+/// The commands by which a member whose data directory is lost becomes one again: as another one, of
+/// whom nobody expects anything, and at first without a vote.
+fn way_back(config: &ClusterConfig, node: &NodeConfig) -> String {
+    let (id, file, dir) = (node.id.0, config.path.display(), node.data_dir.display());
+    let peer = &node.peer;
+    let addr = match config.node(node.id) {
+        Some(_) => String::new(),
+        None => format!(" --addr {peer}"),
+    };
+    format!(
+        "`raft-client set-config --config {file} --remove {id}`, `mv {dir} {dir}.lost`, `raft-server \
+         --id {id} --config {file} --join{addr}`, `raft-client set-config --config {file} --add \
+         {id}={peer} --learner`, `raft-client set-config --config {file} --promote {id}`"
+    )
+}
+
 fn unknown_node(config: &ClusterConfig, id: NodeId) -> StartError {
     let known: Vec<_> = config.nodes.iter().map(|node| node.id.0.to_string()).collect();
     let file = config.path.display().to_string();
@@ -442,6 +479,10 @@ impl StartError {
                 let hint = error.hint().unwrap_or("check that the directory can be written");
                 Some(hint.to_owned())
             }
+            Self::Lost { error, way_back } => Some(format!(
+                "{}. If it is lost, let the node come back as another member: {way_back}",
+                error.hint().unwrap_or_default()
+            )),
             Self::Listen { error, .. } if error.kind() == io::ErrorKind::AddrInUse => {
                 Some("another process listens there: is this node running already?".to_owned())
             }

@@ -27,6 +27,8 @@ pub(super) struct Reporter {
     counters: Arc<Counters>,
     /// Peers that came with another data directory than the one known, and were logged.
     replaced: BTreeSet<NodeId>,
+    /// How a member that lost its data directory becomes one again: this node.
+    way_back: String,
 }
 
 impl Counters {
@@ -38,8 +40,9 @@ impl Counters {
 }
 
 impl Reporter {
-    pub(super) fn new(me: NodeId, counters: Arc<Counters>) -> Self {
-        Self { me, complained: BTreeSet::new(), counters, replaced: BTreeSet::new() }
+    pub(super) fn new(me: NodeId, counters: Arc<Counters>, way_back: String) -> Self {
+        let (complained, replaced) = (BTreeSet::new(), BTreeSet::new());
+        Self { me, complained, counters, replaced, way_back }
     }
 
     /// Logs events, and returns the view they lead to.
@@ -160,10 +163,9 @@ impl Reporter {
             tracing::error!(
                 node = %self.me, %by, %known,
                 "a peer knows this node under another data directory (incarnation {known}): if this \
-                 one is new or restored, it may not speak for the old one; put the old directory \
-                 back, or remove this node (raft-client set-config --remove {}) and add it again \
-                 as a new member with an empty directory and --join",
-                self.me.0
+                 one is new or restored, it may not speak for the old one. Put the old directory \
+                 back. If it is lost, stop this process, and let the node come back as another member: {}",
+                self.way_back
             );
         }
     }

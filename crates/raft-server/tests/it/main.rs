@@ -27,3 +27,5 @@ mod snapshot;
 mod start;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod way_back;
