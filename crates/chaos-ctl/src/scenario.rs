@@ -4,6 +4,7 @@
 mod campaigns;
 mod change;
 mod gaps;
+mod kill_all;
 mod kill_leader;
 mod removal;
 mod replace_nodes;
@@ -32,6 +33,8 @@ use stage::Stage;
 pub enum Scenario {
     /// Whoever leads is killed with SIGKILL, over and over.
     KillLeader,
+    /// All nodes are killed with SIGKILL at the same moment, over and over.
+    KillAll,
     /// Node after node is ended with SIGTERM and started again.
     RollingRestart,
     /// The cluster grows, all its nodes are replaced, it shrinks.
@@ -39,14 +42,15 @@ pub enum Scenario {
 }
 
 /// All there are.
-pub const SCENARIOS: [Scenario; 3] =
-    [Scenario::KillLeader, Scenario::RollingRestart, Scenario::ReplaceNodes];
+pub const SCENARIOS: [Scenario; 4] =
+    [Scenario::KillLeader, Scenario::KillAll, Scenario::RollingRestart, Scenario::ReplaceNodes];
 
 impl Scenario {
     /// What it is called.
     pub fn name(self) -> &'static str {
         match self {
             Self::KillLeader => "kill-leader",
+            Self::KillAll => "kill-all",
             Self::RollingRestart => "rolling-restart",
             Self::ReplaceNodes => "replace-nodes",
         }
@@ -57,6 +61,9 @@ impl Scenario {
         match self {
             Self::KillLeader => {
                 "When the leader dies by SIGKILL, writes go on in a moment, and none is lost or done twice."
+            }
+            Self::KillAll => {
+                "When all nodes die by SIGKILL at once, whatever was acknowledged is on their disks."
             }
             Self::RollingRestart => {
                 "Every node can be ended with SIGTERM and started again, and clients hardly notice."
@@ -71,6 +78,7 @@ impl Scenario {
     pub fn rounds(self) -> u16 {
         match self {
             Self::KillLeader => 30,
+            Self::KillAll => 100,
             Self::RollingRestart => 5,
             Self::ReplaceNodes => 1,
         }
@@ -80,7 +88,7 @@ impl Scenario {
     fn ids(self, nodes: usize, rounds: u16) -> u16 {
         let nodes = u16::try_from(nodes).unwrap_or(IDS_MAX);
         let more = match self {
-            Self::KillLeader | Self::RollingRestart => 0,
+            Self::KillLeader | Self::KillAll | Self::RollingRestart => 0,
             Self::ReplaceNodes => (nodes + replace_nodes::GROWTH).saturating_mul(rounds),
         };
         nodes.saturating_add(more)
@@ -92,8 +100,9 @@ impl Scenario {
         let (median, longest) = match self {
             Self::KillLeader => (Some(ms(100)), ms(1000)),
             Self::RollingRestart => (Some(ms(50)), ms(1000)),
-            // Kills amid a change come in any number; what counts is that it goes on.
-            Self::ReplaceNodes => (None, ms(5000)),
+            // What counts is that it goes on: kills amid a change come in any number, and a cluster that
+            // is down all of it serves nobody.
+            Self::KillAll | Self::ReplaceNodes => (None, ms(5000)),
         };
         Expectation { median_us: median.map(micros), longest_us: micros(longest) }
     }
@@ -197,6 +206,7 @@ impl Run {
         stage.warm_up().await?;
         match self.scenario {
             Scenario::KillLeader => kill_leader::act(stage, self.rounds).await,
+            Scenario::KillAll => kill_all::act(stage, self.rounds).await,
             Scenario::RollingRestart => rolling_restart::act(stage, self.rounds).await,
             Scenario::ReplaceNodes => replace_nodes::act(stage, self.rounds).await,
         }

@@ -91,6 +91,24 @@ impl Runner {
         Ok(Some(Strike { node: id, at_us, took: since.elapsed() }))
     }
 
+    /// Kills all nodes that run, at the same moment, and makes sure that they are dead, and of that.
+    pub async fn kill_all(
+        &mut self,
+        view: &View,
+        downtime: Duration,
+    ) -> Result<Vec<Strike>, Failure> {
+        let running = self.running();
+        // First all signals, then all funerals.
+        for &id in &running {
+            self.cluster.signal(id, Signal::SIGKILL);
+        }
+        let mut strikes = Vec::new();
+        for id in running {
+            strikes.extend(self.kill(id, role_in(view, id), downtime).await?);
+        }
+        Ok(strikes)
+    }
+
     /// Asks a node to end, waits until it has, and starts it again at once. Nothing, if it was gone
     /// already or did not end as it should: then that is told.
     pub async fn terminate(

@@ -304,6 +304,7 @@ fn judge(facts: &Facts, report: &Report) -> (Code, String) {
     };
     let what = match facts.scenario {
         Scenario::KillLeader => format!("{count} leaders killed"),
+        Scenario::KillAll => format!("all nodes killed at once {count} times"),
         Scenario::RollingRestart => format!("{count} restarts"),
         Scenario::ReplaceNodes => {
             let changes = report.lines.iter().filter(|line| line.kind == Kind::Change).count();

@@ -1,5 +1,6 @@
 //! A cluster under load, and what is done to it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::sleep;
 
 use super::campaigns::Campaigns;
+use super::names;
 use super::removal::Told;
 use crate::NodeId;
 use crate::events::{micros, monotonic_us};
@@ -102,9 +104,14 @@ impl Stage {
         Duration::from_millis(self.chance.random_range(min..=max))
     }
 
+    /// Yes or no.
+    pub(super) fn draw_coin(&mut self) -> bool {
+        self.chance.random_bool(0.5)
+    }
+
     /// The leader or anybody, as the coin falls.
     pub(super) fn draw_whom(&mut self) -> Whom {
-        if self.chance.random_bool(0.5) { Whom::Leader } else { Whom::Anybody }
+        if self.draw_coin() { Whom::Leader } else { Whom::Anybody }
     }
 
     /// Lets the load run in calm for a moment.
@@ -218,6 +225,35 @@ impl Stage {
         let (view, after) = self.led().await?;
         let row = &mut self.rows[place];
         (row.after, row.how) = (after, Campaigns::of(&view).since(&campaigns));
+        Ok(())
+    }
+
+    /// Kills all nodes that run, at the same moment. They start again together after a while; the next
+    /// leader is waited for.
+    pub(super) async fn kill_all(&mut self) -> Result<(), Failure> {
+        let (view, before) = self.led().await?;
+        let downtime = self.draw_ms(DOWNTIME_MS);
+        let strikes = self.runner.kill_all(&view, downtime).await?;
+        let Some(first) = strikes.first() else {
+            return Err(Failure::new(Code::Crashed, "all nodes had ended by themselves"));
+        };
+        let killed: BTreeSet<NodeId> = strikes.iter().map(|strike| strike.node).collect();
+        let place = self.rows.len();
+        self.rows.push(Row {
+            kind: Kind::Kill,
+            at_us: first.at_us,
+            until_us: first.at_us + micros(downtime),
+            what: format!("SIGKILL {}", names(&killed)),
+            led: killed.contains(&before.0),
+            before,
+            after: before,
+            how: String::new(),
+            took: None,
+            whole_us: None,
+        });
+        let (_, after) = self.led().await?;
+        // Whatever the nodes counted before went with them.
+        (self.rows[place].after, self.rows[place].how) = (after, "all start anew".to_owned());
         Ok(())
     }
 

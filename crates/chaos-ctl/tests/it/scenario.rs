@@ -69,6 +69,22 @@ fn leaders_are_killed_and_each_one_is_accounted_for() {
 }
 
 #[test]
+fn all_nodes_are_killed_at_once_and_nothing_is_lost() {
+    let stage = Stage::new();
+    let (output, report) = scenario(&stage, &["kill-all", "--rounds", "4"]);
+    expect_safe(&output, &report);
+    let kills = lines(&report, "kill");
+    assert_eq!(kills.len(), 4, "{report:#}");
+    for kill in kills {
+        assert!(kill["what"].as_str().unwrap().starts_with("SIGKILL n"), "{kill:#}");
+        assert!(kill["term_before"].as_u64() < kill["term_after"].as_u64(), "{kill:#}");
+    }
+    let seen = events(&stage.path("run/events.jsonl"));
+    assert!(8 < of_kind(&seen, "kill").len(), "all nodes that ran were killed each time");
+    expect_nothing_left(&stage);
+}
+
+#[test]
 fn every_node_is_restarted_in_turn() {
     let stage = Stage::new();
     let (output, report) = scenario(&stage, &["rolling-restart", "--rounds", "1"]);
@@ -121,5 +137,5 @@ fn what_cannot_be_run_is_a_usage_error() {
         .unwrap();
     let said = text(&output.stdout);
     let names: Vec<&str> = said.lines().filter_map(|line| line.split(' ').next()).collect();
-    assert_eq!(names, ["kill-leader", "rolling-restart", "replace-nodes"]);
+    assert_eq!(names, ["kill-leader", "kill-all", "rolling-restart", "replace-nodes"]);
 }
