@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use raft_core::{ClusterId, Config, Incarnation, Instant, Membership, NodeId, Token};
+use raft_core::{
+    ClusterId, Config, Incarnation, Instant, Membership, MembershipChange, NodeId, Seat, Token,
+};
 use raft_replica::{
     Answer, Disk, Image, OpenError, OpenReport, Opened, Options, Outcome, Replica, Request,
     RequestKind, SnapshotStore, StateMachine, Turn, Wal, open,
@@ -137,6 +139,21 @@ impl Only {
         self.settle();
         let position = self.answers.iter().position(|answer| answer.token == token);
         self.answers.swap_remove(position.expect("alone, it is decided at once")).outcome
+    }
+
+    /// Adds a member without a vote.
+    pub(crate) fn add_learner(&mut self, id: NodeId, contact: &'static [u8]) {
+        self.tokens += 1;
+        let token = Token(self.tokens);
+        let mut target = self.replica.node().membership().clone();
+        target.learners.insert(id);
+        let seat = Seat { contact: Bytes::from_static(contact), ..Seat::default() };
+        target.seats.insert(id, seat);
+        let change = MembershipChange { token, target, from: None, force: true };
+        self.replica.change_membership(self.now, change);
+        self.settle();
+        let done = self.answers.iter().any(|answer| answer.outcome == Outcome::Done);
+        assert!(done, "{:?}", self.answers);
     }
 
     /// Does all there is to do.

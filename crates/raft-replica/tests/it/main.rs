@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod data_dir;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod identity;
 #[cfg(test)]
 mod machine;
