@@ -89,8 +89,9 @@ async fn a_survivor_carries_on() {
     // One write at a time was under way, so what was acknowledged and is missing is at the end.
     let first = missing.first().copied().unwrap_or(total);
     assert!(missing.iter().copied().eq(first..total), "holes: {missing:?} of {total}");
+    // Besides these it had the first key of all, and perhaps the one that was under way.
     assert!(
-        applied.keys - 1 <= first,
+        applied.keys <= first + 2,
         "{missing:?} of {total} are gone, {} were applied",
         applied.keys
     );
