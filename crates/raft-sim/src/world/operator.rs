@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use raft_core::{Membership, MembershipRefusal, NodeId, Seat, Token};
+use raft_core::{Membership, MembershipRefusal, Node, NodeId, Seat, Token};
 use raft_replica::{Outcome, Refused};
 
 use super::{Asker, World};
@@ -284,11 +284,12 @@ impl World {
         Ok(())
     }
 
-    /// Whether the leader's membership is plain and committed.
+    /// Whether the leader's membership is plain and committed, and it is a voter of it.
     pub(super) fn is_settled(&self) -> bool {
         let membership = self.env.witness.ledger.membership();
         let leader = self.leader().and_then(|id| self.hosts.get(&id)).and_then(|it| it.replica());
-        !membership.is_joint() && leader.is_some_and(|it| it.node().membership() == membership)
+        let leads = |it: &Node| it.membership() == membership && membership.is_voter(it.id());
+        !membership.is_joint() && leader.is_some_and(|it| leads(it.node()))
     }
 }
 
