@@ -59,11 +59,12 @@ impl Drop for SmallDisk {
     }
 }
 
-/// The program under strace, whose injections are these; `None` if there is no strace that may.
+/// The program under strace, whose injections are these; `None` if there is no strace that may. It is
+/// the program that is our child, so that it ends with its test, and strace with it (`-D`).
 fn injected(cluster: &Cluster, id: u64, injection: &str) -> Option<Command> {
     let trace = injection.split(':').next().unwrap();
     let options =
-        ["-f", "-q", "-o", "/dev/null", "-e", &format!("trace={trace}")].map(str::to_owned);
+        ["-D", "-f", "-q", "-o", "/dev/null", "-e", &format!("trace={trace}")].map(str::to_owned);
     let probe = Command::new("strace").args(&options).arg("true").output();
     if !probe.as_ref().is_ok_and(|output| output.status.success()) {
         println!("skipped: no strace: {probe:?}");
@@ -294,6 +295,7 @@ async fn a_read_error_is_refused_at_the_start() {
         }
     }
     assert!(1 <= failed, "nothing was read");
+    cluster.kill(1);
     cluster.start(1);
     assert_eq!(cluster.get("key").await.as_deref(), Some(&b"value"[..]));
 }
