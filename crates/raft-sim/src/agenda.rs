@@ -79,9 +79,6 @@ pub struct Env {
     scheduled: u64,
 }
 
-/// What is not held up arrives within this time.
-const SOON_US: u64 = 100_000;
-
 impl Env {
     /// An empty agenda.
     pub fn new(scenario: Scenario, witness: Witness) -> Self {
@@ -118,15 +115,6 @@ impl Env {
         }
         self.now_us = at_us;
         Some(next.remove())
-    }
-
-    /// The connections of a machine are gone: what it sent and was held up for long never arrives.
-    pub fn lose_held_up(&mut self, from: NodeId) {
-        let soon_us = self.now_us + SOON_US;
-        self.queue.retain(|(at_us, _), event| match event {
-            Event::Arrive(_, Arrival::Message(message)) => message.from != from || *at_us < soon_us,
-            _ => true,
-        });
     }
 
     /// Sends messages between nodes.

@@ -148,7 +148,6 @@ impl Host {
         }
         env.witness.trace.note(env.now_us, format_args!("{} gets an empty disk", self.id));
         env.witness.on_wipe(self.id);
-        env.lose_held_up(self.id);
         self.disk = empty_disk(&env.scenario);
         self.bootstrap = Membership::default();
         self.renewed = true;
