@@ -1,14 +1,18 @@
-//! What an entry's data looks like: a command, and around it what makes it apply once.
+//! What an entry's data looks like: a command, and around it what makes it apply once; or what a replica
+//! has to say itself.
 //!
 //! ```text
 //! kind u8 · leader's clock u64 (ms) · rest, all little-endian
 //! 0 command            rest: the command
 //! 1 session command    rest: session u64 · sequence u64 · first outstanding u64 · the command
 //! 2 open session       rest: time to live u64 (ms)
+//! 3 check              rest: index u64 · state hash u64 · node u64; its clock is 0, which is no time
 //! ```
 
 use bytes::{Buf as _, Bytes};
+use raft_core::{Index, NodeId};
 
+use crate::check::Check;
 use crate::request::SessionHeader;
 
 /// What an entry asks for, and the leader's clock when it was proposed.
@@ -29,11 +33,14 @@ pub(crate) enum Content {
     OpenSession {
         ttl_ms: u64,
     },
+    /// What the leader's state hashed to.
+    Check(Check),
 }
 
 const COMMAND: u8 = 0;
 const SESSION_COMMAND: u8 = 1;
 const OPEN_SESSION: u8 = 2;
+const CHECK: u8 = 3;
 
 impl Envelope {
     pub(crate) fn encode(&self) -> Bytes {
@@ -42,6 +49,7 @@ impl Envelope {
             Content::Command { session: None, .. } => COMMAND,
             Content::Command { session: Some(_), .. } => SESSION_COMMAND,
             Content::OpenSession { .. } => OPEN_SESSION,
+            Content::Check(_) => CHECK,
         });
         put(&mut out, self.clock_ms);
         match &self.content {
@@ -54,6 +62,11 @@ impl Envelope {
                 out.extend_from_slice(command);
             }
             Content::OpenSession { ttl_ms } => put(&mut out, *ttl_ms),
+            Content::Check(Check { index, hash, by }) => {
+                put(&mut out, index.0);
+                put(&mut out, *hash);
+                put(&mut out, by.0);
+            }
         }
         out.into()
     }
@@ -80,6 +93,17 @@ impl Envelope {
                 }
                 Content::OpenSession { ttl_ms }
             }
+            CHECK => {
+                let check = Check {
+                    index: Index(data.try_get_u64_le().ok()?),
+                    hash: data.try_get_u64_le().ok()?,
+                    by: NodeId(data.try_get_u64_le().ok()?),
+                };
+                if !data.is_empty() {
+                    return None;
+                }
+                Content::Check(check)
+            }
             _ => return None,
         };
         Some(Self { clock_ms, content })
@@ -88,7 +112,7 @@ impl Envelope {
     fn command_len(&self) -> usize {
         match &self.content {
             Content::Command { command, .. } => command.len(),
-            Content::OpenSession { .. } => 0,
+            Content::OpenSession { .. } | Content::Check(_) => 0,
         }
     }
 }
@@ -116,6 +140,9 @@ mod tests {
             let envelope = Envelope { clock_ms, content };
             prop_assert_eq!(Envelope::decode(envelope.encode()), Some(envelope));
             let envelope = Envelope { clock_ms, content: Content::OpenSession { ttl_ms: clock_ms } };
+            prop_assert_eq!(Envelope::decode(envelope.encode()), Some(envelope));
+            let check = Check { index: Index(clock_ms), hash: !clock_ms, by: NodeId(clock_ms ^ 5) };
+            let envelope = Envelope { clock_ms: 0, content: Content::Check(check) };
             prop_assert_eq!(Envelope::decode(envelope.encode()), Some(envelope));
         }
 

@@ -11,11 +11,12 @@
 //! * Any error of these two is final: nothing more may be acknowledged, and the process ends.
 //!
 //! Nothing here knows keys or values: the replicated thing is any [`StateMachine`]. Around it stands
-//! what every one needs: sessions that make a retried write apply once, and a rolling hash that makes
-//! two replicas comparable. There are no threads and no clock, and files are touched through
+//! what every one needs: sessions that make a retried write apply once, and a rolling hash by which
+//! replicas are compared. There are no threads and no clock, and files are touched through
 //! [`Disk`] alone, so that a simulator can drive this very code.
 
 mod bytes_io;
+mod check;
 pub mod disk;
 mod envelope;
 mod error;
@@ -34,6 +35,7 @@ mod status;
 mod survey;
 mod wal;
 
+pub use check::Divergence;
 pub use disk::{Disk, DiskFile, ReadOnlyDisk, RealDisk};
 pub use error::{Damage, DiskError, LockError, StorageError};
 pub use identity::Identity;

@@ -1,5 +1,6 @@
 //! From a data directory to a replica: whose it is, what it holds, and whether it can be used.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use raft_core::{
     ClusterId, Config, Incarnation, Index, Instant, Membership, NodeId, RestoreError, Restored,
 };
 
+use crate::check::CheckPolicy;
 use crate::disk::{DirLock, Disk, create_dir_all};
 use crate::error::{LockError, StorageError};
 use crate::identity::Identity;
@@ -41,6 +43,10 @@ pub struct Options {
     pub snapshot_bytes: u64,
     /// How long an idle session lives, in milliseconds.
     pub session_ttl_ms: u64,
+    /// A leader puts into the log after every so many entries what its state hashes to; 0: never.
+    pub check_entries: u64,
+    /// Nodes whose word on that does not count, because it is known to be wrong.
+    pub distrust: BTreeSet<NodeId>,
     /// Where to record what happens to the node, from its making on.
     pub record: Option<RecordSink>,
 }
@@ -175,6 +181,7 @@ pub fn open<S: StateMachine>(
         snapshot_entries: options.snapshot_entries,
         snapshot_bytes: options.snapshot_bytes,
         session_ttl_ms: options.session_ttl_ms,
+        check: CheckPolicy { entries: options.check_entries, distrust: options.distrust },
     };
     let replica = Replica::new(node, state, policy);
     Ok(Opened { replica, wal, snapshots, lock, report })

@@ -15,6 +15,7 @@ use raft_core::{
     Persist, Proposal, Refusal, SnapshotMeta, Token, mutant,
 };
 
+use crate::check::{CheckPolicy, Checks, Divergence};
 use crate::envelope::{Content, Envelope};
 use crate::jobs::{Done, Job, SnapshotDone, SnapshotJob};
 use crate::recording::RecordSink;
@@ -33,7 +34,12 @@ pub(crate) struct Policy {
     pub(crate) snapshot_bytes: u64,
     /// How long an idle session lives, in milliseconds of log time.
     pub(crate) session_ttl_ms: u64,
+    /// When states are compared.
+    pub(crate) check: CheckPolicy,
 }
+
+/// The replica's own proposals; no client's token comes near it.
+const CHECK_TOKEN: Token = Token(u64::MAX);
 
 /// What the driver must do after a turn, in the order of the fields.
 #[derive(Debug)]
@@ -80,7 +86,9 @@ pub struct Replica<S: StateMachine> {
 
 impl<S: StateMachine> Replica<S> {
     /// Puts the parts together: a node and the state as of its snapshot.
-    pub(crate) fn new(node: Recorded<RecordSink>, state: State<S>, policy: Policy) -> Self {
+    pub(crate) fn new(node: Recorded<RecordSink>, mut state: State<S>, policy: Policy) -> Self {
+        state.checks = Checks::new(policy.check.clone());
+        state.checks.restart(state.applied, state.hash);
         Self {
             node,
             state,
@@ -207,7 +215,9 @@ impl<S: StateMachine> Replica<S> {
             }
             Done::Loaded(meta, state) => {
                 assert_eq!(self.loading.take(), Some(meta), "loaded what was not asked for");
-                self.state = *state;
+                let checks = std::mem::take(&mut self.state.checks);
+                self.state = State { checks, ..*state };
+                self.state.checks.restart(self.state.applied, self.state.hash);
                 while self.loading.is_none()
                     && let Some(apply) = self.backlog.pop_front()
                 {
@@ -225,8 +235,9 @@ impl<S: StateMachine> Replica<S> {
         }
     }
 
-    /// Takes what is to be done since the last call.
+    /// Takes what is to be done since the last call: nothing, once the state has diverged.
     pub fn take(&mut self) -> Turn<S> {
+        self.propose_check();
         let Effects { send, persist, apply, reads, done, refused, snapshots, events } =
             self.node.take_effects();
         self.turn.send = send;
@@ -246,18 +257,38 @@ impl<S: StateMachine> Replica<S> {
         for token in done {
             self.answer(token, Outcome::Done);
         }
-        for (token, refusal) in refused {
+        // A check that is refused is made at the next occasion.
+        for (token, refusal) in refused.into_iter().filter(|(token, _)| *token != CHECK_TOKEN) {
             self.queries.remove(&token);
             self.answer(token, Outcome::Refused(refusal.into()));
         }
         self.turn.snapshots.extend(snapshots.into_iter().map(|job| SnapshotJob(Job::Core(job))));
         self.turn.events = events;
         self.build_snapshot_if_due();
-        std::mem::take(&mut self.turn)
+        let turn = std::mem::take(&mut self.turn);
+        // Whatever it would say or write now may come from a state that is wrong.
+        if self.divergence().is_some() { Turn::default() } else { turn }
+    }
+
+    /// Why this replica does nothing any more, if its state is not the one the leader has: its process
+    /// must end.
+    pub fn divergence(&self) -> Option<&Divergence> {
+        self.state.checks.divergence()
+    }
+
+    /// The last entry after which the state was seen to be the same as the leader's.
+    pub fn checked(&self) -> Index {
+        self.state.checks.agreed()
     }
 
     /// When the replica wants a turn again, at the latest.
     pub fn next_deadline(&self) -> Instant {
+        if self.divergence().is_some() {
+            return Instant(u64::MAX);
+        }
+        if self.state.checks.is_due() && self.is_leader() {
+            return Instant::default();
+        }
         self.node.next_deadline()
     }
 
@@ -266,6 +297,7 @@ impl<S: StateMachine> Replica<S> {
         Status {
             applied: self.state.applied.index,
             state_hash: self.state.hash,
+            checked: self.checked(),
             items: self.state.machine.len(),
             sessions: self.state.sessions.len(),
             duplicates: self.duplicates,
@@ -299,6 +331,9 @@ impl<S: StateMachine> Replica<S> {
             }
             Apply::Entries(committed) => {
                 for (entry, token) in committed.iter() {
+                    if self.divergence().is_some() {
+                        return;
+                    }
                     let outcome = self.state.apply(entry);
                     if mutant!("only who is asked remembers its answers") && token.is_none() {
                         self.state.sessions = Sessions::default();
@@ -309,11 +344,24 @@ impl<S: StateMachine> Replica<S> {
                     if let Outcome::Applied { duplicate: true, .. } = &outcome {
                         self.duplicates += 1;
                     }
-                    if let Some(token) = token {
+                    if let Some(token) = token.filter(|token| *token != CHECK_TOKEN) {
                         self.answer(token, outcome);
                     }
                 }
             }
+        }
+    }
+
+    /// A leader says what its state hashes to, once it has come so far.
+    fn propose_check(&mut self) {
+        if !self.is_leader() {
+            return;
+        }
+        if let Some(check) = self.state.checks.take_due(self.node.id()) {
+            let data = Envelope { clock_ms: 0, content: Content::Check(check) }.encode();
+            let proposal = Proposal { token: CHECK_TOKEN, data };
+            // Not an arrival: no time has passed.
+            self.node.step(Instant::default(), Input::Propose(vec![proposal]));
         }
     }
 

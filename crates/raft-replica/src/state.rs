@@ -7,6 +7,7 @@ use bytes::Bytes;
 use raft_core::{Entry, LogId, Payload, mutant};
 
 use crate::bytes_io::{get_log_id, get_u64, put_log_id, put_u64};
+use crate::check::{Check, Checks};
 use crate::envelope::{Content, Envelope};
 use crate::request::{Outcome, Refused, SessionHeader};
 use crate::sessions::{Sessions, Verdict};
@@ -28,6 +29,8 @@ pub(crate) struct State<S> {
     pub(crate) hash: u64,
     pub(crate) sessions: Sessions,
     pub(crate) machine: S,
+    /// How the state compares with the leader's; no part of it.
+    pub(crate) checks: Checks,
 }
 
 /// A frozen [`State`].
@@ -40,7 +43,13 @@ pub(crate) struct StateImage<I> {
 
 impl<S: StateMachine> State<S> {
     pub(crate) fn new(machine: S) -> Self {
-        Self { applied: LogId::ZERO, hash: 0, sessions: Sessions::default(), machine }
+        Self {
+            applied: LogId::ZERO,
+            hash: 0,
+            sessions: Sessions::default(),
+            machine,
+            checks: Checks::default(),
+        }
     }
 
     /// Applies a committed entry; gives the answer to whoever asked for it.
@@ -52,27 +61,25 @@ impl<S: StateMachine> State<S> {
     pub(crate) fn apply(&mut self, entry: &Entry) -> Outcome {
         assert_eq!(entry.id.index, self.applied.index.next(), "applied {}", self.applied);
         self.applied = entry.id;
-        let (command, outcome) = match &entry.payload {
-            Payload::Noop | Payload::Config(_) => {
-                let done =
-                    Outcome::Applied { id: entry.id, result: Bytes::new(), duplicate: false };
-                (Bytes::new(), done)
-            }
+        let (command, outcome, check) = match &entry.payload {
+            Payload::Noop | Payload::Config(_) => (Bytes::new(), nothing_done(entry.id), None),
             Payload::Data(data) => {
                 let envelope = Envelope::decode(data.clone());
                 let envelope = envelope.unwrap_or_else(|| {
                     panic!("entry {} is in a format this version does not know", entry.id)
                 });
-                (data.clone(), self.apply_envelope(entry.id, &envelope))
+                let (outcome, check) = self.apply_envelope(entry.id, &envelope);
+                (data.clone(), outcome, check)
             }
         };
         self.hash = roll(self.hash, entry.id, &command, &outcome);
+        self.checks.note(entry.id.index, self.hash, check);
         outcome
     }
 
-    fn apply_envelope(&mut self, id: LogId, envelope: &Envelope) -> Outcome {
+    fn apply_envelope(&mut self, id: LogId, envelope: &Envelope) -> (Outcome, Option<Check>) {
         self.sessions.advance(envelope.clock_ms);
-        match &envelope.content {
+        let outcome = match &envelope.content {
             Content::OpenSession { ttl_ms } => {
                 // The entry's own index: nobody else can have it.
                 self.sessions.open(id.index.0, *ttl_ms);
@@ -85,7 +92,9 @@ impl<S: StateMachine> State<S> {
             Content::Command { session: Some(header), command } => {
                 self.apply_once(id, header, command)
             }
-        }
+            Content::Check(check) => return (nothing_done(id), Some(*check)),
+        };
+        (outcome, None)
     }
 
     fn apply_once(&mut self, id: LogId, header: &SessionHeader, command: &Bytes) -> Outcome {
@@ -128,6 +137,7 @@ impl<S: StateMachine> State<S> {
                 sessions => sessions,
             },
             machine: S::restore(source)?,
+            checks: Checks::default(),
         })
     }
 }
@@ -159,6 +169,11 @@ impl<I> std::fmt::Debug for StateImage<I> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StateImage").field("applied", &self.applied).finish_non_exhaustive()
     }
+}
+
+/// An entry that no client asked for.
+fn nothing_done(id: LogId) -> Outcome {
+    Outcome::Applied { id, result: Bytes::new(), duplicate: false }
 }
 
 /// Folds one applied entry into the hash: a multiplicative mix of (index, term) and the checksums

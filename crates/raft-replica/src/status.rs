@@ -31,6 +31,8 @@ pub struct Status {
     pub snapshot: Index,
     /// The rolling hash at `applied`.
     pub state_hash: u64,
+    /// The last entry after which the state was seen to be the same as the leader's.
+    pub checked: Index,
     /// A leader's view of the others.
     pub peers: Vec<PeerStatus>,
     /// Open sessions.
@@ -88,6 +90,7 @@ impl Status {
             applied: Index(0),
             snapshot: node.snapshot().map_or(Index(0), |meta| meta.last.index),
             state_hash: 0,
+            checked: Index(0),
             peers: peers.collect(),
             sessions: 0,
             duplicates: 0,

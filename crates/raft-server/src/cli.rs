@@ -93,6 +93,11 @@ struct Serve {
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
 
+    /// Do not compare this node's state with what node N said of its own in the log: for the day on
+    /// which nodes stop because their state is not N's, and it is N's that is wrong. May be given several times
+    #[arg(long, value_name = "N")]
+    distrust: Vec<u64>,
+
     /// How much is logged [default: info; the environment's RUST_LOG gives finer control]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<LogLevel>,
@@ -150,7 +155,8 @@ impl Serve {
         let runtime = runtime
             .map_err(|error| Failure { error: format!("could not start: {error}"), hint: None })?;
         let join = self.join.then_some(self.addr);
-        let options = Options { config, id: NodeId(self.id), join, record: self.record };
+        let distrust = self.distrust.into_iter().map(NodeId).collect();
+        let options = Options { config, id: NodeId(self.id), join, record: self.record, distrust };
         let code = runtime.block_on(until_signalled(options));
         runtime.shutdown_background();
         code

@@ -267,6 +267,9 @@ impl Driver {
             self.replica.tick(now);
         }
         let Turn { send, persist, answers, snapshots, events } = self.replica.take();
+        if let Some(divergence) = self.replica.divergence() {
+            fatal::end(format_args!("{divergence}; {}", divergence.hint(self.me)));
+        }
         self.outlets.peers.send(send);
         if let Some(persist) = persist {
             self.persist(now, persist);

@@ -378,7 +378,14 @@ impl Host {
         let wall_ms = self.clock.wall_ms + env.now_us / 1_000;
         let Some(process) = &mut self.process else { return Ok(()) };
         process.take_in(now, wall_ms);
+        let checked = process.replica.checked();
         let Turn { send, persist, answers, snapshots, events } = process.replica.take();
+        if let Some(divergence) = process.replica.divergence() {
+            let what = format!("{}: {divergence}", self.id);
+            return Err(Violation::named("replicas hold the same state")(what));
+        }
+        let compared = checked < process.replica.checked();
+        env.witness.sometimes.add(Mark::StatesCompared, u64::from(compared));
         let view = View { id: self.id, life: self.life, replica: &process.replica };
         env.witness.on_turn(&view)?;
         let regroups = |event: &CoreEvent| matches!(event, CoreEvent::MembershipChanged { .. });

@@ -225,6 +225,7 @@ impl Scenario {
         self.template.snapshot_entries = rng.pick(&[3, 20, 60, 200]);
         self.template.snapshot_bytes = rng.pick(&[500, 1 << 20]);
         self.template.session_ttl_ms = rng.pick(&[300, 2_000, 60_000]);
+        self.template.check_entries = rng.pick(&[0, 1, 5, 20, 60]);
     }
 
     /// A quiet world: three nodes, a client, nothing that goes wrong, and no limit that is met. What
@@ -317,6 +318,8 @@ fn options() -> Options {
         snapshot_entries: 10_000,
         snapshot_bytes: 1 << 20,
         session_ttl_ms: 60_000,
+        check_entries: 0,
+        distrust: BTreeSet::new(),
         record: None,
     }
 }

@@ -155,6 +155,8 @@ sometimes! {
     ReadByFollower = "reads served by followers",
     /// A node that does not vote served a read.
     ReadByLearner = "reads served by learners",
+    /// A replica's state was found to be the leader's.
+    StatesCompared = "states compared and found equal",
     /// Most of the nodes were healed, and the others kept away.
     MajorityHealed = "recoveries with a mere majority",
     /// A message of an earlier term arrived.

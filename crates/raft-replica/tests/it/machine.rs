@@ -1,5 +1,6 @@
 //! A whole replica of a cluster of one, on any disk: a state machine, and something that drives it.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -87,6 +88,8 @@ pub(crate) fn options() -> Options {
         snapshot_entries: 12,
         snapshot_bytes: 1 << 20,
         session_ttl_ms: 60_000,
+        check_entries: 0,
+        distrust: BTreeSet::new(),
         record: None,
     }
 }

@@ -1,6 +1,8 @@
 //! Integration tests.
 
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod data_dir;
 #[cfg(test)]
 mod golden;

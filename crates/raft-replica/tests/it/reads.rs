@@ -1,6 +1,6 @@
 //! Reads at a follower that is cut off between the leader's answer and what it has to wait for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +71,8 @@ fn follower() -> Replica<Nothing> {
         snapshot_entries: 1000,
         snapshot_bytes: 1 << 20,
         session_ttl_ms: 1000,
+        check_entries: 0,
+        distrust: BTreeSet::new(),
         record: None,
     };
     let disk: Arc<dyn Disk> = Arc::new(MemDisk::new());

@@ -5,6 +5,8 @@ mod cluster;
 #[cfg(test)]
 mod disk_faults;
 #[cfg(test)]
+mod diverged;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod idle;

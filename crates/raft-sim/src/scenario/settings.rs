@@ -87,6 +87,7 @@ impl Scenario {
             ("snapshot_entries", &mut self.template.snapshot_entries),
             ("snapshot_bytes", &mut self.template.snapshot_bytes),
             ("session_ttl_ms", &mut self.template.session_ttl_ms),
+            ("check_entries", &mut self.template.check_entries),
         ]
     }
 
