@@ -46,7 +46,7 @@ pub use refound::{NewCluster, RefoundError, Refounded, refound};
 pub use replica::{Replica, Turn};
 pub use request::{Answer, Consistency, Outcome, Refused, Request, RequestKind, SessionHeader};
 pub use snapshot::{SnapshotReader, SnapshotStore, Staged, check_snapshot};
-pub use state_machine::{Image, StateMachine};
+pub use state_machine::{Image, Invalid, StateMachine};
 pub use status::{PeerStatus, Status};
 pub use survey::{SnapshotSurvey, Survey, survey};
 pub use wal::survey::{LogSurvey, SegmentSurvey};

@@ -22,7 +22,7 @@ use crate::recording::RecordSink;
 use crate::request::{Answer, Consistency, Outcome, Refused, Request, RequestKind};
 use crate::sessions::Sessions;
 use crate::state::State;
-use crate::state_machine::StateMachine;
+use crate::state_machine::{Invalid, StateMachine};
 use crate::status::Status;
 
 /// When the log is shortened, and how long sessions live.
@@ -133,7 +133,7 @@ impl<S: StateMachine> Replica<S> {
                     Content::OpenSession { ttl_ms: self.policy.session_ttl_ms }
                 }
                 RequestKind::Command { session, command } => {
-                    if let Err(text) = self.state.machine.validate(&command) {
+                    if let Err(Invalid(text)) = self.state.machine.validate(&command) {
                         self.answer(token, Outcome::Refused(Refused::Invalid(text)));
                         continue;
                     }
@@ -405,7 +405,7 @@ impl<S: StateMachine> Replica<S> {
         let applied = self.state.applied.index;
         let outcome = match self.state.machine.query(query) {
             Ok(result) => Outcome::Read { applied, result },
-            Err(text) => Outcome::Refused(Refused::Invalid(text)),
+            Err(Invalid(text)) => Outcome::Refused(Refused::Invalid(text)),
         };
         self.answer(token, outcome);
     }

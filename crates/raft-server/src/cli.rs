@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line of a node, whatever its state machine.
 
 mod inspect;
 mod recover;
@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::ExitCode;
 
+use crate::logging::{self, LogFormat, LogLevel};
+use crate::{Options, StartError};
+use clap::Parser as _;
 use raft_api::cluster::ClusterConfig;
 use raft_core::NodeId;
-use raft_server::logging::{self, LogFormat, LogLevel};
-use raft_server::{Options, StartError};
+use raft_replica::StateMachine;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -49,7 +51,7 @@ Exit code: 0 ended as asked, 1 the node could not go on, 2 it could not start, 1
 /// Logs go to stderr. The line that says `ready` is the first moment at which the node answers.
 #[derive(Debug, clap::Parser)]
 #[command(version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
-pub(crate) struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 
@@ -116,14 +118,20 @@ struct Failure {
 const EXIT_USAGE: u8 = 2;
 const EXIT_INTERRUPTED: u8 = 130;
 
+/// The whole program around a state machine: reads the command line, runs a node to its end, or does
+/// what else the `raft-server` program can do, and returns the exit code. A panic ends the process.
+pub fn main<S: StateMachine + Default>() -> ExitCode {
+    crate::abort_on_panic();
+    Cli::parse().run::<S>()
+}
+
 impl Cli {
-    /// Runs the node to its end.
-    pub(crate) fn run(self) -> ExitCode {
+    fn run<S: StateMachine + Default>(self) -> ExitCode {
         let done = match (self.command, self.serve) {
             (Some(Command::Replay(replay)), _) => replay.run(),
             (Some(Command::Inspect(inspect)), _) => inspect.run(),
-            (Some(Command::Recover(recover)), _) => recover.run(),
-            (None, Some(serve)) => serve.run(),
+            (Some(Command::Recover(recover)), _) => recover.run::<S>(),
+            (None, Some(serve)) => serve.run::<S>(),
             // Only with no arguments at all.
             (None, None) => Err(Failure {
                 error: "which node? --id is missing".to_owned(),
@@ -144,7 +152,7 @@ impl Cli {
 }
 
 impl Serve {
-    fn run(self) -> Result<ExitCode, Failure> {
+    fn run<S: StateMachine + Default>(self) -> Result<ExitCode, Failure> {
         logging::init(self.log_level, self.log_format)
             .map_err(|error| Failure { error, hint: None })?;
         let config = load_config(self.config.as_deref())?;
@@ -157,7 +165,7 @@ impl Serve {
         let join = self.join.then_some(self.addr);
         let distrust = self.distrust.into_iter().map(NodeId).collect();
         let options = Options { config, id: NodeId(self.id), join, record: self.record, distrust };
-        let code = runtime.block_on(until_signalled(options));
+        let code = runtime.block_on(until_signalled::<S>(options));
         runtime.shutdown_background();
         code
     }
@@ -173,13 +181,13 @@ fn load_config(named: Option<&Path>) -> Result<ClusterConfig, Failure> {
 }
 
 /// Runs a node. The first signal asks it to end, the second does not ask.
-async fn until_signalled(options: Options) -> Result<ExitCode, Failure> {
+async fn until_signalled<S: StateMachine + Default>(options: Options) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new().map_err(|error| Failure {
         error: format!("could not listen to signals: {error}"),
         hint: None,
     })?;
     let stop = CancellationToken::new();
-    let mut node = pin!(raft_server::run(options, stop.clone()));
+    let mut node = pin!(crate::run::<S>(options, stop.clone()));
     loop {
         let name = tokio::select! {
             ended = &mut node => return ended.map(|()| ExitCode::SUCCESS).map_err(Failure::from),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raft_core::{Event, Instant, MembershipChange, Message, NodeId, Persist, RoleName, Succession};
-use raft_replica::{Replica, Request, SnapshotDone, SnapshotJob, Turn};
+use raft_replica::{Replica, Request, SnapshotDone, SnapshotJob, StateMachine, Turn};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
@@ -26,18 +26,17 @@ use self::watchdog::Watchdog;
 use crate::clock::{Clock, wall_ms};
 use crate::fatal;
 use crate::handle::{ClientRequest, Declined, Ends, Inquiry, View, Wish};
-use crate::machine::Machine;
 use crate::queue::Queue;
 use crate::roster::Rosters;
 use crate::transport::Peers;
 use crate::writer::{self, Space};
 
 /// The owner of the replica.
-pub(crate) struct Driver {
+pub(crate) struct Driver<S: StateMachine> {
     me: NodeId,
-    replica: Replica<Machine>,
-    inbox: Inbox,
-    outlets: Outlets,
+    replica: Replica<S>,
+    inbox: Inbox<S>,
+    outlets: Outlets<S>,
     clock: Clock,
     /// Fires no later than the next deadline; see [`Driver::arm`].
     timer: Pin<Box<Sleep>>,
@@ -74,32 +73,32 @@ struct Stopping {
 }
 
 /// Where things arrive.
-pub(crate) struct Inbox {
+pub(crate) struct Inbox<S: StateMachine> {
     pub(crate) ends: Ends,
     /// Batches from peers. Full: the peer's stream is not read, and its window fills.
     pub(crate) peers: mpsc::Receiver<Vec<Message>>,
     /// What the disk's threads have finished. Full: the thread waits.
-    pub(crate) completions: mpsc::Receiver<Completion>,
+    pub(crate) completions: mpsc::Receiver<Completion<S>>,
     /// Peers whose processes were found gone. Full: forgotten.
     pub(crate) gone: mpsc::Receiver<NodeId>,
 }
 
 /// Where things go.
-pub(crate) struct Outlets {
+pub(crate) struct Outlets<S: StateMachine> {
     pub(crate) peers: Peers,
     pub(crate) writer: Arc<Queue<writer::Job>>,
-    pub(crate) snapshots: Arc<Queue<SnapshotJob<Machine>>>,
+    pub(crate) snapshots: Arc<Queue<SnapshotJob<S>>>,
     pub(crate) rosters: Arc<Rosters>,
 }
 
 /// What one of the disk's threads has finished.
-pub(crate) enum Completion {
+pub(crate) enum Completion<S: StateMachine> {
     /// All jobs of the log's writer up to this one.
     Persisted { seq: u64 },
     /// What space the log has, whenever that changes.
     Space(Space),
     /// A job on snapshots.
-    Snapshot(Box<SnapshotDone<Machine>>),
+    Snapshot(Box<SnapshotDone<S>>),
 }
 
 /// Arrivals of one kind taken in one turn, at most, so that a flood of one kind does not keep the
@@ -129,12 +128,12 @@ const ALONE_MAX: Duration = Duration::from_secs(1);
 
 const HAND_OVER_AGAIN: Duration = Duration::from_millis(10);
 
-impl Driver {
+impl<S: StateMachine> Driver<S> {
     /// A driver that ends some time after `stop` is called.
     pub(crate) fn new(
-        (replica, me): (Replica<Machine>, NodeId),
-        inbox: Inbox,
-        outlets: Outlets,
+        (replica, me): (Replica<S>, NodeId),
+        inbox: Inbox<S>,
+        outlets: Outlets<S>,
         (clock, counters, way_back): (Clock, Arc<Counters>, String),
         (stop, leave): (CancellationToken, CancellationToken),
     ) -> Self {
@@ -319,7 +318,7 @@ impl Driver {
         });
     }
 
-    fn on_completion(&mut self, done: Completion) {
+    fn on_completion(&mut self, done: Completion<S>) {
         let now = self.clock.now();
         match done {
             Completion::Persisted { seq } => {

@@ -136,7 +136,6 @@ impl Handle {
     pub(crate) async fn propose(&self, kind: RequestKind) -> Ended {
         if let RequestKind::Command { command, .. } = &kind {
             self.check_size(command.len())?;
-            raft_kv::validate(command).map_err(|why| Declined::Replica(Refused::Invalid(why)))?;
         }
         let bytes = match &kind {
             RequestKind::Command { command, .. } => command.len(),

@@ -14,6 +14,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::handle::Handle;
+use crate::machine::Services;
 use crate::service::Front;
 use crate::service::kv::KvService;
 use crate::service::management::Management;
@@ -52,9 +53,11 @@ pub(crate) async fn serve_clients(
     let management = ManagementRpcServer::new(Management(front.clone()))
         .max_decoding_message_size(message_max)
         .max_encoding_message_size(message_max);
-    let kv = KvServer::new(KvService(front.clone()))
-        .max_decoding_message_size(message_max)
-        .max_encoding_message_size(message_max);
+    let kv = (front.node.services == Services::WithKv).then(|| {
+        KvServer::new(KvService(front.clone()))
+            .max_decoding_message_size(message_max)
+            .max_encoding_message_size(message_max)
+    });
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -70,7 +73,7 @@ pub(crate) async fn serve_clients(
         .http2_keepalive_interval(Some(CLIENT_KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(CLIENT_KEEPALIVE_TIMEOUT))
         .add_service(management)
-        .add_service(kv)
+        .add_optional_service(kv)
         .add_service(health)
         .add_service(reflection)
         .serve_with_incoming_shutdown(

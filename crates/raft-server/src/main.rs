@@ -1,12 +1,7 @@
-//! `raft-server`: one node of a cluster.
-
-mod cli;
+//! `raft-server`: one node of a cluster, with the shipped key-value store.
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    raft_server::abort_on_panic();
-    cli::Cli::parse().run()
+    raft_server::main::<raft_server::KvStore>()
 }

@@ -12,10 +12,8 @@ use raft_api::cluster::ClusterConfig;
 use raft_core::Incarnation;
 use raft_replica::{
     Disk, DiskError, LockError, NewCluster, ReadOnlyDisk, RealDisk, RefoundError, Refounded,
-    StorageError, refound, survey,
+    StateMachine, StorageError, refound, survey,
 };
-
-use crate::machine::Machine;
 
 /// What came of it.
 #[derive(Debug)]
@@ -50,8 +48,11 @@ pub enum RescueError {
 }
 
 /// Makes the new cluster that `config` describes, and that has only the node of `data_dir` in it, from
-/// that directory. If the two share it, the old one gets another name.
-pub fn rescue(data_dir: &Path, config: &ClusterConfig) -> Result<Rescued, RescueError> {
+/// that directory, whose state machine is an `S`. If the two share it, the old one gets another name.
+pub fn rescue<S: StateMachine + Default>(
+    data_dir: &Path,
+    config: &ClusterConfig,
+) -> Result<Rescued, RescueError> {
     // By its own name, so that it is known where its neighbours are.
     let data_dir = data_dir.canonicalize().map_err(|error| during("read", data_dir, error))?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
@@ -73,7 +74,7 @@ pub fn rescue(data_dir: &Path, config: &ClusterConfig) -> Result<Rescued, Rescue
         segment_bytes: config.storage.segment_bytes,
     };
     let looking: Arc<dyn Disk> = Arc::new(ReadOnlyDisk);
-    let state = refound((&looking, &data_dir), (&disk, &into), new, Machine::default)?;
+    let state = refound((&looking, &data_dir), (&disk, &into), new, S::default)?;
     let backup = if in_place { swap(&into, &data_dir)? } else { data_dir };
     Ok(Rescued { state, data_dir: member.data_dir.clone(), backup })
 }

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::driver::Counters;
 use crate::handle::{Declined, Handle};
+use crate::machine::Services;
 use crate::roster::Rosters;
 use crate::writer;
 
@@ -39,6 +40,7 @@ pub(crate) struct NodeFacts {
     pub(crate) stats: Arc<writer::Stats>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) rosters: Arc<Rosters>,
+    pub(crate) services: Services,
 }
 
 /// A refusal as the wire has it.

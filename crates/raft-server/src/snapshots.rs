@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use raft_replica::{SnapshotJob, SnapshotStore};
+use raft_replica::{SnapshotJob, SnapshotStore, StateMachine};
 use tokio::sync::mpsc;
 
 use crate::driver::Completion;
 use crate::fatal;
-use crate::machine::Machine;
 use crate::queue::Queue;
 
 /// Snapshot jobs under way, at most: one that is built, and one piece per peer.
@@ -17,10 +16,10 @@ pub(crate) const JOBS_MAX: usize = 1024;
 const FULL_PAUSE: Duration = Duration::from_millis(250);
 
 /// Does the jobs one after the other, until the queue is closed.
-pub(crate) fn run(
+pub(crate) fn run<S: StateMachine>(
     mut store: SnapshotStore,
-    jobs: &Queue<SnapshotJob<Machine>>,
-    completions: &mpsc::Sender<Completion>,
+    jobs: &Queue<SnapshotJob<S>>,
+    completions: &mpsc::Sender<Completion<S>>,
 ) {
     let mut said_full = false;
     while let Some(batch) = jobs.take_all() {

@@ -13,7 +13,7 @@ use raft_core::{Incarnation, Membership, NodeId};
 use raft_replica::disk::DirLock;
 use raft_replica::{
     Cut, Disk, OpenError, OpenReport, Opened, ReadOnlyDisk, RealDisk, RecordSink, SnapshotStore,
-    StorageError, Wal, survey,
+    StateMachine, StorageError, Wal, survey,
 };
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::driver::{Completion, Counters, Driver, Inbox, Outlets};
 use crate::handle::{Handle, View};
 use crate::limits::Limits;
-use crate::machine::Machine;
+use crate::machine::Services;
 use crate::ports::Port;
 use crate::queue::Queue;
 use crate::recording::Recording;
@@ -116,9 +116,12 @@ const COMPLETIONS_MAX: usize = 1024;
 const CLOSE_MAX: Duration = Duration::from_millis(500);
 const FLUSH_MAX: Duration = Duration::from_secs(3);
 
-/// Runs a node until `stop` is cancelled: then it takes nothing new, answers what is pending, makes
+/// Runs a node, with a state machine of the kind `S` that begins at its default, until `stop` is cancelled: then it takes nothing new, answers what is pending, makes
 /// what was queued durable, and returns.
-pub async fn run(options: Options, stop: CancellationToken) -> Result<(), StartError> {
+pub async fn run<S: StateMachine + Default>(
+    options: Options,
+    stop: CancellationToken,
+) -> Result<(), StartError> {
     let Options { config, id, join, record, distrust } = options;
     let node = match (&join, config.node(id)) {
         (Some(Some(addr)), _) => config.newcomer(id, Some(addr)).map_err(StartError::Newcomer)?,
@@ -138,7 +141,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), StartE
     let clients = Port::bind("clients", &node.client, &node).await?;
     let recording = record.map(|dir| record_into(dir, id)).transpose()?;
     let sink = recording.as_ref().map(Recording::sink);
-    let opened = open(&config, &node, (bootstrap, sink, distrust), clock)
+    let opened = open::<S>(&config, &node, (bootstrap, sink, distrust), clock)
         .map_err(|error| unopened(error, || way_back(&config, &node)))?;
     let doors = Doors {
         peers: (peers.listen()?, limits.peers),
@@ -170,12 +173,12 @@ fn record_into(dir: PathBuf, id: NodeId) -> Result<Recording, StartError> {
     Recording::start(&dir, id).map_err(|error| StartError::Record { dir, error })
 }
 
-fn open(
+fn open<S: StateMachine + Default>(
     config: &ClusterConfig,
     node: &NodeConfig,
     (bootstrap, record, distrust): (Membership, Option<RecordSink>, BTreeSet<NodeId>),
     clock: Clock,
-) -> Result<Opened<Machine>, OpenError> {
+) -> Result<Opened<S>, OpenError> {
     let cluster = config.cluster_id();
     let fresh_incarnation = Incarnation(rand::random());
     let raft = &config.raft;
@@ -206,7 +209,7 @@ fn open(
         record,
     };
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    raft_replica::open(&disk, &node.data_dir, options, Machine::default, clock.now())
+    raft_replica::open(&disk, &node.data_dir, options, S::default, clock.now())
 }
 
 /// How far apart nodes that found the leader gone begin to campaign; in heartbeats.
@@ -258,11 +261,11 @@ struct Doors {
 }
 
 /// A node at work.
-struct Running {
+struct Running<S: StateMachine> {
     front: Front,
     inbound: Inbound,
     peers: Peers,
-    driver: Driver,
+    driver: Driver<S>,
     dialing: Dialing,
     jobs: Arc<Queue<writer::Job>>,
     /// Resolves once the log's writer has ended.
@@ -271,11 +274,11 @@ struct Running {
     lock: Box<dyn DirLock>,
 }
 
-impl Running {
+impl<S: StateMachine> Running<S> {
     fn start(
         config: ClusterConfig,
         node: NodeConfig,
-        opened: Opened<Machine>,
+        opened: Opened<S>,
         (clock, stop, leave): (Clock, CancellationToken, CancellationToken),
     ) -> Result<Self, StartError> {
         let Opened { replica, wal, snapshots, report, lock } = opened;
@@ -317,6 +320,7 @@ impl Running {
             config,
             started: Instant::now(),
             stats: disk.stats,
+            services: Services::of::<S>(),
         };
         Ok(Self {
             front: Front { handle, node: Arc::new(facts) },
@@ -371,15 +375,15 @@ impl Running {
 }
 
 /// The threads that work on the disk, as the others see them.
-struct DiskThreads {
+struct DiskThreads<S: StateMachine> {
     jobs: Arc<Queue<writer::Job>>,
-    snapshots: Arc<Queue<raft_replica::SnapshotJob<Machine>>>,
-    completions: mpsc::Receiver<Completion>,
+    snapshots: Arc<Queue<raft_replica::SnapshotJob<S>>>,
+    completions: mpsc::Receiver<Completion<S>>,
     stats: Arc<writer::Stats>,
     written: oneshot::Receiver<()>,
 }
 
-impl DiskThreads {
+impl<S: StateMachine> DiskThreads<S> {
     fn start(wal: Wal, store: SnapshotStore, peers: &Peers) -> Result<Self, StartError> {
         let jobs = Arc::new(Queue::new(writer::JOBS_MAX));
         let preparations = Arc::new(Queue::new(1));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use raft_core::Persist;
-use raft_replica::{Durable, PrepareJob, Prepared, Wal};
+use raft_replica::{Durable, PrepareJob, Prepared, StateMachine, Wal};
 use tokio::sync::mpsc;
 
 use crate::driver::Completion;
@@ -32,11 +32,11 @@ pub(crate) struct Stats {
 /// The log's writer. Whatever gathers while it waits for the disk becomes one write and one sync.
 /// What may be said once that is durable it says itself: the way through the driver would cost
 /// another wake-up.
-pub(crate) struct Writer {
+pub(crate) struct Writer<S: StateMachine> {
     pub(crate) wal: Wal,
     pub(crate) jobs: Arc<Queue<Job>>,
     pub(crate) peers: Peers,
-    pub(crate) completions: mpsc::Sender<Completion>,
+    pub(crate) completions: mpsc::Sender<Completion<S>>,
     /// Segments to make ready.
     pub(crate) preparations: Arc<Queue<PrepareJob>>,
     pub(crate) stats: Arc<Stats>,
@@ -62,7 +62,7 @@ pub(crate) enum Space {
 /// While there is no space, it is looked for so often.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
-impl Writer {
+impl<S: StateMachine> Writer<S> {
     /// Writes until the queue is closed and empty, or closed and there is no space.
     pub(crate) fn run(mut self) {
         self.prepare();

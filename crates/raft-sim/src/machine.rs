@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 
 use bytes::Bytes;
 use raft_kv::{Store, StoreImage};
-use raft_replica::StateMachine;
+use raft_replica::{Invalid, StateMachine};
 
 /// The shipped store as a replica's state machine.
 #[derive(Debug, Default)]
@@ -21,12 +21,12 @@ impl StateMachine for Machine {
         self.0.apply_bytes(command)
     }
 
-    fn validate(&self, command: &[u8]) -> Result<(), String> {
-        raft_kv::validate(command)
+    fn validate(&self, command: &[u8]) -> Result<(), Invalid> {
+        raft_kv::validate(command).map_err(Invalid)
     }
 
-    fn query(&self, query: &[u8]) -> Result<Bytes, String> {
-        self.0.query_bytes(query)
+    fn query(&self, query: &[u8]) -> Result<Bytes, Invalid> {
+        self.0.query_bytes(query).map_err(Invalid)
     }
 
     fn image(&self) -> Image {

@@ -12,7 +12,7 @@ use raft_core::{
     Config, Incarnation, Index, Instant, Membership, Message, NodeId, RoleName, Token,
 };
 use raft_replica::{
-    Disk, Image, Opened, Options, Outcome, Replica, Request, RequestKind, SnapshotStore,
+    Disk, Image, Invalid, Opened, Options, Outcome, Replica, Request, RequestKind, SnapshotStore,
     StateMachine, Turn, Wal, open,
 };
 
@@ -35,11 +35,7 @@ impl StateMachine for Counter {
         Bytes::copy_from_slice(&self.count.to_le_bytes())
     }
 
-    fn validate(&self, _: &[u8]) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn query(&self, _: &[u8]) -> Result<Bytes, String> {
+    fn query(&self, _: &[u8]) -> Result<Bytes, Invalid> {
         Ok(Bytes::copy_from_slice(&self.count.to_le_bytes()))
     }
 

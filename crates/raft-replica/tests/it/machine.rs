@@ -10,8 +10,8 @@ use raft_core::{
     ClusterId, Config, Incarnation, Instant, Membership, MembershipChange, NodeId, Seat, Token,
 };
 use raft_replica::{
-    Answer, Disk, Image, OpenError, OpenReport, Opened, Options, Outcome, Replica, Request,
-    RequestKind, SnapshotStore, StateMachine, Turn, Wal, open,
+    Answer, Disk, Image, Invalid, OpenError, OpenReport, Opened, Options, Outcome, Replica,
+    Request, RequestKind, SnapshotStore, StateMachine, Turn, Wal, open,
 };
 
 /// Keeps every command.
@@ -26,11 +26,7 @@ impl StateMachine for Lines {
         Bytes::from(self.0.len().to_string())
     }
 
-    fn validate(&self, _: &[u8]) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn query(&self, _: &[u8]) -> Result<Bytes, String> {
+    fn query(&self, _: &[u8]) -> Result<Bytes, Invalid> {
         Ok(Bytes::new())
     }
 

@@ -11,7 +11,8 @@ use raft_core::{
     Term, Token,
 };
 use raft_replica::{
-    Answer, Consistency, Disk, Image, Options, Outcome, Refused, Replica, StateMachine, open,
+    Answer, Consistency, Disk, Image, Invalid, Options, Outcome, Refused, Replica, StateMachine,
+    open,
 };
 
 use crate::mem_disk::MemDisk;
@@ -31,11 +32,7 @@ impl StateMachine for Nothing {
         Bytes::new()
     }
 
-    fn validate(&self, _: &[u8]) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn query(&self, _: &[u8]) -> Result<Bytes, String> {
+    fn query(&self, _: &[u8]) -> Result<Bytes, Invalid> {
         Ok(Bytes::new())
     }
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use crate::{RescueError, Rescued};
 use raft_api::cluster::ClusterConfig;
-use raft_replica::{Disk, ReadOnlyDisk, StorageError, Survey, survey};
-use raft_server::{RescueError, Rescued};
+use raft_replica::{Disk, ReadOnlyDisk, StateMachine, StorageError, Survey, survey};
 
 use super::Failure;
 
@@ -53,7 +53,7 @@ pub(super) struct Recover {
 }
 
 impl Recover {
-    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+    pub(super) fn run<S: StateMachine + Default>(self) -> Result<ExitCode, Failure> {
         let config = super::load_config(self.config.as_deref())?;
         if !self.accept_data_loss {
             say(&outlook(&self.data_dir)?);
@@ -65,7 +65,7 @@ impl Recover {
                 ),
             });
         }
-        let rescued = raft_server::rescue(&self.data_dir, &config)?;
+        let rescued = crate::rescue::<S>(&self.data_dir, &config)?;
         say(&told(&rescued, &config));
         Ok(ExitCode::SUCCESS)
     }

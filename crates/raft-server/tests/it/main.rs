@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod counter;
+#[cfg(test)]
 mod disk_faults;
 #[cfg(test)]
 mod diverged;
