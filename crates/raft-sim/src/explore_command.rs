@@ -4,7 +4,9 @@ use std::io::{self, Write as _};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use raft_sim::explore::{Bounds, LOOKING_AT, Progress, Report, explore, way};
+use raft_sim::explore::{
+    Bounds, LOOKING_AT, Progress, Reduction, Report, Sabotage, audit, explore, way,
+};
 
 use crate::VIOLATED;
 
@@ -25,13 +27,13 @@ pub(crate) struct Explore {
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=9))]
     terms: u64,
     /// Commands proposed by clients. Each term adds an entry of its own.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 1)]
     entries: u8,
     /// Times that a node's time runs out, followers', candidates' and leaders' together.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     timeouts: u8,
     /// Times that a follower learns that its leader's process is gone, which may be wrong.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 1)]
     hints: u8,
     /// Crashes.
     #[arg(long, default_value_t = 1)]
@@ -48,15 +50,75 @@ pub(crate) struct Explore {
     /// Entries in one append, at most.
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u16).range(1..))]
     append_entries: u16,
-    /// Leave nothing out, not even what cannot matter: finds the same, much later.
+    /// How much to leave out that cannot matter: with less, the same is found, much later.
+    #[arg(long, value_enum, default_value_t = Reduce::All)]
+    reduce: Reduce,
+    /// Try out what is claimed of all that is left out, in every state of a node that is met.
     #[arg(long)]
-    unreduced: bool,
+    audit: bool,
+    /// Break a rule on purpose, to see it found.
+    #[arg(long, value_enum)]
+    sabotage: Option<Broken>,
     /// Show how the state with this number came about, as a failed assertion names it.
     #[arg(long, value_name = "NUMBER")]
     way: Option<u32>,
     /// Give up after so many states; each takes about 100 bytes.
     #[arg(long, default_value_t = 50_000_000)]
     states: usize,
+}
+
+/// See [`Reduction`].
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Reduce {
+    /// Nothing.
+    Nothing,
+    /// When writes become durable, and when nodes hear of that.
+    Writes,
+    /// All that can be.
+    All,
+}
+
+impl From<Reduce> for Reduction {
+    fn from(reduce: Reduce) -> Self {
+        match reduce {
+            Reduce::Nothing => Self::Nothing,
+            Reduce::Writes => Self::Writes,
+            Reduce::All => Self::All,
+        }
+    }
+}
+
+/// See [`Sabotage`].
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Broken {
+    /// What must wait for the disk leaves at once.
+    EarlyPromises,
+    /// Writes are said to be durable that are not.
+    LyingDisks,
+    /// A process that starts again has forgotten its vote.
+    ForgottenVotes,
+    /// A vote arrives in the name of another node as well.
+    DoubleVotes,
+    /// Refused votes arrive as given ones.
+    ForgedVotes,
+    /// A leader takes for committed what a majority holds, of whatever term (Figure 8).
+    OldCommits,
+    /// Nobody protects a leader it hears.
+    LostLeaders,
+}
+
+impl From<Broken> for Sabotage {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::EarlyPromises => Self::EarlyPromises,
+            Broken::LyingDisks => Self::LyingDisks,
+            Broken::ForgottenVotes => Self::ForgottenVotes,
+            Broken::DoubleVotes => Self::DoubleVotes,
+            Broken::ForgedVotes => Self::ForgedVotes,
+            Broken::OldCommits => Self::OldCommits,
+            Broken::LostLeaders => Self::LostLeaders,
+        }
+    }
 }
 
 impl Explore {
@@ -71,6 +133,14 @@ impl Explore {
             return Ok(0);
         }
         name_state_on_panic();
+        if self.audit {
+            return match audit(self.bounds()) {
+                Ok(claims) => {
+                    writeln!(out, "{claims} claims were tried out, and all hold").map(|()| 0)
+                }
+                Err(wrong) => writeln!(out, "wrong: {wrong}").map(|()| VIOLATED),
+            };
+        }
         let report = explore(self.bounds(), |progress| {
             if PROGRESS <= progress.elapsed.saturating_sub(shown) {
                 shown = progress.elapsed;
@@ -92,7 +162,8 @@ impl Explore {
             heartbeats: self.heartbeats,
             reads: self.reads,
             lapses: self.lapses,
-            reduced: !self.unreduced,
+            reduction: self.reduce.into(),
+            sabotage: self.sabotage.map(Into::into),
             append_entries: self.append_entries.into(),
             states: self.states,
         }
@@ -110,11 +181,13 @@ impl Explore {
         )?;
         writeln!(
             out,
-            "{} views; {} states of a single node, {} messages; the core ran {} times; chance that two \
-             states were taken for one: {:.0e}",
+            "{} views, {} scenes; {} states of a single node, {} messages in {} sets; the core ran {} times; chance that \
+             two states were taken for one: {:.0e}",
             report.views,
+            report.scenes,
             report.node_states,
             report.messages,
+            report.networks,
             report.runs,
             report.chance_missed()
         )?;

@@ -10,6 +10,8 @@ pub(super) struct Action {
     pub(super) at: u8,
     /// The message's number, or the request's; otherwise 0.
     pub(super) about: u32,
+    /// Whether the node's disk keeps nothing any more, from this on and until the process ends.
+    pub(super) loses: bool,
 }
 
 /// The kinds of [`Happening`].
@@ -41,23 +43,32 @@ const KINDS: [Kind; 10] = [
 ];
 
 const AT_BITS: u32 = 3;
-const ABOUT_BITS: u32 = 25;
+const ABOUT_BITS: u32 = 24;
 
 impl Action {
+    /// This, at the node at this position.
+    pub(super) fn new(kind: Kind, at: u8, about: u32) -> Self {
+        Self { kind, at, about, loses: false }
+    }
+
     /// The action as a number.
     pub(super) fn code(self) -> u32 {
         let kind = KINDS.iter().position(|&kind| kind == self.kind).expect("all are listed");
         let kind = u32::try_from(kind).expect("there are few");
         assert!(self.about >> ABOUT_BITS == 0, "more than 2^{ABOUT_BITS} different messages");
-        kind << (AT_BITS + ABOUT_BITS) | u32::from(self.at) << ABOUT_BITS | self.about
+        kind << (AT_BITS + ABOUT_BITS + 1)
+            | u32::from(self.loses) << (AT_BITS + ABOUT_BITS)
+            | u32::from(self.at) << ABOUT_BITS
+            | self.about
     }
 
     /// The action of a number.
     pub(super) fn from_code(code: u32) -> Self {
         let part = |shift: u32, bits: u32| code >> shift & ((1 << bits) - 1);
-        let kind = usize::try_from(code >> (AT_BITS + ABOUT_BITS)).expect("it is small");
+        let kind = usize::try_from(code >> (AT_BITS + ABOUT_BITS + 1)).expect("it is small");
         let at = u8::try_from(part(ABOUT_BITS, AT_BITS)).expect("it is small");
-        Self { kind: KINDS[kind], at, about: part(0, ABOUT_BITS) }
+        let loses = part(AT_BITS + ABOUT_BITS, 1) == 1;
+        Self { kind: KINDS[kind], at, about: part(0, ABOUT_BITS), loses }
     }
 
     /// What it is to the node.
@@ -86,8 +97,10 @@ mod tests {
     fn codes_can_be_read_back() {
         for kind in KINDS {
             for (at, about) in [(0, 0), (4, 1), (7, (1 << ABOUT_BITS) - 1)] {
-                let action = Action { kind, at, about };
-                assert_eq!(Action::from_code(action.code()), action);
+                for loses in [false, true] {
+                    let action = Action { kind, at, about, loses };
+                    assert_eq!(Action::from_code(action.code()), action);
+                }
             }
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use raft_core::{AppendReply, Body, Entry, Index, LogId, NodeId, RoleName, Term, Token};
 
 use super::fingerprint::mix;
-use super::machine::{Consequences, Machine};
+use super::machine::{Consequences, Happening, Machine, Sent};
 use super::tables::Outcome;
 use crate::invariants::{Violation, checksum};
 
@@ -17,22 +17,19 @@ pub(super) struct Sight {
     pub(super) role: RoleName,
     pub(super) term: Term,
     pub(super) commit: Index,
-    /// The durable term.
+    /// The durable term, and the durable vote in it.
     pub(super) durable_term: Term,
+    pub(super) durable_vote: Option<NodeId>,
     /// Its log, and the durable one: term and checksum of each entry.
     log: Vec<(Term, u64)>,
     durable: Vec<(Term, u64)>,
-    pub(super) writing: Writing,
+    /// Whether a write is under way, and whether one is durable that the node has not heard of.
+    pub(super) is_writing: bool,
     pub(super) is_synced: bool,
-}
-
-/// Whether a node writes, and when it hears of what is durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Writing {
-    Nothing,
-    /// At once: see [`super::machine::Disk::hears_at_once`].
-    HeardAtOnce,
-    HeardLater,
+    /// Whether its disk keeps nothing any more.
+    pub(super) is_doomed: bool,
+    /// What the others hold, by the word of each to a leader.
+    pub(super) matched: Vec<(NodeId, Index)>,
 }
 
 /// What has been: an answer depends on it, although no node needs to remember it any more.
@@ -49,8 +46,14 @@ pub(super) struct History {
 struct Committed {
     term: Term,
     check: u64,
-    /// The term of the node that knew first.
+    /// The earliest term of a node that knew.
     in_term: Term,
+}
+
+impl Committed {
+    fn id(&self, at: usize) -> LogId {
+        LogId::new(self.term, Index(u64::try_from(at + 1).unwrap_or(u64::MAX)))
+    }
 }
 
 impl Sight {
@@ -62,18 +65,15 @@ impl Sight {
             id: machine.id(),
             role: node.role(),
             term: node.term(),
-            commit: node.commit_index(),
+            commit: node.commit_index().max(machine.claims),
             durable_term: machine.disk.hard.term,
+            durable_vote: machine.disk.hard.vote,
             log: held.map(mark).collect(),
             durable: machine.disk.entries.iter().map(mark).collect(),
-            writing: if machine.disk.writing.is_empty() {
-                Writing::Nothing
-            } else if machine.disk.hears_at_once() {
-                Writing::HeardAtOnce
-            } else {
-                Writing::HeardLater
-            },
+            is_writing: !machine.disk.writing.is_empty(),
             is_synced: !machine.disk.synced.is_empty(),
+            is_doomed: machine.disk.doomed,
+            matched: node.peers().iter().map(|peer| (peer.id, peer.matched)).collect(),
         }
     }
 
@@ -114,23 +114,25 @@ pub(super) fn check_alone(
         let what = format!("{id} wrote {hard:?} over {old:?}");
         return Err(violation("one vote per term", what));
     }
-    for message in &done.sent {
-        let held = Index(u64::try_from(after.disk.entries.len()).unwrap_or(u64::MAX));
+    for sent in &done.sent {
+        let Sent { message, term, vote, held } = sent;
         let is_kept = match &message.body {
             // Pleas, and what says only that the sender lives.
             Body::PreVote(_) | Body::Vote(_) | Body::ReadIndex(_) => true,
-            Body::HeartbeatReply(reply) => reply.matched <= held,
+            Body::HeartbeatReply(reply) => reply.matched <= *held,
             Body::VoteReply(reply) if reply.granted => {
-                hard.term == reply.asked && hard.vote == Some(message.to)
+                *term == reply.asked && *vote == Some(message.to)
             }
             Body::AppendReply(AppendReply::Matched { index }) => {
-                message.term <= hard.term && *index <= held
+                message.term <= *term && index <= held
             }
-            _ => message.term <= hard.term,
+            _ => message.term <= *term,
         };
         if !is_kept {
-            let what =
-                format!("{id} holds {hard:?} and entries up to {held}, and sends {message:?}");
+            let what = format!(
+                "{id} holds term {term}, a vote for {vote:?} and entries up to {held}, and sends \
+                 {message:?}"
+            );
             return Err(violation("a promise is durable", what));
         }
     }
@@ -139,6 +141,7 @@ pub(super) fn check_alone(
         let what = format!("{id} leads term {} and holds {hard:?}", node.term());
         return Err(violation("a leader's own vote is durable", what));
     }
+    check_counting(before, after)?;
     let mut next = before.node.commit_index();
     for entry in &done.applied {
         next = next.next();
@@ -150,6 +153,51 @@ pub(super) fn check_alone(
     Ok(())
 }
 
+/// A leader commits by counting only what is of its own term (§5.4.2).
+fn check_counting(before: &Machine, after: &Machine) -> Result<(), Violation> {
+    let committed = |machine: &Machine| machine.node.commit_index().max(machine.claims);
+    let (known, now, node) = (committed(before), committed(after), &after.node);
+    let counted = node.id_at(now).map(|id| id.term);
+    if node.role() == RoleName::Leader && known < now && counted != Some(node.term()) {
+        let what = format!(
+            "{} leads term {} and takes {now} for committed, an entry of term {counted:?}",
+            node.id(),
+            node.term()
+        );
+        return Err(violation("only entries of the own term are counted", what));
+    }
+    Ok(())
+}
+
+/// Fast failover: whoever hears its leader helps nobody to depose it, and that a leader's process is
+/// gone moves no term.
+pub(super) fn check_failover(
+    before: &Machine,
+    after: &Machine,
+    happening: &Happening,
+    done: &Consequences,
+) -> Result<(), Violation> {
+    let (id, old, new) = (after.id(), before.node.term(), after.node.term());
+    let what = match (happening, before.hears) {
+        (Happening::Hint, _) if new != old || !done.sent.is_empty() => {
+            format!("{id} goes from term {old} to {new}, as its leader's process is gone")
+        }
+        (Happening::Deliver(message), Some(leader)) if message.from != leader => {
+            let granted = |sent: &Sent| match &sent.message.body {
+                Body::PreVoteReply(reply) | Body::VoteReply(reply) => reply.granted,
+                _ => false,
+            };
+            let is_plea = matches!(message.body, Body::PreVote(_) | Body::Vote(_));
+            if !is_plea || new == old && !done.sent.iter().any(granted) {
+                return Ok(());
+            }
+            format!("{id} hears {leader} in term {old}, and helps {}", message.from)
+        }
+        _ => return Ok(()),
+    };
+    Err(violation("who hears its leader does not help to depose it", what))
+}
+
 impl History {
     /// A read begins.
     pub(super) fn begin_read(&mut self, number: u32) {
@@ -158,14 +206,6 @@ impl History {
 
     fn commit(&self) -> Index {
         Index(u64::try_from(self.committed.len()).unwrap_or(u64::MAX))
-    }
-
-    /// Whether this adds nothing to what has been.
-    pub(super) fn knows(&self, sight: &Sight, outcome: &Outcome) -> bool {
-        sight.commit <= self.commit()
-            && (!sight.leads() || self.leaders.contains_key(&sight.term))
-            && outcome.reads.is_empty()
-            && outcome.refused.is_empty()
     }
 
     /// Enters what is new.
@@ -184,6 +224,9 @@ impl History {
         for token in &outcome.refused {
             self.reads.remove(token);
         }
+        for known in self.committed.iter_mut().take(position(sight.commit)) {
+            known.in_term = known.in_term.min(sight.term);
+        }
         for index in self.committed.len()..position(sight.commit) {
             let Some(&(term, check)) = sight.log.get(index) else { break };
             self.committed.push(Committed { term, check, in_term: sight.term });
@@ -191,25 +234,36 @@ impl History {
         Ok(())
     }
 
-    /// What must hold of a node and the others, after something happened to it.
-    pub(super) fn check(&self, sight: &Sight, all: &[&Sight]) -> Result<(), Violation> {
-        if sight.leads() {
-            self.check_leader(sight)?;
-        }
-        for other in all {
-            check_match(sight, other)?;
+    /// What must hold of all nodes together.
+    pub(super) fn check(&self, all: &[&Sight]) -> Result<(), Violation> {
+        for (at, sight) in all.iter().enumerate() {
+            if sight.leads() {
+                self.check_leader(sight)?;
+            }
+            self.check_commit(sight)?;
+            for other in &all[..at] {
+                check_match(sight, other)?;
+            }
         }
         for (at, committed) in self.committed.iter().enumerate() {
-            let entry = (committed.term, committed.check);
-            let id = LogId::new(committed.term, Index(u64::try_from(at + 1).unwrap_or(u64::MAX)));
-            if at < position(sight.commit) && sight.log.get(at) != Some(&entry) {
-                let what = format!("{} holds {:?} where {id} is committed", sight.id, sight.log);
-                return Err(violation("state-machine safety", what));
-            }
-            let disks = all.iter().filter(|sight| sight.durable.get(at) == Some(&entry)).count();
+            let entry = Some(&(committed.term, committed.check));
+            let disks = all.iter().filter(|sight| sight.durable.get(at) == entry).count();
             if 2 * disks <= all.len() {
+                let id = committed.id(at);
                 let what = format!("{id} is committed, and on {disks} of {} disks", all.len());
                 return Err(violation("what is committed is on a majority of disks", what));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_commit(&self, sight: &Sight) -> Result<(), Violation> {
+        let known = self.committed.iter().enumerate().take(position(sight.commit));
+        for (at, committed) in known {
+            if sight.log.get(at) != Some(&(committed.term, committed.check)) {
+                let (id, log) = (committed.id(at), &sight.log);
+                let what = format!("{} holds {log:?} where {id} is committed", sight.id);
+                return Err(violation("state-machine safety", what));
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! The way to a violation, as a story.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use raft_core::{Append, AppendReply, Body, Entry, Message, Node};
@@ -8,33 +9,56 @@ use super::action::{Action, Kind};
 use super::search::Search;
 use super::tables::Number;
 
+/// Something that happened: what, to which state of the node, and what came of it.
+type Happened = (Action, Number, Option<Number>);
+
 /// Tells what happened on a way from the first state.
 pub(super) fn tell(search: &mut Search, way: &[Action]) -> Vec<String> {
     let mut state = search.first();
-    let mut lines = Vec::new();
+    let mut story: Vec<Happened> = Vec::new();
     for &action in way {
         let (mut machines, mut done) = (state.machines, Vec::new());
         let next = search.successor(&state, action, &mut done);
+        // Something that followed at once may be to blame.
+        done.extend(next.as_ref().err().map(|(action, _)| *action));
         for action in done {
             let at = usize::from(action.at);
-            let line = step(search, machines[at], action);
-            lines.push(format!("{:>3}  {line}", lines.len() + 1));
-            machines[at] = search.tables.outcome(machines[at], action).machine;
+            let outcome = search.tables.try_out(machines[at], action).ok();
+            story.push((action, machines[at], outcome));
+            machines[at] = outcome.map_or(machines[at], |it| search.tables.outcome(it).machine);
         }
         match next {
-            Ok(Some(next)) => state = next,
-            Ok(None) => (),
-            Err((action, _)) => {
-                lines.push(format!("{:>3}  {}", lines.len() + 1, what(search, action)));
-            }
+            Ok((next, _)) => state = next,
+            Err(_) => break,
         }
     }
-    lines
+    let told = what_matters(search, story).into_iter().enumerate();
+    told.map(|(at, it)| format!("{:>3}  {}", at + 1, step(search, it))).collect()
 }
 
-fn step(search: &Search, before: Number, action: Action) -> String {
+/// Leaves out what changed no node and was answered in vain: much arrives at once, just in case.
+fn what_matters(search: &Search, story: Vec<Happened>) -> Vec<Happened> {
+    let mut wanted = BTreeSet::new();
+    let mut told = Vec::new();
+    for (action, before, outcome) in story.into_iter().rev() {
+        let matters = outcome.is_none_or(|it| {
+            let outcome = search.tables.outcome(it);
+            outcome.machine != before || outcome.sent.iter().any(|sent| wanted.contains(sent))
+        });
+        if matters {
+            if action.kind == Kind::Deliver {
+                wanted.insert(action.about);
+            }
+            told.push((action, before, outcome));
+        }
+    }
+    told.reverse();
+    told
+}
+
+fn step(search: &Search, (action, before, outcome): Happened) -> String {
     let mut line = what(search, action);
-    let outcome = search.tables.outcome(before, action);
+    let Some(outcome) = outcome.map(|it| search.tables.outcome(it)) else { return line };
     let node = |number| &search.tables.machine(number).it.machine.node;
     let (old, new) = (status(node(before)), status(node(outcome.machine)));
     if old != new {
@@ -49,7 +73,7 @@ fn step(search: &Search, before: Number, action: Action) -> String {
 
 fn what(search: &Search, action: Action) -> String {
     let id = u64::from(action.at) + 1;
-    match action.kind {
+    let what = match action.kind {
         Kind::Deliver => {
             let message = &search.tables.message(action.about).it;
             format!("n{id} gets {}", show(message))
@@ -63,7 +87,9 @@ fn what(search: &Search, action: Action) -> String {
         Kind::Crash => format!("n{id} crashes and starts again"),
         Kind::Propose => format!("a client proposes {} at n{id}", action.about),
         Kind::Read => format!("a client begins read {} at n{id}", action.about),
-    }
+    };
+    let fate = if action.loses { ", and keeps nothing from here on" } else { "" };
+    what + fate
 }
 
 fn status(node: &Node) -> String {

@@ -1,7 +1,7 @@
 //! Every order of events, within bounds small enough for a debug build, keeps what must always hold;
-//! and what an exploration leaves out does not change what it finds.
+//! what an exploration leaves out does not change what it finds; and it finds rules that are broken.
 
-use raft_sim::explore::{Bounds, Report, explore};
+use raft_sim::explore::{Bounds, Reduction, Report, Sabotage, audit, explore};
 
 const SMALL: Bounds = Bounds {
     nodes: 3,
@@ -14,7 +14,8 @@ const SMALL: Bounds = Bounds {
     reads: 0,
     lapses: false,
     append_entries: 4096,
-    reduced: true,
+    reduction: Reduction::All,
+    sabotage: None,
     states: 1_000_000,
 };
 
@@ -29,14 +30,15 @@ fn explore_all(bounds: Bounds) -> Report {
 }
 
 #[test]
-fn an_election_an_entry_and_a_crash() {
+fn an_election_two_entries_and_a_crash() {
     let report = explore_all(Bounds { entries: 1, crashes: 1, ..SMALL });
     assert!(1_000 < report.states, "{report:?}");
+    explore_all(Bounds { entries: 2, timeouts: 2, ..SMALL });
 }
 
 #[test]
 fn two_elections_at_once_or_one_after_the_other() {
-    explore_all(Bounds { terms: 2, timeouts: 2, ..SMALL });
+    explore_all(Bounds { terms: 2, timeouts: 2, crashes: 1, ..SMALL });
     explore_all(Bounds { timeouts: 2, entries: 1, ..SMALL });
 }
 
@@ -71,14 +73,47 @@ fn a_single_node_and_a_pair() {
 fn what_is_left_out_does_not_matter() {
     let bounds = [
         Bounds { nodes: 2, crashes: 1, ..SMALL },
+        Bounds { nodes: 2, crashes: 1, entries: 1, ..SMALL },
         Bounds { nodes: 2, terms: 2, timeouts: 2, ..SMALL },
-        Bounds { nodes: 2, entries: 1, timeouts: 2, ..SMALL },
+        Bounds { nodes: 2, entries: 1, timeouts: 2, hints: 1, ..SMALL },
+        Bounds { nodes: 2, heartbeats: 1, crashes: 1, ..SMALL },
     ];
     for bounds in bounds {
         let reduced = explore_all(bounds);
-        let whole = explore_all(Bounds { reduced: false, ..bounds });
+        let whole = explore_all(Bounds { reduction: Reduction::Nothing, ..bounds });
         assert_eq!(reduced.views, whole.views, "{bounds:?}");
         assert!(reduced.states < whole.states, "{bounds:?}");
+    }
+}
+
+/// Messages that are left out, and orders that are, do not change which states of the nodes come
+/// together.
+#[test]
+fn messages_that_are_left_out_do_not_matter() {
+    let bounds = [
+        Bounds { crashes: 1, ..SMALL },
+        Bounds { timeouts: 2, ..SMALL },
+        Bounds { nodes: 2, terms: 2, timeouts: 2, entries: 1, hints: 1, ..SMALL },
+        Bounds { nodes: 2, terms: 2, timeouts: 2, entries: 1, crashes: 1, ..SMALL },
+    ];
+    for bounds in bounds {
+        let reduced = explore_all(bounds);
+        let whole = explore_all(Bounds { reduction: Reduction::Writes, ..bounds });
+        let seen = |report: &Report| (report.scenes, report.views);
+        assert_eq!(seen(&reduced), seen(&whole), "{bounds:?}");
+        assert!(reduced.states < whole.states, "{bounds:?}");
+    }
+}
+
+/// What is claimed of each message that is left out holds in all states of nodes that are met.
+#[test]
+fn what_is_claimed_of_what_is_left_out_holds() {
+    for (bounds, least) in [
+        (Bounds { entries: 1, crashes: 1, ..SMALL }, 10_000),
+        (Bounds { terms: 2, timeouts: 2, hints: 1, ..SMALL }, 100_000),
+    ] {
+        let claims = audit(bounds).unwrap_or_else(|wrong| panic!("{bounds:?}: {wrong}"));
+        assert!(least < claims, "{bounds:?}: {claims}");
     }
 }
 
@@ -97,3 +132,29 @@ fn an_exploration_that_is_cut_short_says_so() {
     assert!(!report.complete);
     assert!(report.violation.is_none());
 }
+
+/// Rules that are broken on purpose are found out, each by a short story.
+#[test]
+fn broken_rules_are_found_out() {
+    let crash = Bounds { timeouts: 2, crashes: 1, ..SMALL };
+    let two_terms = Bounds { terms: 2, timeouts: 2, ..SMALL };
+    let slow = Bounds { terms: 2, timeouts: 3, append_entries: 1, ..SMALL };
+    let cases = [
+        (Sabotage::EarlyPromises, crash, "a promise is durable", 5),
+        (Sabotage::LyingDisks, crash, "a promise is durable", 5),
+        (Sabotage::ForgottenVotes, crash, "one vote per term", 5),
+        (Sabotage::DoubleVotes, crash, "election safety", 12),
+        (Sabotage::ForgedVotes, crash, "election safety", 12),
+        (Sabotage::OldCommits, slow, "only entries of the own term are counted", 20),
+        (Sabotage::LostLeaders, two_terms, LEADERS_ARE_PROTECTED, 15),
+    ];
+    for (sabotage, bounds, property, length) in cases {
+        let report = explore(Bounds { sabotage: Some(sabotage), ..bounds }, |_| ());
+        let Some((violation, story)) = report.violation else { panic!("{sabotage:?}: {report:?}") };
+        assert_eq!(violation.property, property, "{sabotage:?}: {violation}");
+        assert!(story.len() <= length, "{sabotage:?}: {}", story.join("\n"));
+        explore_all(bounds);
+    }
+}
+
+const LEADERS_ARE_PROTECTED: &str = "who hears its leader does not help to depose it";
