@@ -16,7 +16,7 @@ use crate::types::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
     /// Messages that promise nothing about the own disk (a leader's appends, heartbeats and their
-    /// answers, pleas), or whose promise is durable already. They travel while the disk works
+    /// answers, questions), or whose promise is durable already. They travel while the disk works
     /// (dissertation §10.2.1).
     pub send: Vec<Message>,
     /// What to make durable, and what to send afterwards. One writer takes these in `seq` order; it

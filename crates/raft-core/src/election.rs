@@ -38,8 +38,9 @@ impl Node {
         self.campaign_if_encouraged();
     }
 
-    /// Asks for votes. The pleas leave at once: they promise nothing. But the own vote counts only
-    /// when it is durable, see [`Node::become_leader_if_elected`].
+    /// Asks for votes, once the term, the own vote and the log that the pleas tell of are durable. Else a
+    /// crash could take them back: the node would stand in the same term again with a shorter log, and
+    /// win by votes that it got for the longer one, without what was committed since.
     pub(crate) fn campaign(&mut self, handed_over: bool) {
         self.hard.term = self.hard.term.next();
         self.hard.vote = Some(self.config.id);
@@ -47,9 +48,11 @@ impl Node {
         let vote_seq = self.persist().seq;
         self.role = Role::Candidate(self.new_campaign(), vote_seq);
         self.announce_role();
+        let early = mutant!("votes are asked for before the log is durable")
+            || mutant!("a candidate leads before its own vote is durable");
         for to in self.other_voters() {
-            let plea = self.plea(to, handed_over);
-            self.send(to, Body::Vote(plea));
+            let plea = Body::Vote(self.plea(to, handed_over));
+            if early { self.send(to, plea) } else { self.promise(to, plea) }
         }
     }
 

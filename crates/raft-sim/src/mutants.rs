@@ -45,6 +45,10 @@ pub const MUTANTS: &[Mutant] = &[
         "script election/leader_waits_for_its_own_vote",
     ),
     seen_by(
+        "votes are asked for before the log is durable",
+        "script election/votes_are_asked_for_when_the_log_is_durable",
+    ),
+    seen_by(
         "who votes does not wait for the elected",
         "script election/leader_that_hears_nobody_steps_down",
     ),
@@ -182,12 +186,18 @@ pub fn find(name: Option<&str>, seeds: impl IntoIterator<Item = u64>) -> Option<
     kill
 }
 
+/// Switches this bug on, in the whole process, or all of them off.
+///
+/// # Panics
+///
+/// If the build contains no bugs, and one is wanted.
 #[cfg(debug_assertions)]
-fn switch_to(name: Option<&str>) {
+pub fn switch_to(name: Option<&str>) {
     mutants::switch_to(name);
 }
 
+/// See the other one.
 #[cfg(not(debug_assertions))]
-fn switch_to(name: Option<&str>) {
+pub fn switch_to(name: Option<&str>) {
     assert!(name.is_none(), "this build contains no deliberate bugs");
 }
