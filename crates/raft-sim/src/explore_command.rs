@@ -7,6 +7,7 @@ use std::time::Duration;
 use raft_sim::explore::{
     Bounds, LOOKING_AT, Progress, Reduction, Report, Sabotage, audit, explore, way,
 };
+use raft_sim::mutants::{self, MUTANTS};
 
 use crate::VIOLATED;
 
@@ -59,10 +60,13 @@ pub(crate) struct Explore {
     /// Break a rule on purpose, to see it found.
     #[arg(long, value_enum)]
     sabotage: Option<Broken>,
+    /// Switch on this deliberate bug of the core, as `raft-sim mutants` lists them, to see it found.
+    #[arg(long, value_name = "NAME")]
+    mutant: Option<String>,
     /// Show how the state with this number came about, as a failed assertion names it.
     #[arg(long, value_name = "NUMBER")]
     way: Option<u32>,
-    /// Give up after so many states; each takes about 100 bytes.
+    /// Give up after so many states; each takes about 40 bytes.
     #[arg(long, default_value_t = 50_000_000)]
     states: usize,
 }
@@ -126,6 +130,9 @@ impl Explore {
     pub(crate) fn run(&self) -> io::Result<u8> {
         let mut shown = Duration::ZERO;
         let mut out = io::stdout();
+        if let Some(name) = &self.mutant {
+            switch_on(name)?;
+        }
         if let Some(number) = self.way {
             for line in way(self.bounds(), number) {
                 writeln!(out, "{line}")?;
@@ -206,6 +213,17 @@ impl Explore {
         writeln!(out, "gave up: there are more than {} states", self.states)?;
         Ok(1)
     }
+}
+
+fn switch_on(name: &str) -> io::Result<()> {
+    if !mutants::are_included() {
+        return Err(io::Error::other("no build without debug assertions contains deliberate bugs"));
+    }
+    if !MUTANTS.iter().any(|mutant| mutant.name == name) {
+        return Err(io::Error::other(format!("no deliberate bug is called {name:?}")));
+    }
+    mutants::switch_to(Some(name));
+    Ok(())
 }
 
 /// A failed assertion ends a release build at once; the way to it must not be lost.

@@ -117,8 +117,12 @@ pub(super) fn check_alone(
     for sent in &done.sent {
         let Sent { message, term, vote, held } = sent;
         let is_kept = match &message.body {
-            // Pleas, and what says only that the sender lives.
-            Body::PreVote(_) | Body::Vote(_) | Body::ReadIndex(_) => true,
+            // Questions that nothing rests on.
+            Body::PreVote(_) | Body::ReadIndex(_) => true,
+            // A vote is given to a log in a term: they must not be lost.
+            Body::Vote(request) => {
+                *term == message.term && *vote == Some(message.from) && request.last.index <= *held
+            }
             Body::HeartbeatReply(reply) => reply.matched <= *held,
             Body::VoteReply(reply) if reply.granted => {
                 *term == reply.asked && *vote == Some(message.to)

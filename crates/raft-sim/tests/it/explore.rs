@@ -1,6 +1,8 @@
 //! Every order of events, within bounds small enough for a debug build, keeps what must always hold;
 //! what an exploration leaves out does not change what it finds; and it finds rules that are broken.
 
+use std::process::Command;
+
 use raft_sim::explore::{Bounds, Reduction, Report, Sabotage, audit, explore};
 
 const SMALL: Bounds = Bounds {
@@ -158,3 +160,45 @@ fn broken_rules_are_found_out() {
 }
 
 const LEADERS_ARE_PROTECTED: &str = "who hears its leader does not help to depose it";
+
+/// Deliberate bugs in the core itself are found out: by a rule, or because a claim that the search rests
+/// on does not hold. They are switched on in processes of their own.
+#[test]
+fn bugs_of_the_core_are_found_out() {
+    let explore = |mutant: &str, bounds: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_raft-sim"));
+        command.arg("explore").args(bounds.split_whitespace()).args(["--mutant", mutant]);
+        let done = command.output().expect("it was built for this test");
+        (done.status.code(), String::from_utf8_lossy(&done.stdout).into_owned())
+    };
+    let crash = "--terms 2 --entries 0 --hints 0 --timeouts 2 --crashes 1";
+    let again = "--terms 2 --entries 0 --hints 0 --timeouts 3 --crashes 1";
+    let slow = "--terms 2 --entries 1 --hints 0 --timeouts 2 --crashes 0 --append-entries 1";
+    let pair = "--nodes 2 --terms 1 --entries 0 --hints 0 --timeouts 2 --crashes 0";
+    let audit = "--terms 2 --entries 0 --hints 0 --timeouts 2 --crashes 0 --audit";
+    let cases = [
+        ("a vote is told before it is durable", crash, "a promise is durable"),
+        ("a term is written without its vote", crash, "a promise is durable"),
+        ("a candidate leads before its own vote is durable", crash, "a promise is durable"),
+        ("votes are asked for before the log is durable", again, "a promise is durable"),
+        ("an append is acknowledged before it is durable", crash, "a promise is durable"),
+        ("a node votes twice in a term", crash, "a promise is durable"),
+        ("a vote is given to any log", crash, "leader completeness"),
+        ("a conflict is not cut", crash, "what is committed is on a majority of disks"),
+        ("a leader counts itself by memory", crash, "what is committed is on a majority of disks"),
+        ("half is a majority", pair, "what is committed is on a majority of disks"),
+        ("an old append cuts what follows it", slow, "a promise is durable"),
+        (
+            "an entry of an earlier term is committed by counting",
+            slow,
+            "only entries of the own term are counted",
+        ),
+        ("a vote of another term counts", audit, "a spent message changes a node"),
+        ("an answer of an earlier term counts", audit, "a spent message changes a node"),
+    ];
+    for (mutant, bounds, property) in cases {
+        let (status, told) = explore(mutant, bounds);
+        assert_eq!(status, Some(5), "{mutant}: {told}");
+        assert!(told.contains(property), "{mutant}: {told}");
+    }
+}
