@@ -20,7 +20,7 @@ const SOON: &[&str] = &[
 #[test]
 fn a_few_are_found_at_once() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_raft-sim"));
-    command.args(["mutants", "--seeds", "3"]);
+    command.args(["mutants", "--seeds", "8"]);
     for name in SOON {
         command.args(["--only", name]);
     }
