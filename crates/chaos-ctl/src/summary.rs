@@ -56,7 +56,7 @@ impl fmt::Display for Summary {
             let (count, leaderless) = (self.elections_us.len(), self.elections_us.iter().sum());
             write!(f, "  {count} failover{}", if count == 1 { "" } else { "s" })?;
             write!(f, "  leader seen after p50 {} max {}", Shown(median), Shown(longest))?;
-            write!(f, "  leaderless at most {}", Shown(leaderless))?;
+            write!(f, "  leaderless in all at most {}", Shown(leaderless))?;
         }
         write!(f, "\n          unexpected exits {}", self.crashes)
     }
@@ -78,7 +78,7 @@ mod tests {
         }
         assert_eq!(summary.leader_kills(), 3);
         let text = "3 kills (3 leader)  3 failovers  leader seen after p50 80ms max 900ms  \
-                    leaderless at most 1.04s\n          unexpected exits 0";
+                    leaderless in all at most 1.04s\n          unexpected exits 0";
         assert_eq!(summary.to_string(), text);
     }
 }

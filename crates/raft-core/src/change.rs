@@ -211,9 +211,10 @@ impl Node {
     fn hears_majority_of(&self, target: &Membership) -> bool {
         let Role::Leader(leader) = &self.role else { return false };
         let alive = |id| {
-            let heard = leader.peers.get(id).map(|peer| peer.heard);
-            let lately = |heard: Instant| self.now < heard.after(self.config.election_timeout);
-            id == self.config.id || heard.is_some_and(lately)
+            // A new leader has heard nobody yet, however short its silence.
+            let patience = self.config.election_timeout;
+            let peer = leader.peers.get(id);
+            id == self.config.id || peer.is_some_and(|peer| peer.is_alive(self.now, patience))
         };
         quorum::reached(target, alive)
     }

@@ -1,6 +1,7 @@
 //! What a leader knows of one peer.
 
 use alloc::collections::VecDeque;
+use core::time::Duration;
 
 use crate::types::{Index, Instant, SnapshotMeta};
 
@@ -9,7 +10,7 @@ use crate::types::{Index, Instant, SnapshotMeta};
 pub(crate) struct Peer {
     /// The last index known to agree, durably.
     pub(crate) matched: Index,
-    /// When it last answered in this term.
+    /// When it last answered in this term, or when the leader began to wait for that.
     pub(crate) heard: Instant,
     /// The last heartbeat round before it was a peer.
     pub(crate) before: u64,
@@ -80,6 +81,12 @@ pub(crate) struct Inflight {
 }
 
 impl Peer {
+    /// Whether it has answered in this term, within `patience`, and its process is not known to be gone.
+    pub(crate) fn is_alive(&self, now: Instant, patience: Duration) -> bool {
+        let has_answered = self.matched != Index(0) || self.acked_round != 0;
+        has_answered && !self.down && now < self.heard.after(patience)
+    }
+
     /// A peer about whose log nothing is known.
     pub(crate) fn new(next: Index, now: Instant, before: u64) -> Self {
         let progress = Progress::Probe { next, waiting: None };

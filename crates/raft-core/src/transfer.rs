@@ -116,7 +116,7 @@ impl Node {
     fn keeps_up(&self, peer: &Peer) -> Result<(), TransferRefusal> {
         let lag = self.log.bytes_between(peer.matched, self.log.last().index);
         let lag_max = u64::try_from(self.config.transfer_lag_bytes_max).unwrap_or(u64::MAX);
-        if peer.down || peer.heard.after(self.config.election_timeout) <= self.now {
+        if !peer.is_alive(self.now, self.config.election_timeout) {
             Err(TransferRefusal::Silent)
         } else if lag_max < lag || !matches!(peer.progress, Progress::Replicate { .. }) {
             Err(TransferRefusal::Behind)

@@ -2,7 +2,7 @@
 //!
 //! Each claim here is about a node's state and a message to it, and says: delivered now or in any
 //! state that can follow, the message changes nothing in the node, and is answered, if at all, by what
-//! was sent before or what is spent itself. [`super::audit`] tries all of them out.
+//! was sent before or what is spent itself. [`mod@super::audit`] tries all of them out.
 //!
 //! A term that is durable never goes back, and nobody leads or stands for election twice in one term.
 
