@@ -28,6 +28,7 @@
 //! goes to the state machine as it is. `examples/counter.rs` is such a program. A program that has a
 //! command line and a runtime already awaits [`run`] instead.
 
+mod background;
 mod cli;
 mod clock;
 mod driver;

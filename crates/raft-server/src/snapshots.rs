@@ -6,8 +6,8 @@ use raft_replica::{SnapshotJob, SnapshotStore, StateMachine};
 use tokio::sync::mpsc;
 
 use crate::driver::Completion;
-use crate::fatal;
 use crate::queue::Queue;
+use crate::{background, fatal};
 
 /// Snapshot jobs under way, at most: one that is built, and one piece per peer.
 pub(crate) const JOBS_MAX: usize = 1024;
@@ -21,6 +21,7 @@ pub(crate) fn run<S: StateMachine>(
     jobs: &Queue<SnapshotJob<S>>,
     completions: &mpsc::Sender<Completion<S>>,
 ) {
+    background::step_back();
     let mut said_full = false;
     while let Some(batch) = jobs.take_all() {
         for job in batch {

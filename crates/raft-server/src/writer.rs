@@ -10,9 +10,9 @@ use raft_replica::{Durable, PrepareJob, Prepared, StateMachine, Wal};
 use tokio::sync::mpsc;
 
 use crate::driver::Completion;
-use crate::fatal;
 use crate::queue::Queue;
 use crate::transport::Peers;
+use crate::{background, fatal};
 
 /// Something for the log's writer.
 pub(crate) enum Job {
@@ -144,6 +144,7 @@ impl<S: StateMachine> Writer<S> {
 
 /// Makes segments ready, away from the writer, until the queue is closed.
 pub(crate) fn prepare_segments(preparations: &Queue<PrepareJob>, writer: &Queue<Job>) {
+    background::step_back();
     let mut said = false;
     while let Some(jobs) = preparations.take_all() {
         for job in jobs {
