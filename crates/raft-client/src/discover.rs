@@ -201,7 +201,7 @@ impl Directory {
         let mut names: BTreeSet<Arc<str>> =
             links.iter().map(|link| Arc::clone(link.addr())).collect();
         let mut asked: FuturesUnordered<_> =
-            links.into_iter().map(|link| who_leads(link, within)).collect();
+            links.into_iter().map(|link| self.who_leads(link, within)).collect();
         let mut reasons = Reasons::default();
         let mut outdated: Option<Leader> = None;
         let ends = Instant::now() + within;
@@ -219,7 +219,7 @@ impl Directory {
                 // Those who stayed know more.
                 let others = answer.member_addrs.iter().map(|addr| self.link(addr));
                 for other in others.filter(|other| names.insert(Arc::clone(other.addr()))) {
-                    asked.push(who_leads(other, within));
+                    asked.push(self.who_leads(other, within));
                     until = ends;
                 }
                 let last = answer.member_addrs.join(", ");
@@ -326,7 +326,7 @@ impl Directory {
         leader: &Leader,
         within: Duration,
     ) -> Result<pb::GetConfigurationResponse, Fault> {
-        let (_link, answer) = members_from(Arc::clone(&leader.link), within).await;
+        let (_link, answer) = self.ask_members(Arc::clone(&leader.link), within).await;
         answer.inspect(|answer| self.note_members(answer))
     }
 
@@ -346,7 +346,7 @@ impl Directory {
             // Whoever is heard of is asked as well: all that were known may have been removed.
             let links = self.links().into_iter();
             for link in links.filter(|link| names.insert(Arc::clone(link.addr()))) {
-                asked.push(members_from(link, within));
+                asked.push(self.ask_members(link, within));
             }
             let Ok(Some((link, answer))) = timeout_at(until, asked.next()).await else { break };
             let answer = match answer {
@@ -368,6 +368,40 @@ impl Directory {
             }
         }
         best.ok_or(reasons)
+    }
+
+    async fn who_leads(
+        &self,
+        link: Arc<Link>,
+        within: Duration,
+    ) -> (Arc<Link>, Result<pb::GetLeaderResponse, Fault>) {
+        let call = async |mut api: Api| api.get_leader(pb::GetLeaderRequest {}).await;
+        let answer = ask_node(&link, within, call).await;
+        let answer = answer.and_then(|answer| self.meant(&answer.cluster).map(|()| answer));
+        (link, answer)
+    }
+
+    async fn ask_members(
+        &self,
+        link: Arc<Link>,
+        within: Duration,
+    ) -> (Arc<Link>, Result<pb::GetConfigurationResponse, Fault>) {
+        let call = async |mut api: Api| api.get_configuration(pb::GetConfigurationRequest {}).await;
+        let answer = ask_node(&link, within, call).await;
+        let answer = answer.and_then(|answer| self.meant(&answer.cluster).map(|()| answer));
+        (link, answer)
+    }
+
+    /// Whether this is the cluster that the client is for. Another may have taken its addresses: one
+    /// that was founded on what was left of it, say.
+    fn meant(&self, found: &str) -> Result<(), Fault> {
+        match &self.options.cluster {
+            Some(meant) if !found.is_empty() && meant != found => {
+                let why = format!("it serves '{found}', not '{meant}'");
+                Err(Fault::new(FaultKind::OtherCluster, why))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Takes note of where the members are. What a leader says is all there is: the ways to others
@@ -411,22 +445,4 @@ impl Known {
     pub(crate) fn supersedes(&self, leader: &Leader) -> bool {
         self.leader.as_ref().is_some_and(|known| leader.term < known.term)
     }
-}
-
-async fn who_leads(
-    link: Arc<Link>,
-    within: Duration,
-) -> (Arc<Link>, Result<pb::GetLeaderResponse, Fault>) {
-    let call = async |mut api: Api| api.get_leader(pb::GetLeaderRequest {}).await;
-    let answer = ask_node(&link, within, call).await;
-    (link, answer)
-}
-
-async fn members_from(
-    link: Arc<Link>,
-    within: Duration,
-) -> (Arc<Link>, Result<pb::GetConfigurationResponse, Fault>) {
-    let call = async |mut api: Api| api.get_configuration(pb::GetConfigurationRequest {}).await;
-    let answer = ask_node(&link, within, call).await;
-    (link, answer)
 }

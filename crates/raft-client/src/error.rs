@@ -215,6 +215,8 @@ fault_kinds! {
     NotLeader = "not_leader", "not the leader";
     /// The node is no member any more.
     Removed = "removed", "removed from the cluster";
+    /// The node serves another cluster.
+    OtherCluster = "other_cluster", "of another cluster";
     /// Too much is waiting there.
     Overloaded = "overloaded", "overloaded";
     /// The node is ending.

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Options {
     /// Some of the cluster's client addresses, as `host:port`. The others are learnt.
     pub endpoints: Vec<String>,
+    /// The cluster's name. Nodes that say another are not used; without it, any will do.
+    pub cluster: Option<String>,
     /// Connections to each node. More than one pays when many operations are under way.
     pub connections: usize,
     /// How long one attempt may take. Doubled for an operation each time one ran out, so that a
@@ -27,6 +29,7 @@ impl Options {
     pub fn new(endpoints: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             endpoints: endpoints.into_iter().map(Into::into).collect(),
+            cluster: None,
             connections: 1,
             attempt_timeout: Duration::from_secs(1),
             operation_timeout: Duration::from_secs(5),

@@ -20,6 +20,8 @@ pub(crate) struct Target {
     pub(crate) is_assumed: bool,
     /// The file that was named, whether or not the nodes are from it.
     pub(crate) file: Option<PathBuf>,
+    /// The cluster's name, if the nodes are from its file.
+    pub(crate) cluster: Option<String>,
 }
 
 impl Target {
@@ -38,15 +40,16 @@ impl Target {
         }
         if !endpoints.is_empty() {
             let nodes = endpoints.into_iter().map(|endpoint| (None, endpoint)).collect();
-            return Ok(Self { nodes, is_assumed: false, file });
+            return Ok(Self { nodes, is_assumed: false, file, cluster: None });
         }
         let Some(path) = ClusterConfig::locate(config)? else {
             let nodes = DEFAULT_ENDPOINTS.iter().map(|addr| (None, (*addr).to_owned())).collect();
-            return Ok(Self { nodes, is_assumed: true, file });
+            return Ok(Self { nodes, is_assumed: true, file, cluster: None });
         };
         let config = ClusterConfig::load(&path)?;
         let nodes = config.nodes.iter().map(|node| (Some(node.id.0), node.client.clone()));
-        Ok(Self { nodes: nodes.collect(), is_assumed: false, file })
+        let nodes = nodes.collect();
+        Ok(Self { nodes, is_assumed: false, file, cluster: Some(config.name) })
     }
 
     /// How the members differ from the nodes that are configured, a line for each.
@@ -66,6 +69,7 @@ impl Target {
     }
 
     pub(crate) fn options(&self) -> Options {
-        Options::new(self.nodes.iter().map(|(_, addr)| addr.clone()))
+        let endpoints = self.nodes.iter().map(|(_, addr)| addr.clone());
+        Options { cluster: self.cluster.clone(), ..Options::new(endpoints) }
     }
 }

@@ -159,3 +159,25 @@ async fn a_node_that_names_a_dead_leader_is_quoted() {
     assert!(error.contains("it names n1, which did not serve us"), "{error}");
     assert!(!error.contains("knows no leader"), "{error}");
 }
+
+/// Another cluster at the known addresses, founded on what was left of this one, perhaps: it gets
+/// nothing that was meant for this one.
+#[tokio::test]
+async fn another_cluster_at_the_same_addresses_is_not_used() {
+    let fakes = Fakes::start(2);
+    let client = |cluster: &str| {
+        Client::new(Options {
+            cluster: Some(cluster.to_owned()),
+            operation_timeout: Duration::from_millis(300),
+            ..Options::new(fakes.addrs())
+        })
+    };
+    client("fake").put("k".into(), "1".into()).await.unwrap();
+    let error = client("mine").put("k".into(), "2".into()).await.unwrap_err();
+    let ClientError::Failed(failed) = error else { panic!("{error}") };
+    let kinds: Vec<_> = failed.reasons.iter().map(|(_, fault)| fault.kind).collect();
+    assert_eq!(kinds, [FaultKind::OtherCluster; 2]);
+    assert!(failed.to_string().contains("it serves 'fake', not 'mine'"), "{failed}");
+    let members = client("mine").configuration().await;
+    assert!(members.is_err(), "{members:?}");
+}

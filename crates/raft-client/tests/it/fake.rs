@@ -432,6 +432,7 @@ impl ManagementRpc for Node {
                 node_id,
                 removed: true,
                 member_addrs: left.clone(),
+                cluster: "fake".to_owned(),
                 ..pb::GetLeaderResponse::default()
             },
             None => pb::GetLeaderResponse {
@@ -439,6 +440,7 @@ impl ManagementRpc for Node {
                 leader_addr,
                 term,
                 node_id,
+                cluster: "fake".to_owned(),
                 ..pb::GetLeaderResponse::default()
             },
         };

@@ -34,6 +34,7 @@ impl ManagementRpc for Management {
             node_id: self.0.node.id.0,
             removed: view.removed,
             member_addrs: others.map(|(_, addr)| addr).collect(),
+            cluster: self.0.node.config.name.clone(),
         }))
     }
 
