@@ -11,7 +11,6 @@ use raft_sim::mutants::{MUTANTS, are_included};
 const SOON: &[&str] = &[
     "half is a majority",
     "a match is taken for the whole log",
-    "a new leader changes members before it has committed anything",
     "the first of several entries is not written",
     "a snapshot is labelled with the log's end",
 ];
