@@ -64,7 +64,7 @@ fn a_node_that_is_no_member_any_more_is_not_missed() {
     let node =
         |id: u64| format!("  - {{id: {id}, peer: 'h:{id}', client: '{}'}}\n", fakes.addr(id));
     let nodes = [node(1), node(2), node(3)].concat();
-    std::fs::write(&file, format!("nodes:\n{nodes}")).unwrap();
+    std::fs::write(&file, format!("cluster: {{name: fake}}\nnodes:\n{nodes}")).unwrap();
     let status = || {
         let mut command = Command::cargo_bin("raft-client").unwrap();
         let output = command.arg("-f").arg(&file).arg("status").output().unwrap();
