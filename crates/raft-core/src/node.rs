@@ -410,7 +410,7 @@ impl Node {
     }
 
     /// Whether `id` belongs to none of the configurations that this node knows.
-    fn is_stranger(&self, id: NodeId) -> bool {
+    pub(crate) fn is_stranger(&self, id: NodeId) -> bool {
         !self.members.active().is_empty() && !self.members.all().any(|known| known.contains(id))
     }
 

@@ -39,7 +39,9 @@ impl Node {
             return Err(DropReason::Malformed);
         }
         // Only members are remembered, so that strangers cannot fill the record.
-        let Some(seat) = self.members.active().seat_id(message.from) else { return Ok(()) };
+        let Some(seat) = self.members.active().seat_id(message.from) else {
+            return self.admit_stranger(message);
+        };
         let known = self.hard.peers.iter().rev().find(|(held, _)| held.node == seat.node);
         if known == Some((&seat, &message.incarnation)) {
             return Ok(()); // Mostly. What follows is dearer.
@@ -61,6 +63,26 @@ impl Node {
                 }
             },
         }
+    }
+
+    /// The sender is no member by any configuration that is held here. By a later one it may be, and
+    /// then it can name the entry that made it one: whoever leads or wants to lead and cannot is
+    /// nobody. Once it is followed, not all it says need name it again.
+    fn admit_stranger(&self, message: &Message) -> Result<(), DropReason> {
+        let leads = matches!(
+            message.body,
+            Body::Vote(_)
+                | Body::Append(_)
+                | Body::Heartbeat(_)
+                | Body::SnapshotChunk(_)
+                | Body::TimeoutNow
+        );
+        let names_its_seat = claimed_seat(message).is_some_and(|seat| seat.since != LogId::ZERO);
+        let followed = self.leader() == Some(message.from) && message.term == self.hard.term;
+        if leads && !names_its_seat && !followed && self.is_stranger(message.from) {
+            return Err(DropReason::NotAMember);
+        }
+        Ok(())
     }
 
     /// Nobody is known on this seat. Whoever speaks for it first is met, and a seat is met once: so a
