@@ -17,7 +17,7 @@
 //! What is replicated is any [`StateMachine`]; the shipped key-value store, [`KvStore`], is one. With
 //! another one, a program of one's own is
 //!
-//! ```ignore
+//! ```text
 //! fn main() -> std::process::ExitCode {
 //!     raft_server::main::<Counter>()
 //! }
