@@ -367,21 +367,6 @@ impl Node {
             {
                 return false;
             }
-            // Only members are asked, so nobody else has anything to answer: a stranger's word could
-            // take the terms to their end.
-            Body::PreVoteReply(_)
-            | Body::VoteReply(_)
-            | Body::AppendReply(_)
-            | Body::HeartbeatReply(_)
-            | Body::SnapshotReply(_)
-            | Body::Stranger { .. }
-            | Body::ReadIndex(_)
-            | Body::ReadIndexReply { .. }
-                if self.is_stranger(message.from) =>
-            {
-                self.drop_message(message.from, DropReason::NotAMember);
-                return false;
-            }
             Body::AppendReply(_) | Body::HeartbeatReply(_)
                 if mutant!("a leader does not mind a later term in an answer") =>
             {

@@ -65,24 +65,20 @@ impl Node {
         }
     }
 
-    /// The sender is no member by any configuration that is held here. By a later one it may be, and
-    /// then it can name the entry that made it one: whoever leads or wants to lead and cannot is
-    /// nobody. Once it is followed, not all it says need name it again.
+    /// The sender is no member by the active configuration. If it is none by any that is held here, it
+    /// may be one by a later one: then it can name the entry that made it one, and once it is followed
+    /// need not do so again. Else it was not asked, so it has nothing to answer, and it neither leads
+    /// nor moves the term. It may ask whether it could: that changes nothing, and who was removed is
+    /// told so.
     fn admit_stranger(&self, message: &Message) -> Result<(), DropReason> {
-        let leads = matches!(
-            message.body,
-            Body::Vote(_)
-                | Body::Append(_)
-                | Body::Heartbeat(_)
-                | Body::SnapshotChunk(_)
-                | Body::TimeoutNow
-        );
         let names_its_seat = claimed_seat(message).is_some_and(|seat| seat.since != LogId::ZERO);
         let followed = self.leader() == Some(message.from) && message.term == self.hard.term;
-        if leads && !names_its_seat && !followed && self.is_stranger(message.from) {
-            return Err(DropReason::NotAMember);
+        let asks = matches!(message.body, Body::PreVote(_));
+        if asks || names_its_seat || followed || !self.is_stranger(message.from) {
+            Ok(())
+        } else {
+            Err(DropReason::NotAMember)
         }
-        Ok(())
     }
 
     /// Nobody is known on this seat. Whoever speaks for it first is met, and a seat is met once: so a
