@@ -14,7 +14,7 @@ pub(super) async fn act(stage: &mut Stage, rounds: u16) -> Result<(), Failure> {
         } else {
             stage.led().await?;
             let pause = stage.draw_ms(SOON_MS);
-            stage.pass(pause).await?;
+            stage.pass_watching(pause).await?;
         }
         stage.kill_all().await?;
     }

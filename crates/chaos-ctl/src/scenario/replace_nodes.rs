@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::stage::{Kind, Row, Stage, Whom};
+use super::stage::{Kind, Row, Stage, Whole, Whom};
 use super::{change, names};
 use crate::NodeId;
 use crate::events::monotonic_us;
@@ -98,7 +98,7 @@ async fn carry_out(
         after,
         how: String::new(),
         took: Some(took),
-        whole_us: None,
+        whole: Whole::NotYet,
     });
     Ok(())
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::gaps::{Spread, Timeline, Window};
 use super::removal::Told;
-use super::stage::{Kind, Row};
+use super::stage::{Kind, Row, Whole};
 use super::{Expectation, SHORT_US, Scenario};
 use crate::events::{Shown, grouped, micros};
 use crate::exit::{Code, Failure};
@@ -84,8 +84,10 @@ struct Line {
     later_gap_us: Option<u64>,
     /// How long a change took, or a process to end.
     took_us: Option<u64>,
-    /// Until the cluster was whole again.
+    /// Until the cluster was whole again, if it was before the next fault.
     whole_us: Option<u64>,
+    /// Whether the next fault came before that.
+    overtaken: bool,
 }
 
 impl Report {
@@ -184,8 +186,11 @@ impl Report {
                 time(Some(line.gap_us), ""),
                 time(line.later_gap_us, ""),
                 time(line.took_us, ""),
-                time(line.whole_us, "never"),
+                time(line.whole_us, if line.overtaken { "-" } else { "never" }),
             )?;
+        }
+        if self.lines.iter().any(|line| line.overtaken) {
+            writeln!(out, "\nwhole -: the next fault came before the cluster was whole")?;
         }
         Ok(())
     }
@@ -257,7 +262,11 @@ fn lines(mut rows: Vec<Row>, load: &BenchResult) -> Vec<Line> {
             gap_us: gap.unwrap_or(SHORT_US),
             later_gap_us: (until < next).then_some(later),
             took_us: row.took.map(micros),
-            whole_us: row.whole_us.map(|whole| whole.saturating_sub(row.at_us)),
+            whole_us: match row.whole {
+                Whole::At(whole) => Some(whole.saturating_sub(row.at_us)),
+                Whole::NotYet | Whole::Overtaken => None,
+            },
+            overtaken: row.whole == Whole::Overtaken,
         }
     };
     rows.into_iter().enumerate().map(line).collect()

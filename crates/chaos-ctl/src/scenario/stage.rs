@@ -52,8 +52,18 @@ pub(super) struct Row {
     pub(super) how: String,
     /// How long a change took, or a process to end.
     pub(super) took: Option<Duration>,
-    /// When the cluster was whole again.
-    pub(super) whole_us: Option<u64>,
+    pub(super) whole: Whole,
+}
+
+/// When the cluster was whole again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whole {
+    /// Not so far.
+    NotYet,
+    /// Then, on the monotonic clock.
+    At(u64),
+    /// Nobody can tell: the next fault came first.
+    Overtaken,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -159,15 +169,20 @@ impl Stage {
             }
             Err(ending) => self.go_on(ending)?,
         }
-        let now = monotonic_us();
-        for row in self.rows.iter_mut().filter(|row| row.whole_us.is_none()) {
-            row.whole_us = Some(now);
-            if row.kind == Kind::Terminate {
-                row.until_us = now;
-            }
-        }
+        note_whole(&mut self.rows, monotonic_us());
         let pause = self.draw_ms(PAUSE_MS);
         self.pass(pause).await
+    }
+
+    /// Lets time pass, and looks meanwhile whether the cluster becomes whole.
+    pub(super) async fn pass_watching(&mut self, time: Duration) -> Result<(), Failure> {
+        let ends = tokio::time::Instant::now() + time;
+        match self.runner.drive_until(time, Runner::is_whole).await? {
+            Ok(true) => note_whole(&mut self.rows, monotonic_us()),
+            Ok(false) => (),
+            Err(ending) => self.go_on(ending)?,
+        }
+        self.pass(ends.saturating_duration_since(tokio::time::Instant::now())).await
     }
 
     /// Waits until a leader is seen, and returns what all nodes said, and who it is.
@@ -209,19 +224,21 @@ impl Stage {
             return Err(Failure::new(Code::Crashed, format!("{target} had ended by itself")));
         };
         let what = format!("SIGKILL {target} {role}{aside}");
-        let place = self.rows.len();
-        self.rows.push(Row {
-            kind: Kind::Kill,
-            at_us: strike.at_us,
-            until_us: strike.at_us + micros(downtime),
-            what,
-            led: target == before.0,
-            before,
-            after: before,
-            how: String::new(),
-            took: None,
-            whole_us: None,
-        });
+        let place = push(
+            &mut self.rows,
+            Row {
+                kind: Kind::Kill,
+                at_us: strike.at_us,
+                until_us: strike.at_us + micros(downtime),
+                what,
+                led: target == before.0,
+                before,
+                after: before,
+                how: String::new(),
+                took: None,
+                whole: Whole::NotYet,
+            },
+        );
         let (view, after) = self.led().await?;
         let row = &mut self.rows[place];
         (row.after, row.how) = (after, Campaigns::of(&view).since(&campaigns));
@@ -238,19 +255,21 @@ impl Stage {
             return Err(Failure::new(Code::Crashed, "all nodes had ended by themselves"));
         };
         let killed: BTreeSet<NodeId> = strikes.iter().map(|strike| strike.node).collect();
-        let place = self.rows.len();
-        self.rows.push(Row {
-            kind: Kind::Kill,
-            at_us: first.at_us,
-            until_us: first.at_us + micros(downtime),
-            what: format!("SIGKILL {}", names(&killed)),
-            led: killed.contains(&before.0),
-            before,
-            after: before,
-            how: String::new(),
-            took: None,
-            whole_us: None,
-        });
+        let place = push(
+            &mut self.rows,
+            Row {
+                kind: Kind::Kill,
+                at_us: first.at_us,
+                until_us: first.at_us + micros(downtime),
+                what: format!("SIGKILL {}", names(&killed)),
+                led: killed.contains(&before.0),
+                before,
+                after: before,
+                how: String::new(),
+                took: None,
+                whole: Whole::NotYet,
+            },
+        );
         let (_, after) = self.led().await?;
         // Whatever the nodes counted before went with them.
         (self.rows[place].after, self.rows[place].how) = (after, "all start anew".to_owned());
@@ -265,19 +284,21 @@ impl Stage {
             let what = format!("{target} did not end cleanly when it was asked to");
             return Err(Failure::new(Code::Crashed, what));
         };
-        let place = self.rows.len();
-        self.rows.push(Row {
-            kind: Kind::Terminate,
-            at_us: strike.at_us,
-            until_us: u64::MAX,
-            what: format!("SIGTERM {target} {role}"),
-            led: target == before.0,
-            before,
-            after: before,
-            how: String::new(),
-            took: Some(strike.took),
-            whole_us: None,
-        });
+        let place = push(
+            &mut self.rows,
+            Row {
+                kind: Kind::Terminate,
+                at_us: strike.at_us,
+                until_us: u64::MAX,
+                what: format!("SIGTERM {target} {role}"),
+                led: target == before.0,
+                before,
+                after: before,
+                how: String::new(),
+                took: Some(strike.took),
+                whole: Whole::NotYet,
+            },
+        );
         let (view, after) = self.led().await?;
         let row = &mut self.rows[place];
         (row.after, row.how) = (after, Campaigns::of(&view).since(&campaigns));
@@ -301,5 +322,60 @@ impl Stage {
                 Err(Failure::new(Code::Inconclusive, what))
             }
         }
+    }
+}
+
+/// Adds a fault and tells its place. Those before it that the cluster has not recovered from will
+/// not be told apart from it any more.
+fn push(rows: &mut Vec<Row>, row: Row) -> usize {
+    for earlier in rows.iter_mut().filter(|row| row.whole == Whole::NotYet) {
+        earlier.whole = Whole::Overtaken;
+    }
+    rows.push(row);
+    rows.len() - 1
+}
+
+/// The cluster is whole: what was done last is over.
+fn note_whole(rows: &mut [Row], now: u64) {
+    for row in rows.iter_mut().filter(|row| row.whole == Whole::NotYet) {
+        row.whole = Whole::At(now);
+        if row.kind == Kind::Terminate {
+            row.until_us = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_that_the_next_one_overtakes_never_counts_as_whole() {
+        let row = |at_us| Row {
+            kind: Kind::Kill,
+            at_us,
+            until_us: at_us + 10,
+            what: String::new(),
+            led: true,
+            before: (NodeId(1), 1),
+            after: (NodeId(1), 2),
+            how: String::new(),
+            took: None,
+            whole: Whole::NotYet,
+        };
+        let mut rows = Vec::new();
+        for at in [100, 200] {
+            push(&mut rows, row(at));
+        }
+        note_whole(&mut rows, 300);
+        push(&mut rows, row(400));
+        note_whole(&mut rows, 500);
+        push(&mut rows, row(600));
+        let whole: Vec<Whole> = rows.iter().map(|row| row.whole).collect();
+        assert_eq!(
+            whole,
+            [Whole::Overtaken, Whole::At(300), Whole::At(500), Whole::NotYet],
+            "only the last kill before the cluster was whole is what it recovered from"
+        );
     }
 }

@@ -75,10 +75,18 @@ fn all_nodes_are_killed_at_once_and_nothing_is_lost() {
     expect_safe(&output, &report);
     let kills = lines(&report, "kill");
     assert_eq!(kills.len(), 4, "{report:#}");
-    for kill in kills {
+    for kill in &kills {
         assert!(kill["what"].as_str().unwrap().starts_with("SIGKILL n"), "{kill:#}");
         assert!(kill["term_before"].as_u64() < kill["term_after"].as_u64(), "{kill:#}");
     }
+    for pair in kills.windows(2) {
+        let at = |line: &Value| line["at_us"].as_u64().unwrap();
+        match pair[0]["whole_us"].as_u64() {
+            Some(whole) => assert!(at(pair[0]) + whole <= at(pair[1]), "{pair:#?}"),
+            None => assert_eq!(pair[0]["overtaken"], true, "{pair:#?}"),
+        }
+    }
+    assert!(kills[3]["whole_us"].is_u64(), "{report:#}");
     let seen = events(&stage.path("run/events.jsonl"));
     assert!(8 < of_kind(&seen, "kill").len(), "all nodes that ran were killed each time");
     expect_nothing_left(&stage);
