@@ -230,7 +230,15 @@ impl Client {
     /// the word of the one with the latest term; that of one that was removed only if there is no
     /// other, and no member that it knew answers.
     pub async fn get_configuration(&self) -> Result<pb::GetConfigurationResponse, ClientError> {
-        let mut tries = Tries::new(&self.0.options, self.0.options.operation_timeout);
+        self.get_configuration_within(self.0.options.operation_timeout).await
+    }
+
+    /// The same, with a time of its own.
+    pub async fn get_configuration_within(
+        &self,
+        within: Duration,
+    ) -> Result<pb::GetConfigurationResponse, ClientError> {
+        let mut tries = Tries::new(&self.0.options, within);
         loop {
             let within = tries.attempt_ends().saturating_duration_since(Instant::now());
             match self.0.directory.configuration(within).await {

@@ -215,12 +215,20 @@ impl Directory {
                 }
             };
             self.note_removed(&link, answer.removed);
-            if answer.removed && answer.leader_id == 0 {
-                // Those who stayed know more.
-                let others = answer.member_addrs.iter().map(|addr| self.link(addr));
+            let own_word = answer.leader_id == answer.node_id;
+            if answer.removed {
+                // Those who stayed know more: the leader it names may have been removed as well.
+                let others = answer.member_addrs.iter().chain([&answer.leader_addr]);
+                let others = others.filter(|addr| !addr.is_empty()).map(|addr| self.link(addr));
                 for other in others.filter(|other| names.insert(Arc::clone(other.addr()))) {
                     asked.push(self.who_leads(other, within));
                     until = ends;
+                }
+                if own_word {
+                    // It leads until another one can.
+                    let (node, term) = (answer.node_id, answer.term);
+                    outdated = outdated.or(Some(Leader { link, node, term }));
+                    continue;
                 }
                 let last = answer.member_addrs.join(", ");
                 let why = format!("it last knew the members {last}");
@@ -228,19 +236,8 @@ impl Directory {
                 continue;
             }
             until = until.min(Instant::now() + STRAGGLERS);
-            let own_word = answer.leader_id == answer.node_id;
-            let unknown = answer.leader_id == 0 || (!own_word && answer.leader_addr.is_empty());
             let term = answer.term;
-            let doubtful =
-                |(addr, failed): &(Arc<str>, u64)| **addr == *answer.leader_addr && term <= *failed;
-            let why = if unknown {
-                Some("it knows no leader".to_owned())
-            } else if !own_word && suspect.as_ref().is_some_and(doubtful) {
-                Some(format!("it names n{}, which did not serve us", answer.leader_id))
-            } else {
-                None
-            };
-            if let Some(why) = why {
+            if let Some(why) = doubt(&answer, suspect.as_ref()) {
                 reasons.add(link.addr(), Fault::new(FaultKind::NotLeader, why));
                 continue;
             }
@@ -370,38 +367,41 @@ impl Directory {
         best.ok_or(reasons)
     }
 
-    async fn who_leads(
-        &self,
-        link: Arc<Link>,
-        within: Duration,
-    ) -> (Arc<Link>, Result<pb::GetLeaderResponse, Fault>) {
+    async fn who_leads(&self, link: Arc<Link>, within: Duration) -> Answer<pb::GetLeaderResponse> {
         let call = async |mut api: Api| api.get_leader(pb::GetLeaderRequest {}).await;
         let answer = ask_node(&link, within, call).await;
-        let answer = answer.and_then(|answer| self.meant(&answer.cluster).map(|()| answer));
-        (link, answer)
+        self.if_meant(link, answer, |answer| &answer.cluster)
     }
 
     async fn ask_members(
         &self,
         link: Arc<Link>,
         within: Duration,
-    ) -> (Arc<Link>, Result<pb::GetConfigurationResponse, Fault>) {
+    ) -> Answer<pb::GetConfigurationResponse> {
         let call = async |mut api: Api| api.get_configuration(pb::GetConfigurationRequest {}).await;
         let answer = ask_node(&link, within, call).await;
-        let answer = answer.and_then(|answer| self.meant(&answer.cluster).map(|()| answer));
-        (link, answer)
+        self.if_meant(link, answer, |answer| &answer.cluster)
     }
 
-    /// Whether this is the cluster that the client is for. Another may have taken its addresses: one
-    /// that was founded on what was left of it, say.
-    fn meant(&self, found: &str) -> Result<(), Fault> {
-        match &self.options.cluster {
-            Some(meant) if !found.is_empty() && meant != found => {
-                let why = format!("it serves '{found}', not '{meant}'");
-                Err(Fault::new(FaultKind::OtherCluster, why))
+    /// The answer, if it is from the cluster that the client is for. Another may have taken its
+    /// addresses: one that was founded on what was left of it, say.
+    fn if_meant<T>(
+        &self,
+        link: Arc<Link>,
+        answer: Result<T, Fault>,
+        cluster: impl Fn(&T) -> &str,
+    ) -> Answer<T> {
+        let answer = answer.and_then(|answer| {
+            let found = cluster(&answer);
+            match &self.options.cluster {
+                Some(meant) if !found.is_empty() && meant != found => {
+                    let why = format!("it serves '{found}', not '{meant}'");
+                    Err(Fault::new(FaultKind::OtherCluster, why))
+                }
+                Some(_) | None => Ok(answer),
             }
-            Some(_) | None => Ok(()),
-        }
+        });
+        (link, answer)
     }
 
     /// Takes note of where the members are. What a leader says is all there is: the ways to others
@@ -438,6 +438,21 @@ impl Directory {
             });
         }
     }
+}
+
+/// What a node said, and which one it was.
+type Answer<T> = (Arc<Link>, Result<T, Fault>);
+
+/// Why this answer is no way to a leader, if so. `suspect`: a leader that failed us, and in which
+/// term.
+fn doubt(answer: &pb::GetLeaderResponse, suspect: Option<&(Arc<str>, u64)>) -> Option<String> {
+    let own_word = answer.leader_id == answer.node_id;
+    if answer.leader_id == 0 || (!own_word && answer.leader_addr.is_empty()) {
+        return Some("it knows no leader".to_owned());
+    }
+    let failed =
+        suspect.is_some_and(|(addr, term)| **addr == *answer.leader_addr && answer.term <= *term);
+    (!own_word && failed).then(|| format!("it names n{}, which did not serve us", answer.leader_id))
 }
 
 impl Known {

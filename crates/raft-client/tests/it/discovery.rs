@@ -43,6 +43,21 @@ async fn a_removed_endpoint_leads_to_those_who_stayed() {
     assert!(error.contains("removed from the cluster"), "{error}");
 }
 
+/// A node that was removed goes on naming the leader that removed it, which was removed itself.
+#[tokio::test]
+async fn the_leader_of_a_removed_endpoint_is_not_taken_on_trust() {
+    let fakes = Fakes::start(4);
+    for id in [1, 2] {
+        fakes.world().members.remove(&id);
+        let left = vec![fakes.addr(3), fakes.addr(4)];
+        fakes.world().removed.insert(id, left);
+    }
+    fakes.world().bygone = 2;
+    fakes.elect(4);
+    let leader = client([fakes.addr(1)]).get_leader().await.unwrap();
+    assert_eq!((leader.node, leader.addr), (4, fakes.addr(4)));
+}
+
 /// The members are learnt anew with the first operation after they became others, however soon that
 /// is: a moment later those that were known may all be gone.
 #[tokio::test]

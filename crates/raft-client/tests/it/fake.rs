@@ -62,6 +62,8 @@ pub(crate) struct World {
     pub(crate) members_as_of: u64,
     /// Nodes that were removed, and whom they knew last.
     pub(crate) removed: BTreeMap<u64, Vec<String>>,
+    /// Whom those take for the leader, if for anybody.
+    pub(crate) bygone: u64,
     /// Requests to change the members that came to the leader, and what becomes of the next ones.
     pub(crate) changes: Vec<pb::SetConfigurationRequest>,
     twists: VecDeque<Twist<pb::SetConfigurationRequest>>,
@@ -431,9 +433,10 @@ impl ManagementRpc for Node {
                 term,
                 node_id,
                 removed: true,
+                leader_id: world.bygone,
+                leader_addr: world.addrs.get(&world.bygone).cloned().unwrap_or_default(),
                 member_addrs: left.clone(),
                 cluster: "fake".to_owned(),
-                ..pb::GetLeaderResponse::default()
             },
             None => pb::GetLeaderResponse {
                 leader_id,
