@@ -51,8 +51,28 @@ pub enum StartError {
         known: String,
     },
     /// The node is to join under an address that cannot be.
-    #[error(transparent)]
-    Newcomer(ConfigError),
+    #[error("--addr {addr} cannot be node {}'s: {}", id.0, error.reason())]
+    Newcomer {
+        /// The node.
+        id: NodeId,
+        /// What was given.
+        addr: String,
+        /// What is wrong with it.
+        error: Box<ConfigError>,
+    },
+    /// The node is to join, and no address follows from its number.
+    #[error(
+        "node {} is not in {}, and it has no address by its number: {}",
+        id.0, file.display(), error.reason()
+    )]
+    Unplaced {
+        /// The node.
+        id: NodeId,
+        /// The cluster's file.
+        file: PathBuf,
+        /// What is wrong.
+        error: Box<ConfigError>,
+    },
     /// The data directory cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -123,15 +143,20 @@ pub async fn run<S: StateMachine + Default>(
     stop: CancellationToken,
 ) -> Result<(), StartError> {
     let Options { config, id, join, record, distrust } = options;
-    let node = match (&join, config.node(id)) {
-        (Some(Some(addr)), _) => config.newcomer(id, Some(addr)).map_err(StartError::Newcomer)?,
-        (Some(None) | None, Some(node)) => node.clone(),
-        (Some(None) | None, None) => match (returning(&config, id), &join) {
-            (Some(node), _) => node,
-            (None, Some(_)) => config.newcomer(id, None).map_err(StartError::Newcomer)?,
-            (None, None) => return Err(unknown_node(&config, id)),
-        },
-    };
+    let node =
+        match (&join, config.node(id)) {
+            (Some(Some(addr)), _) => config.newcomer(id, Some(addr)).map_err(|error| {
+                StartError::Newcomer { id, addr: addr.clone(), error: error.into() }
+            })?,
+            (Some(None) | None, Some(node)) => node.clone(),
+            (Some(None) | None, None) => match (returning(&config, id), &join) {
+                (Some(node), _) => node,
+                (None, Some(_)) => config.newcomer(id, None).map_err(|error| {
+                    StartError::Unplaced { id, file: config.path.clone(), error: error.into() }
+                })?,
+                (None, None) => return Err(unknown_node(&config, id)),
+            },
+        };
     let bootstrap = if join.is_some() { Membership::default() } else { config.membership() };
     let clock = Clock::start();
     let limits = Limits::raise();
@@ -487,7 +512,11 @@ impl StartError {
                     "start one of these, or let a new node join a running cluster with --join";
                 Some(hint.to_owned())
             }
-            Self::Newcomer(error) => error.hint().map(str::to_owned),
+            Self::Newcomer { error, .. } => {
+                let hint = error.hint().unwrap_or("write host:port, as in 127.0.0.1:7004");
+                Some(hint.to_owned())
+            }
+            Self::Unplaced { .. } => Some("say where it listens, with --addr HOST:PORT".to_owned()),
             Self::Open(error) => {
                 let hint = error.hint().unwrap_or("check that the directory can be written");
                 Some(hint.to_owned())

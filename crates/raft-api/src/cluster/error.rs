@@ -74,6 +74,11 @@ impl ConfigError {
             .with_hint(format!("name the file itself, such as {}", file.display()))
     }
 
+    /// What is wrong, without where: for those who know that it is not the file.
+    pub fn reason(&self) -> &str {
+        &self.what
+    }
+
     /// What to do about it, where that is known: one line.
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()

@@ -30,6 +30,36 @@ fn an_unknown_id() {
     assert_eq!(hint, "start one of these, or let a new node join a running cluster with --join");
 }
 
+/// An address from the command line is not blamed on the file.
+#[test]
+fn an_address_that_cannot_be() {
+    let cluster = Cluster::new(1);
+    let taken = cluster.peer_address(1);
+    let file = cluster.config().display().to_string();
+    let table = [
+        ("nonsense", "`nonsense` is not an address: it is written host:port"),
+        ("127.0.0.1:65500", "the client address of node 4: 65600 is not a port"),
+        ("[::1:80", "an IPv6 address goes in brackets"),
+        (taken.as_str(), "is the peer address of node 4 and the peer address of node 1"),
+    ];
+    for (addr, why) in table {
+        let mut command = Command::from_std(server(&cluster.config(), 4));
+        let output = command.args(["--join", "--addr", addr]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.starts_with(&format!("error: --addr {addr} cannot be node 4's: ")), "{said}");
+        assert!(said.contains(why) && said.contains("\nhint: "), "{said}");
+        assert!(!said.contains(&file), "{said}");
+    }
+    let mut command = Command::from_std(server(&cluster.config(), 70_000));
+    let output = command.arg("--join").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let error =
+        format!("error: node 70000 is not in {file}, and it has no address by its number: ");
+    assert!(output.status.code() == Some(2) && said.starts_with(&error), "{said}");
+    assert!(said.ends_with("\nhint: say where it listens, with --addr HOST:PORT\n"), "{said}");
+}
+
 #[test]
 fn a_missing_file() {
     let dir = tempfile::tempdir().unwrap();
