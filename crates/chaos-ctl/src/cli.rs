@@ -19,7 +19,7 @@ use crate::exit::{Code, Failure};
 
 /// Runs a cluster of real raft-server processes and breaks it.
 #[derive(Debug, Parser)]
-#[command(name = "chaos-ctl", version, propagate_version = true, after_help = EXIT_CODES)]
+#[command(name = "chaos-ctl", version, propagate_version = true, after_help = EXIT_CODES, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -27,10 +27,11 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done              5  a safety promise is broken     9  a node ended by itself
-  1  internal error    6  it did not recover in time    10  nothing can be concluded
-  2  usage or config   8  degraded                     130  interrupted
-  3  nothing runs, or it does not get ready";
+  0  done                                      6  it did not recover in time
+  1  internal error                            8  degraded
+  2  usage or config                           9  a node ended by itself
+  3  nothing runs, or it does not get ready   10  nothing can be concluded
+  5  a safety promise is broken              130  interrupted";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -37,13 +37,17 @@ use target::Target;
 /// Exit codes, the same in all programs of this project.
 const EXIT_CODES: &str = "\
 Exit codes:
-  0 done   2 usage or configuration   3 no cluster or no leader   4 the server said no
+  0 done   1 internal error   2 usage or configuration
+  3 no cluster or no leader   4 the server said no
   5 an acknowledged write is lost, applied twice, or the nodes differ
   7 not found, or not the expected value   8 degraded   10 inconclusive
   124 deadline passed: a write may or may not be done   130 interrupted";
 
 /// How long a command may take unless it is told or has its own.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What stands above the options that every command has.
+const CLUSTER: &str = "Which cluster";
 
 /// Talks to a cluster of `raft-server` nodes.
 #[derive(Debug, Parser)]
@@ -52,17 +56,29 @@ struct Arguments {
     /// The cluster's YAML file, for the addresses of its nodes [default: `$RAFT_CONFIG`,
     /// ./cluster.yaml, ./configs/cluster.yaml; without any of them 127.0.0.1:7101 to 7103 are
     /// talked to].
-    #[arg(short = 'f', long, global = true, value_name = "FILE")]
+    #[arg(short = 'f', long, global = true, value_name = "FILE", help_heading = CLUSTER)]
     config: Option<PathBuf>,
 
     /// Client addresses of some nodes; the others are learnt. Goes before the file [default:
     /// `$RAFT_ENDPOINTS`, unless a file is named].
-    #[arg(long, global = true, value_delimiter = ',', value_name = "HOST:PORT,...")]
+    #[arg(
+        long,
+        global = true,
+        value_delimiter = ',',
+        value_name = "HOST:PORT,...",
+        help_heading = CLUSTER
+    )]
     endpoints: Vec<String>,
 
     /// How long a command may take, with all its attempts [default: 5s, or 1m for `set-config`].
     /// `bench` has its own.
-    #[arg(long, global = true, value_name = "DURATION", value_parser = time_to_wait)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DURATION",
+        value_parser = time_to_wait,
+        help_heading = CLUSTER
+    )]
     timeout: Option<HumanDuration>,
 
     #[command(subcommand)]
@@ -74,7 +90,7 @@ enum Command {
     /// Print the leader, where it serves clients, and its term.
     GetLeader,
     /// Print the members and their addresses.
-    GetConfig,
+    GetConfig(get_config::GetConfig),
     /// Change the members: print what is different, make the change, and end when it is committed.
     SetConfig(set_config::SetConfig),
     /// Hand leadership over, and end when the new leader is known.
@@ -162,7 +178,7 @@ async fn dispatch(arguments: Arguments) -> Result<Done, Failure> {
     let client = target.client(timeout.unwrap_or(TIMEOUT));
     let outcome = match command {
         Command::GetLeader => get_leader::run(&client).await,
-        Command::GetConfig => get_config::run(&target, &client).await,
+        Command::GetConfig(command) => command.run(&target, &client).await,
         Command::SetConfig(command) => {
             let timeout = timeout.unwrap_or(set_config::TIMEOUT);
             Box::pin(command.run(&target, timeout)).await

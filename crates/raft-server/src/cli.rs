@@ -27,7 +27,7 @@ const AFTER_HELP: &str = "\
 Example:
   raft-server --id 1 --config cluster.yaml
 
-A fourth node for a running cluster, which need not be in the file. Later it starts without --join:
+A fourth node for a running cluster, in the file or not. Later without --join:
   raft-server --id 4 --config cluster.yaml --join
   raft-client set-config --add 4=127.0.0.1:7004
 
@@ -50,7 +50,12 @@ Exit code: 0 ended as asked, 1 the node could not go on, 2 it could not start, 1
 ///
 /// Logs go to stderr. The line that says `ready` is the first moment at which the node answers.
 #[derive(Debug, clap::Parser)]
-#[command(version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+#[command(
+    version,
+    after_help = AFTER_HELP,
+    args_conflicts_with_subcommands = true,
+    max_term_width = 100
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

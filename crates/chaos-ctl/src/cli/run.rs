@@ -24,7 +24,7 @@ pub(super) struct Run {
     /// Say what there is
     #[arg(long)]
     list: bool,
-    /// How often: kills, rounds of restarts, or replacements of all nodes [default: 30, 5, 1]
+    /// How often: kills, rounds of restarts, or replacements of all nodes [default: 30, 100, 5, 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: Option<u16>,
     /// Repeats the pauses, downtimes and lots of another run

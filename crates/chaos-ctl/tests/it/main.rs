@@ -3,9 +3,13 @@
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod help;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod readme;
+#[cfg(test)]
+mod replaced;
 #[cfg(test)]
 mod runner;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::stage::{Stage, events, of_kind, signal, text, wait_for};
 
 /// A cluster that has run, has ended, and has lost the data of one node. The others give up on
 /// that one soon.
-fn wiped() -> (Stage, PathBuf) {
+pub(crate) fn wiped() -> (Stage, PathBuf) {
     let (stage, server) = (Stage::new(), built("raft-server"));
     let yaml = fs::read_to_string(stage.path("cluster.yaml")).unwrap();
     let first = stage.run(&["up", "--duration", "2s", "--bin", server.to_str().unwrap()]);

@@ -49,6 +49,11 @@ impl Failure {
         Self { hint: Some(ASSUMED.to_owned()), ..self }
     }
 
+    /// The same with this advice.
+    pub(crate) fn advising(self, hint: String) -> Self {
+        Self { hint: Some(hint), ..self }
+    }
+
     /// Says what was being done.
     pub(crate) fn during(self, what: &str) -> Self {
         Self { message: format!("{what}: {}", self.message), ..self }
@@ -69,7 +74,8 @@ impl From<ClientError> for Failure {
                 FailedKind::NoCluster => (
                     NO_CLUSTER,
                     "is the cluster running? `scripts/local-cluster.sh start` starts one; \
-                     --endpoints or --config says where it is",
+                     --endpoints or --config says where it is. If all these nodes were replaced by \
+                     others, name one of those with --endpoints",
                 ),
                 FailedKind::NoLeader => (
                     NO_CLUSTER,

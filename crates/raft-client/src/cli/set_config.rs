@@ -27,13 +27,21 @@ const WAIT_MIN: Duration = Duration::from_secs(1);
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  raft-client set-config --add 4=10.0.0.4:7001 --remove 2   replace n2 by n4 in one step
-  raft-client set-config --add 4,5 --learner                two learners, from cluster.yaml
-  raft-client set-config --promote 4                        a learner becomes a voter
-  raft-client set-config --file five.yaml --dry-run         what it would take
+  n2 is replaced by n4, in one step:
+    raft-client set-config --add 4=10.0.0.4:7001 --remove 2
+  two learners, with their addresses from cluster.yaml:
+    raft-client set-config --add 4,5 --learner
+  a learner becomes a voter:
+    raft-client set-config --promote 4
+  what it would take to have the nodes of a file:
+    raft-client set-config --file five.yaml --dry-run
+  n2 lost its disk and comes back with an empty directory:
+    raft-client set-config --remove 2
+    raft-server --id 2 --config cluster.yaml --join
+    raft-client set-config --add 2
 
-Start a new node before its membership: a voter has to catch up before it counts. One that does not
-in time stays a learner. A change that was broken off may still be finished by the cluster;
+Start a new node before its membership: a voter has to catch up before it counts. One that does \
+not in time stays a learner. A change that was broken off may still be finished by the cluster; \
 `raft-client get-config` shows it.";
 
 #[derive(Debug, clap::Args)]
@@ -112,7 +120,16 @@ impl SetConfig {
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let done = client.change_membership(&change, left).await;
-        let done = done.map_err(|error| failed(error, &differences))?;
+        let done = match done {
+            Ok(done) => done,
+            Err(error) => {
+                let failure = failed(error, &differences);
+                return Err(match emptied(&client, &differences).await {
+                    Some(hint) => failure.advising(hint),
+                    None => failure,
+                });
+            }
+        };
         let applied = if self.wait {
             Some(wait(&client, &done.configuration, deadline).await?)
         } else {
@@ -204,7 +221,14 @@ impl Target {
         let config = ClusterConfig::load(&path)?;
         let node = match config.node(NodeId(id)) {
             Some(node) => node.clone(),
-            None => config.newcomer(NodeId(id), None)?,
+            None => config.newcomer(NodeId(id), None).map_err(|error| {
+                let path = path.display();
+                let why = format!("--add {id}: it is not in {path}, and {}", error.reason());
+                Failure::usage(
+                    why,
+                    Some(&format!("write --add {id}=HOST:PORT, with its peer port")),
+                )
+            })?,
         };
         let NodeConfig { peer, client, http, .. } = node;
         Ok(Contact { peer, client, http, is_derived: false })
@@ -309,15 +333,16 @@ impl Report<'_> {
     }
 }
 
-fn member_json(member: &Member) -> serde_json::Value {
+pub(super) fn member_json(member: &Member) -> serde_json::Value {
     let Member { id, role, peer, client, http } = member;
     json!({ "id": id, "role": role.to_string(), "peer": peer, "client": client, "http": http })
 }
 
 fn senseless(error: &PlanError) -> Failure {
     let hint = match error {
-        PlanError::NotAMember(_) | PlanError::AlreadyThat { .. } => {
-            "`raft-client get-config` shows the members"
+        PlanError::NotAMember(_) => "`raft-client get-config` shows the members",
+        PlanError::AlreadyThat { id, .. } => {
+            &format!("`raft-client get-config` shows the members. {}", way_back(*id))
         }
         PlanError::NoId => "ids begin at 1",
         PlanError::Twice(_) => "name every node once, with what it is to become",
@@ -333,6 +358,31 @@ fn senseless(error: &PlanError) -> Failure {
         }
     };
     Failure::usage(error.to_string(), Some(hint))
+}
+
+/// How a node comes back that has lost its disk: its seat is the old one's.
+fn way_back(id: u64) -> String {
+    format!(
+        "If n{id} has lost its disk, its seat is still kept for what was there: --remove {id} first, \
+         then start it with an empty directory and --join, then --add {id}"
+    )
+}
+
+/// What to do about members that were to become voters and run with another disk than the one they
+/// were added with: they answer, and hold nothing, for the leader does not speak with them.
+async fn emptied(client: &Client, differences: &[Difference]) -> Option<String> {
+    for difference in differences {
+        let Difference::Altered { before, after } = difference else { continue };
+        if before.role == MemberRole::Learner && after.role == MemberRole::Voter {
+            let status = client.status(&after.client).await.status.ok()?;
+            if (status.node_id, status.commit_index) == (after.id, 0) {
+                let (id, addr) = (after.id, &after.client);
+                let what = format!("n{id} answers at {addr} and holds nothing.");
+                return Some(format!("{what} {}", way_back(id)));
+            }
+        }
+    }
+    None
 }
 
 fn failed(error: ChangeError, differences: &[Difference]) -> Failure {

@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use futures_util::future::join_all;
 use raft_api::pb::{Role, StatusResponse};
 use raft_client::{Client, NodeStatus};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::failure::ASSUMED;
 use super::target::Target;
@@ -36,11 +36,11 @@ const LEADERLESS: &str = "all nodes answer and none leads: an election is under 
 pub(crate) async fn run(target: &Target, client: &Client) -> Result<Done, Failure> {
     let mut ids: BTreeMap<String, u64> =
         target.nodes.iter().filter_map(|(id, addr)| Some((addr.clone(), (*id)?))).collect();
-    let learnt = timeout(LEARNING, client.get_configuration()).await;
+    let learnt = client.get_configuration_within(LEARNING).await.unwrap_or_default();
     // Who was removed tells of a membership that is past, if it is all there is.
-    let answer = learnt.ok().and_then(Result::ok).filter(|answer| !answer.removed);
-    let members = answer.map(|configuration| configuration.members).unwrap_or_default();
-    let is_stranger = |id: u64| !members.is_empty() && members.iter().all(|member| member.id != id);
+    let (members, outdated) = (learnt.members, learnt.removed);
+    let is_stranger =
+        |id: u64| !outdated && !members.is_empty() && members.iter().all(|member| member.id != id);
     let member_ids: Vec<u64> = members.iter().map(|member| member.id).collect();
     let nodes = target.nodes.iter().filter(|(id, _)| !id.is_some_and(is_stranger));
     let mut addrs: Vec<String> = nodes.map(|(_, addr)| addr.clone()).collect();
@@ -66,8 +66,12 @@ pub(crate) async fn run(target: &Target, client: &Client) -> Result<Done, Failur
         }
     }
     let mut done = report(&nodes, &earlier, &ids);
-    for line in target.differences(&member_ids) {
-        done.data.extend_from_slice(line.as_bytes());
+    if outdated {
+        done.data.extend_from_slice(outdated_word(learnt.node_id).as_bytes());
+    } else {
+        for line in target.differences(&member_ids) {
+            done.data.extend_from_slice(line.as_bytes());
+        }
     }
     let lost = target.is_assumed && done.code == NO_CLUSTER;
     Ok(Done { note: lost.then(|| format!("hint: {ASSUMED}")), ..done })
@@ -80,10 +84,16 @@ fn answers(nodes: &[NodeStatus]) -> Vec<&StatusResponse> {
 fn report(nodes: &[NodeStatus], earlier: &[NodeStatus], ids: &BTreeMap<String, u64>) -> Done {
     let reports = answers(nodes);
     let commit = reports.iter().map(|report| report.commit_index).max().unwrap_or(0);
-    let rows = nodes.iter().map(|node| match &node.status {
+    let id = |node: &NodeStatus| match &node.status {
+        Ok(report) => Some(report.node_id),
+        Err(_) => ids.get(&node.addr).copied(),
+    };
+    let mut ordered: Vec<&NodeStatus> = nodes.iter().collect();
+    ordered.sort_by_key(|node| id(node).unwrap_or(u64::MAX));
+    let rows = ordered.into_iter().map(|node| match &node.status {
         Ok(report) => row(node, report, commit),
         Err(fault) => {
-            let id = ids.get(&node.addr).map_or_else(|| "-".to_owned(), |id| format!("n{id}"));
+            let id = id(node).map_or_else(|| "-".to_owned(), |id| format!("n{id}"));
             let mut row = [const { String::new() }; COLUMNS.len()];
             [row[0], row[1], row[2]] = [id, node.addr.clone(), "DOWN".to_owned()];
             row[COLUMNS.len() - 1] = fault.to_string();
@@ -157,6 +167,7 @@ const COLUMNS: [&str; 11] =
 
 fn row(node: &NodeStatus, report: &StatusResponse, commit: u64) -> [String; COLUMNS.len()] {
     let role = match report.role() {
+        _ if report.removed => "removed",
         Role::Follower => "follower",
         Role::PreCandidate => "pre-candidate",
         Role::Candidate => "candidate",
@@ -203,9 +214,10 @@ fn judgement(reports: &[&StatusResponse], nodes: usize) -> (String, u8) {
     for (index, hashes) in hashes.iter().filter(|(_, hashes)| 1 < hashes.len()) {
         let equal = hashes.windows(2).all(|pair| pair[0] == pair[1]);
         if equal {
-            words.push(format!("{} states equal at {index}", hashes.len()));
+            let count = hashes.len();
+            words.push(format!("the {count} nodes at index {index} hold the same state"));
         } else {
-            words.push(format!("STATES DIFFER at {index}"));
+            words.push(format!("STATES DIFFER at index {index}"));
             code = UNSAFE;
         }
     }
@@ -213,6 +225,14 @@ fn judgement(reports: &[&StatusResponse], nodes: usize) -> (String, u8) {
         words.push("(debug build)".to_owned());
     }
     (words.join("   "), code)
+}
+
+/// What is to be thought of members that are known from a node that was removed.
+pub(super) fn outdated_word(node: u64) -> String {
+    format!(
+        "the members are those that n{node} knew when it was removed, and none of them answers; if \
+         there are others by now, name one of them with --endpoints\n"
+    )
 }
 
 /// A table without lines; numbers stand on the right.

@@ -30,13 +30,16 @@ impl Target {
     pub(crate) fn find(config: Option<&Path>, endpoints: Vec<String>) -> Result<Self, Failure> {
         let mut endpoints = endpoints;
         let file = config.map(Path::to_owned);
+        let mut origin = "--endpoints";
         if endpoints.is_empty() && config.is_none() {
-            let variable = std::env::var("RAFT_ENDPOINTS").unwrap_or_default();
+            origin = "RAFT_ENDPOINTS";
+            let variable = std::env::var(origin).unwrap_or_default();
             endpoints = variable.split(',').map(str::to_owned).collect();
         }
         endpoints.retain(|endpoint| !endpoint.is_empty());
         if let Some(why) = endpoints.iter().find_map(|it| address::check(it).err()) {
-            return Err(Failure::usage(why, Some("write host:port, such as 127.0.0.1:7101")));
+            let hint = "write the nodes' client addresses, as in 127.0.0.1:7101,127.0.0.1:7102";
+            return Err(Failure::usage(format!("{origin}: {why}"), Some(hint)));
         }
         if !endpoints.is_empty() {
             let nodes = endpoints.into_iter().map(|endpoint| (None, endpoint)).collect();

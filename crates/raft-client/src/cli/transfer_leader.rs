@@ -13,7 +13,9 @@ use super::{Done, Failure};
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   raft-client transfer-leader      to whom the leader finds best
-  raft-client transfer-leader n2   to n2; exit 4 if it is no voter, too far behind or silent";
+  raft-client transfer-leader n2   to n2
+
+Exit code 4: it is no voter, too far behind or silent.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]

@@ -35,7 +35,11 @@ fn usage_errors_exit_2() {
         (&[], "Usage: raft-client"),
         (&["put", "k"], "<VALUE>"),
         (&["--timeout", "5", "get-leader"], "`5`"),
-        (&["--endpoints", "nonsense", "get", "k"], "error: `nonsense` is not an address"),
+        (
+            &["--endpoints", "nonsense", "get", "k"],
+            "error: --endpoints: `nonsense` is not an address",
+        ),
+        (&["set-config", "--add", "4=nonsense"], "'--add <ID[=ADDR]>': `nonsense` is not an"),
         (&["-f", "nowhere.yaml", "get", "k"], "nowhere.yaml"),
         (&["bench", "-c", "0"], "error: --concurrency must be at least 1"),
         (&["bench", "-n", "0"], "error: --requests must be at least 1"),
@@ -57,6 +61,29 @@ fn usage_errors_exit_2() {
         assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
         assert_eq!(stdout(&output), "", "{arguments:?}");
     }
+}
+
+/// An address that is no address is not blamed on the file, nor on what was not written.
+#[test]
+fn a_bad_address_is_blamed_on_who_gave_it() {
+    let mut command = Command::cargo_bin("raft-client").unwrap();
+    let output = command.args(["get", "k"]).env("RAFT_ENDPOINTS", "a:1,nonsense").output().unwrap();
+    let said = stderr(&output);
+    assert!(said.starts_with("error: RAFT_ENDPOINTS: `nonsense` is not an address: "), "{said}");
+
+    let fakes = Fakes::start(1);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cluster.yaml");
+    let yaml = format!(
+        "cluster: {{name: fake}}\nnodes: [{{id: 1, addr: 127.0.0.1:7001, client: '{}'}}]\n",
+        fakes.addr(1)
+    );
+    std::fs::write(&file, yaml).unwrap();
+    let output = run(&["-f", file.to_str().unwrap(), "set-config", "--add", "70000"]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.starts_with("error: --add 70000: "), "{said}");
+    assert!(said.contains("\nhint: write --add 70000=HOST:PORT"), "{said}");
 }
 
 /// What the store would not take is refused without asking anybody, and without repeating it.
@@ -167,7 +194,11 @@ fn the_store_by_hand() {
     assert_eq!(run(&["propose", "data"]), said(0, "index 9 term 1 leader n1\n", ""));
     let (code, out, _) = run(&["status"]);
     assert_eq!(code, 0, "{out}");
-    assert!(out.ends_with("\ncluster fake   3/3 up   leader n1 term 1   3 states equal at 9\n"));
+    let line =
+        "\ncluster fake   3/3 up   leader n1 term 1   the 3 nodes at index 9 hold the same state\n";
+    assert!(out.ends_with(line), "{out}");
+    let ids: Vec<&str> = out.lines().skip(1).filter_map(|row| row.split(' ').next()).collect();
+    assert_eq!(ids[..3], ["n1", "n2", "n3"], "whichever is asked first: {out}");
 }
 
 #[test]

@@ -13,23 +13,27 @@ use raft_replica::{Disk, ReadOnlyDisk, StateMachine, StorageError, Survey, surve
 use super::Failure;
 
 const AFTER_HELP: &str = "\
-When a majority of a cluster is gone for good, the rest can never agree on anything again. This takes
-what one survivor has and makes it the only member of a new cluster, which others then join.
+When a majority of a cluster is gone for good, the rest can never agree on anything again. This \
+takes what one survivor has and makes it the only member of a new cluster, which others then join.
 
-  1. raft-server inspect DATA_DIR          on every survivor: take the one whose last log entry has the
-                                           greatest term, and of these the greatest index
-  2. write a cluster file for the new cluster: another name, and this node only
+Step by step:
+  1. Look at every survivor. Take the one whose last log entry has the greatest
+     term, and of these the greatest index:
+       raft-server inspect DATA_DIR
+  2. Write a file for the new cluster: another name, and this node only:
        cluster: {name: demo-2}
        nodes:
          - {id: 1, addr: 127.0.0.1:7001}
-  3. raft-server recover DATA_DIR --config new.yaml --accept-data-loss
-  4. raft-server --id 1 --config new.yaml
-  5. raft-server --id 2 --config new.yaml --join --addr 127.0.0.1:7002     an empty directory
-     raft-client set-config --config new.yaml --add 2=127.0.0.1:7002       and so on
+  3. Make it the new cluster, and start it:
+       raft-server recover DATA_DIR --config new.yaml --accept-data-loss
+       raft-server --id 1 --config new.yaml
+  4. Let the others join it, each with an empty directory:
+       raft-server --id 2 --config new.yaml --join --addr 127.0.0.1:7002
+       raft-client set-config --config new.yaml --add 2=127.0.0.1:7002
 
-What may be lost: whatever the others had committed and this node had not received. What may be
-there although its client was told that it failed, or nothing: entries this node had received and the
-others had not. Nobody can tell which; the old cluster's certainty ends here.";
+What may be lost: whatever the others had committed and this node had not received. What may be \
+there although its client was told that it failed, or nothing: entries this node had received and \
+the others had not. Nobody can tell which; the old cluster's certainty ends here.";
 
 /// Make a new cluster from one node's data directory, when a majority of the old one is lost for good.
 ///
