@@ -30,6 +30,11 @@ impl Entries {
         Self { shared: self.shared.clone(), range }
     }
 
+    /// How many there are, without a look at them.
+    pub(crate) fn count(&self) -> usize {
+        self.range.end.saturating_sub(self.range.start)
+    }
+
     /// Those with an index up to `last`.
     #[must_use]
     pub(crate) fn upto(&self, last: Index) -> Self {

@@ -19,7 +19,15 @@ pub(crate) struct Log {
     base_bytes: u64,
     marks: VecDeque<Mark>,
     /// What came together, together.
-    stretches: VecDeque<Entries>,
+    stretches: VecDeque<Stretch>,
+}
+
+/// Entries that came together.
+#[derive(Clone, Debug)]
+struct Stretch {
+    /// The index of the first one: entries so old have left the processor's cache.
+    first: Index,
+    entries: Entries,
 }
 
 /// What is asked most often about an entry.
@@ -69,8 +77,7 @@ impl Log {
     /// The entry at `index`, if it is held.
     pub(crate) fn get(&self, index: Index) -> Option<&Entry> {
         let stretch = self.stretches.get(self.stretch_of(index)?)?;
-        let first = stretch.first()?.id.index;
-        stretch.get(usize::try_from(index.0.checked_sub(first.0)?).ok()?)
+        stretch.entries.get(stretch.place(index))
     }
 
     /// The entries from `from` on: as many as fit, but at least one if there is one.
@@ -109,7 +116,7 @@ impl Log {
         let wanted = move |entry: &&Entry| first <= entry.id.index;
         self.stretches
             .range(start..)
-            .flat_map(|stretch| stretch.iter())
+            .flat_map(|stretch| stretch.entries.iter())
             .skip_while(move |entry| !wanted(entry))
             .take_while(move |entry| entry.id.index <= upto)
     }
@@ -129,15 +136,18 @@ impl Log {
 
     /// The first of the held entries in `(after, upto]`: as many as came together.
     pub(crate) fn stretch(&self, after: Index, upto: Index) -> Entries {
-        let after = after.max(self.base.index);
-        let place = if after < upto { self.stretch_of(after.next()) } else { None };
+        let first = after.max(self.base.index).next();
+        let place = if first <= upto { self.stretch_of(first) } else { None };
         let Some(stretch) = place.and_then(|place| self.stretches.get(place)) else {
             return Entries::default();
         };
+        let part = stretch.place(first)..stretch.place(upto.next());
         // Mostly all of it.
-        let whole = stretch.first().is_some_and(|it| after < it.id.index)
-            && stretch.last().is_some_and(|it| it.id.index <= upto);
-        if whole { stretch.clone() } else { stretch.upto(upto).after(after) }
+        if part.start == 0 && stretch.entries.count() <= part.end {
+            stretch.entries.clone()
+        } else {
+            stretch.entries.part(part)
+        }
     }
 
     /// Bytes of the held entries in `(after, upto]`.
@@ -204,8 +214,8 @@ impl Log {
     /// If they do not follow the last one, and each other.
     pub(crate) fn append(&mut self, entries: Entries) {
         let mut last = self.last;
-        let mut end_bytes = self.end_bytes(last.index);
-        self.marks.reserve(entries.len());
+        let mut end_bytes = self.marks.back().map_or(self.base_bytes, |mark| mark.end_bytes);
+        let first = last.index.next();
         for entry in &entries {
             let id = entry.id;
             assert_eq!(id.index, last.index.next(), "gap after {last}: {id}");
@@ -216,8 +226,8 @@ impl Log {
             last = id;
         }
         self.last = last;
-        if !entries.is_empty() {
-            self.stretches.push_back(entries);
+        if first <= last.index {
+            self.stretches.push_back(Stretch { first, entries });
         }
     }
 
@@ -231,12 +241,9 @@ impl Log {
         if let Some(position) = self.position(index) {
             self.last = self.id_at(index.prev()).expect("held, or the base");
             self.marks.truncate(position);
-            while let Some(stretch) = self.stretches.pop_back() {
-                let kept = stretch.upto(index.prev());
-                if !kept.is_empty() {
-                    self.stretches.push_back(kept);
-                    break;
-                }
+            while self.stretches.pop_back_if(|stretch| index <= stretch.first).is_some() {}
+            if let Some(stretch) = self.stretches.back_mut() {
+                stretch.entries = stretch.entries.part(0..stretch.place(index));
             }
         }
     }
@@ -251,11 +258,13 @@ impl Log {
         self.base = base;
         // Counted, not looked at: entries so old have left the processor's cache.
         let mut gone = position.saturating_add(1);
-        while let Some(stretch) = self.stretches.pop_front_if(|stretch| stretch.len() <= gone) {
-            gone = gone.saturating_sub(stretch.len());
+        let is_gone = |stretch: &mut Stretch, gone: usize| stretch.entries.count() <= gone;
+        while let Some(stretch) = self.stretches.pop_front_if(|it| is_gone(it, gone)) {
+            gone = gone.saturating_sub(stretch.entries.count());
         }
         if let Some(stretch) = self.stretches.front_mut() {
-            *stretch = stretch.part(gone..usize::MAX);
+            stretch.entries = stretch.entries.part(gone..usize::MAX);
+            stretch.first = base.index.next();
         }
     }
 
@@ -291,8 +300,7 @@ impl Log {
         let mut high = self.stretches.len().min(before.saturating_add(1));
         while low.saturating_add(1) < high {
             let middle = low.midpoint(high);
-            let first = self.stretches.get(middle).and_then(|stretch| stretch.first());
-            if first.is_some_and(|entry| entry.id.index <= index) {
+            if self.stretches.get(middle).is_some_and(|stretch| stretch.first <= index) {
                 low = middle;
             } else {
                 high = middle;
@@ -307,6 +315,13 @@ impl Log {
             None if index <= self.base.index => self.base_bytes,
             None => self.marks.back().map_or(self.base_bytes, |mark| mark.end_bytes),
         }
+    }
+}
+
+impl Stretch {
+    /// How many entries lie before `index`, if there are that many.
+    fn place(&self, index: Index) -> usize {
+        usize::try_from(index.0.saturating_sub(self.first.0)).unwrap_or(usize::MAX)
     }
 }
 
