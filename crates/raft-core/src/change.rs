@@ -243,6 +243,9 @@ impl Node {
     fn tell_the_removed(&mut self) {
         let as_of = self.members.since();
         let Role::Leader(leader) = &mut self.role else { return };
+        if leader.leaving.is_empty() {
+            return; // Mostly.
+        }
         for to in core::mem::take(&mut leader.leaving) {
             self.send(to, Body::Removed { as_of });
         }

@@ -37,17 +37,51 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// Forgets all of it, but keeps the memory.
-    pub(crate) fn clear(&mut self) {
+    /// Moves all of it to `other`, whose memory stays here. What was there is forgotten.
+    pub(crate) fn move_to(&mut self, other: &mut Self) {
         let Self { send, persist, apply, reads, done, refused, snapshots, events } = self;
-        send.clear();
-        *persist = None;
-        apply.clear();
-        reads.clear();
-        done.clear();
-        refused.clear();
-        snapshots.clear();
-        events.clear();
+        exchange(send, &mut other.send);
+        if persist.is_some() || other.persist.is_some() {
+            other.persist = persist.take();
+        }
+        exchange(apply, &mut other.apply);
+        exchange(reads, &mut other.reads);
+        exchange(done, &mut other.done);
+        exchange(refused, &mut other.refused);
+        exchange(snapshots, &mut other.snapshots);
+        exchange(events, &mut other.events);
+    }
+}
+
+/// Moves a list to a place whose memory is used again. Mostly both are empty.
+fn exchange<T>(from: &mut Vec<T>, to: &mut Vec<T>) {
+    if !to.is_empty() {
+        to.clear();
+    }
+    if !from.is_empty() {
+        core::mem::swap(from, to);
+    }
+}
+
+/// Memory of lists that the driver has left in the effects it took before: most are short, and one is
+/// needed for each write and each commit.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spare {
+    pub(crate) messages: Vec<Message>,
+    pub(crate) tokens: Vec<(Index, Token)>,
+}
+
+impl Spare {
+    /// What is in the lists is forgotten.
+    pub(crate) fn take_from(&mut self, effects: &mut Effects) {
+        if let Some(persist) = &mut effects.persist {
+            self.messages = core::mem::take(&mut persist.then_send);
+            self.messages.clear();
+        }
+        if let Some(Apply::Entries(committed)) = effects.apply.first_mut() {
+            self.tokens = core::mem::take(&mut committed.tokens);
+            self.tokens.clear();
+        }
     }
 }
 

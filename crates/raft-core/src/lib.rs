@@ -130,7 +130,8 @@ pub use message::{
     Append, AppendReply, Body, Heartbeat, HeartbeatReply, Message, ReadId, SnapshotChunk,
     SnapshotReply, VoteReply, VoteRequest,
 };
-pub use node::{Node, PeerView};
+pub use node::Node;
+pub use peers::PeerView;
 pub use transfer::Succession;
 pub use types::{
     ClusterId, Entry, HardState, Incarnation, Index, Instant, LogId, NodeId, Payload, SnapshotMeta,

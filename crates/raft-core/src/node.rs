@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::config::{Config, Restored};
 use crate::disk::Disk;
-use crate::effects::{DropReason, Effects, Event, Persist, RoleName};
+use crate::effects::{DropReason, Effects, Event, Persist, RoleName, Spare};
 use crate::entries::Entries;
 use crate::error::RestoreError;
 use crate::input::Input;
@@ -35,6 +35,8 @@ pub struct Node {
     pub(crate) role: Role,
     pub(crate) log: Log,
     pub(crate) members: Members,
+    /// What [`Node::find_familiar`] finds of the active configuration and the known peers.
+    pub(crate) familiar: Vec<(NodeId, Incarnation)>,
     /// The newest snapshot of the own state: what a peer gets that needs more than the log holds.
     pub(crate) snapshot: Option<SnapshotMeta>,
     /// Whether a piece of a snapshot is on its way to the staging file.
@@ -49,6 +51,8 @@ pub struct Node {
     pub(crate) effects: Effects,
     /// What is to be written with the effects, as it came.
     pub(crate) fresh: Vec<Entries>,
+    /// Memory of earlier effects.
+    pub(crate) spare: Spare,
     pub(crate) rng: Rng,
     /// Whose process was found gone, and when: that of the leader, unless a leader has spoken since.
     pub(crate) lost: Option<(NodeId, Instant)>,
@@ -117,6 +121,7 @@ impl Node {
             role: Role::Follower(Follower::new(None, Instant(0), now)),
             log,
             members,
+            familiar: Vec::new(),
             snapshot: restored.snapshot,
             staging: false,
             commit: since.index,
@@ -125,6 +130,7 @@ impl Node {
             disk: Disk::new(last.index),
             effects: Effects::default(),
             fresh: Vec::new(),
+            spare: Spare::default(),
             lost: None,
             needed_until: Instant(0),
             stalled: None,
@@ -137,6 +143,7 @@ impl Node {
         if !node.is_only_voter() {
             node.follow(None);
         }
+        node.familiar = node.find_familiar();
         node.assert_invariants();
         Ok(node)
     }
@@ -175,6 +182,7 @@ impl Node {
         // Nothing leaves before the effects are taken, and there it is checked in any build.
         if cfg!(debug_assertions) {
             self.assert_invariants();
+            assert_eq!(self.familiar, self.find_familiar(), "by {:?}", self.hard.peers);
         }
     }
 
@@ -189,7 +197,7 @@ impl Node {
     /// As [`Node::take_effects`], for a driver that drains one `effects` again and again: its memory
     /// is used anew, and what is still in it is forgotten.
     pub fn take_effects_into(&mut self, effects: &mut Effects) {
-        effects.clear();
+        self.spare.take_from(effects);
         if !self.failed {
             self.drive_change();
             self.drive_transfer();
@@ -203,7 +211,7 @@ impl Node {
             }
             self.assert_invariants();
         }
-        core::mem::swap(&mut self.effects, effects);
+        self.effects.move_to(effects);
     }
 
     /// When the node wants to be stepped again, at the latest.
@@ -501,7 +509,11 @@ impl Node {
     /// The write that is being collected.
     pub(crate) fn persist(&mut self) -> &mut Persist {
         let seq = self.disk.next_seq();
-        self.effects.persist.get_or_insert_with(|| Persist { seq, ..Persist::default() })
+        let then_send = &mut self.spare.messages;
+        self.effects.persist.get_or_insert_with(|| {
+            let then_send = core::mem::take(then_send);
+            Persist { seq, then_send, ..Persist::default() }
+        })
     }
 
     pub(crate) fn persist_hard_state(&mut self) {
@@ -510,6 +522,7 @@ impl Node {
             hard_state.vote = None;
         }
         self.persist().hard_state = Some(hard_state);
+        self.familiar = self.find_familiar();
     }
 
     fn is_only_voter(&self) -> bool {
@@ -653,32 +666,4 @@ impl Node {
     pub fn log_bytes_after(&self, index: Index) -> u64 {
         self.log.bytes_between(index, self.log.last().index)
     }
-
-    /// A leader's view of the others; empty elsewhere.
-    pub fn peers(&self) -> Vec<PeerView> {
-        let Role::Leader(leader) = &self.role else { return Vec::new() };
-        let view = |(id, peer): (NodeId, &crate::progress::Peer)| PeerView {
-            id,
-            matched: peer.matched,
-            next: peer.next(),
-            state: peer.state(),
-            heard: peer.heard,
-        };
-        leader.peers.iter().map(view).collect()
-    }
-}
-
-/// A leader's view of a peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerView {
-    /// The peer.
-    pub id: NodeId,
-    /// The last index known to agree, durably.
-    pub matched: Index,
-    /// The next index to be sent.
-    pub next: Index,
-    /// `probe`, `replicate` or `snapshot`.
-    pub state: &'static str,
-    /// When it last answered.
-    pub heard: Instant,
 }

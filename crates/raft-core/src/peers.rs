@@ -5,8 +5,10 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::node::Node;
 use crate::progress::Peer;
-use crate::types::NodeId;
+use crate::role::Role;
+use crate::types::{Index, Instant, NodeId};
 
 /// The peers of a leader, by ascending id, each once. Shown like a map.
 #[derive(Clone)]
@@ -65,4 +67,34 @@ impl FromIterator<(NodeId, Peer)> for Peers {
         assert!(peers.is_sorted_by(|(one, _), (next, _)| one < next), "peers out of order");
         Self(peers)
     }
+}
+
+impl Node {
+    /// A leader's view of the others; empty elsewhere.
+    pub fn peers(&self) -> Vec<PeerView> {
+        let Role::Leader(leader) = &self.role else { return Vec::new() };
+        let view = |(id, peer): (NodeId, &Peer)| PeerView {
+            id,
+            matched: peer.matched,
+            next: peer.next(),
+            state: peer.state(),
+            heard: peer.heard,
+        };
+        leader.peers.iter().map(view).collect()
+    }
+}
+
+/// A leader's view of a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerView {
+    /// The peer.
+    pub id: NodeId,
+    /// The last index known to agree, durably.
+    pub matched: Index,
+    /// The next index to be sent.
+    pub next: Index,
+    /// `probe`, `replicate` or `snapshot`.
+    pub state: &'static str,
+    /// When it last answered.
+    pub heard: Instant,
 }

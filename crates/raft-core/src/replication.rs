@@ -1,6 +1,6 @@
 //! Replication and commitment (§5.3, §5.4).
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::effects::{Apply, Committed, DropReason, Event, Refusal};
@@ -88,7 +88,7 @@ impl Node {
         }
     }
 
-    /// Sends the next append to a peer, if it may get one.
+    /// Sends the next append to a peer, if it may get one. Answers whether there is more to be sent.
     fn send_append(&mut self, to: NodeId) -> bool {
         let last = self.log.last().index;
         let Role::Leader(leader) = &self.role else { return false };
@@ -117,9 +117,10 @@ impl Node {
         // Whoever learns of members here must know whom to believe that he is one; not least itself.
         let tell = looking || entries.iter().any(|it| matches!(it.payload, Payload::Config(_)));
         let met = if tell { self.acquaintances() } else { BTreeMap::new() };
-        self.note_sent(to, entries.last().map_or(prev.index, |entry| entry.id.index));
+        let sent = entries.last().map_or(prev.index, |entry| entry.id.index);
+        self.note_sent(to, sent);
         self.send(to, Body::Append(Append { prev, entries, commit: self.commit, met }));
-        true
+        !looking && sent < last
     }
 
     fn note_sent(&mut self, to: NodeId, last: Index) {
@@ -210,6 +211,12 @@ impl Node {
     pub(crate) fn advance_commit(&mut self) {
         let Role::Leader(leader) = &self.role else { return };
         if self.commit == self.log.last().index {
+            return;
+        }
+        // Mostly the own disk comes first, and then there is nothing to count yet. Where there are two
+        // voters, it takes another.
+        let by_others = leader.peers.iter().any(|(_, peer)| self.commit < peer.matched);
+        if !by_others && 1 < self.members.active().voters.len() {
             return;
         }
         let own = self.disk.durable();
@@ -316,6 +323,10 @@ impl Node {
     /// Finds what of an append is new here, and cuts what contradicts it. Nothing comes back if the
     /// append does not fit.
     fn agree(&mut self, from: NodeId, prev: LogId, mut entries: Entries) -> Option<Fresh> {
+        if prev == self.log.last() {
+            let end = entries.last().map_or(prev.index, |entry| entry.id.index);
+            return Some(Fresh { entries, end }); // Mostly.
+        }
         // What is committed agrees with every leader to come (leader completeness, §5.4.3): it need
         // not be compared, and may no longer be held. But what is held must not contradict.
         if prev.index < self.commit {
@@ -460,6 +471,7 @@ impl Node {
         persist.truncate_from = Some(persist.truncate_from.map_or(index, |from| from.min(index)));
         self.effects.events.push(Event::Truncated { from: index });
         if !mutant!("a configuration is not rolled back") && self.members.truncate_from(index) {
+            self.familiar = self.find_familiar();
             let membership = self.members.active().clone();
             self.effects.events.push(Event::MembershipChanged { membership });
         }
@@ -486,6 +498,7 @@ impl Node {
             if let Payload::Config(membership) = payload {
                 let membership = Membership::clone(membership);
                 self.members.push(*id, membership.clone());
+                self.familiar = self.find_familiar();
                 self.effects.events.push(Event::MembershipChanged { membership });
                 self.on_new_members();
             }
@@ -515,16 +528,16 @@ impl Node {
         let commit = self.commit;
         let commit = mutant!("what is not committed is applied", self.log.last().index, commit);
         let upto = self.log.last_within(self.handed_out, commit, bytes_max);
-        let mut none = VecDeque::new();
-        let tokens = match &mut self.role {
-            Role::Leader(leader) => &mut leader.tokens,
-            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(..) => &mut none,
-        };
         while self.handed_out < upto {
             let entries = self.log.stretch(self.handed_out, upto);
             let last = entries.last().map_or(upto, |entry| entry.id.index);
-            let asked = tokens.partition_point(|(index, _)| *index <= last);
-            let tokens = if asked == 0 { Vec::new() } else { tokens.drain(..asked).collect() };
+            let mut tokens = core::mem::take(&mut self.spare.tokens);
+            if let Role::Leader(leader) = &mut self.role {
+                let is_asked = |(index, _): &mut (Index, Token)| *index <= last;
+                while let Some(asked) = leader.tokens.pop_front_if(is_asked) {
+                    tokens.push(asked);
+                }
+            }
             self.effects.apply.push(Apply::Entries(Committed { entries, tokens }));
             self.handed_out = last;
         }

@@ -38,13 +38,16 @@ impl Node {
         if credible < message.term.0 {
             return Err(DropReason::Malformed);
         }
+        if self.familiar.contains(&(message.from, message.incarnation)) {
+            return Ok(()); // Mostly. What follows is dearer.
+        }
         // Only members are remembered, so that strangers cannot fill the record.
         let Some(seat) = self.members.active().seat_id(message.from) else {
             return self.admit_stranger(message);
         };
-        let known = self.hard.peers.iter().rev().find(|(held, _)| held.node == seat.node);
+        let known = self.last_seat_of(seat.node);
         if known == Some((&seat, &message.incarnation)) {
-            return Ok(()); // Mostly. What follows is dearer.
+            return Ok(());
         }
         let successor = known.filter(|(known, _)| seat < **known);
         let later = claimed_seat(message).filter(|claimed| seat < *claimed);
@@ -133,6 +136,22 @@ impl Node {
             | Body::ReadIndexReply { .. }
             | Body::Removed { .. } => Ok(()),
         }
+    }
+
+    /// The latest seat of an id that is known, and who holds it.
+    fn last_seat_of(&self, id: NodeId) -> Option<(&SeatId, &Incarnation)> {
+        self.hard.peers.iter().rev().find(|(held, _)| held.node == id)
+    }
+
+    /// Who needs no second look: members whose present seat is the latest that is known of them, and
+    /// under which incarnations they hold it.
+    pub(crate) fn find_familiar(&self) -> Vec<(NodeId, Incarnation)> {
+        let active = self.members.active();
+        let present = |id| {
+            let (seat, holder) = self.last_seat_of(id)?;
+            (active.seat_id(id) == Some(*seat)).then_some((id, *holder))
+        };
+        active.members().into_iter().filter_map(present).collect()
     }
 
     fn meet(&mut self, seat: SeatId, incarnation: Incarnation) {

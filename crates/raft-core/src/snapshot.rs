@@ -314,6 +314,7 @@ impl Node {
             self.log.reset(meta.last);
             let membership = Membership::clone(&meta.membership);
             self.members = Members::new(meta.last, membership.clone());
+            self.familiar = self.find_familiar();
             self.effects.events.push(Event::MembershipChanged { membership });
             self.fresh.clear();
             self.persist().truncate_from = None;
