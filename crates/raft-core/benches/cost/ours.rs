@@ -103,9 +103,7 @@ impl Ours {
         }
         let effects = &mut self.effects;
         node.take_effects_into(effects);
-        let mut promises = Vec::new();
-        if let Some(persist) = effects.persist.take() {
-            promises = persist.then_send;
+        if let Some(persist) = &effects.persist {
             node.step(self.now, Input::Persisted { seq: persist.seq });
         }
         let before = *applied_index;
@@ -121,10 +119,13 @@ impl Ours {
         if before < *applied_index {
             node.step(self.now, Input::Applied { index: *applied_index });
         }
-        effects.send.drain(..).chain(promises).for_each(|message| {
-            let to = usize::try_from(message.to.0 - 1).expect("one of three");
-            self.members[to].inbox.push(message);
-        });
+        let promises = effects.persist.as_mut().map(|persist| &mut persist.then_send);
+        for messages in [&mut effects.send].into_iter().chain(promises) {
+            for message in messages.drain(..) {
+                let to = usize::try_from(message.to.0 - 1).expect("one of three");
+                self.members[to].inbox.push(message);
+            }
+        }
     }
 }
 

@@ -146,9 +146,11 @@ impl<const ONE_MESSAGE: bool> RaftRs<ONE_MESSAGE> {
         let late = light.take_messages();
         node.apply(light.take_committed_entries());
         node.raw.advance_apply();
-        for message in early.into_iter().chain(promises).chain(late) {
-            let to = usize::try_from(message.to - 1).expect("one of three");
-            self.nodes[to].inbox.push(message);
+        for messages in [early, promises, late] {
+            for message in messages {
+                let to = usize::try_from(message.to - 1).expect("one of three");
+                self.nodes[to].inbox.push(message);
+            }
         }
     }
 }
