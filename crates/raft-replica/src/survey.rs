@@ -41,8 +41,8 @@ pub struct SnapshotSurvey {
     pub meta: SnapshotMeta,
     /// Its length in bytes.
     pub bytes: u64,
-    /// Whether it is the one the log names.
-    pub named: bool,
+    /// Whether it is the one the log names; `None` if the log cannot be read to its end.
+    pub named: Option<bool>,
     /// What the replicated state hashes to; `None` if the payload is not whole.
     pub state_hash: Option<u64>,
 }
@@ -58,6 +58,13 @@ impl Survey {
         let in_snapshot = self.log.snapshot.as_ref().map(|meta| &*meta.membership);
         let at_first = self.identity.as_ref().map(|identity| &identity.bootstrap);
         in_log.or(in_snapshot).or(at_first)
+    }
+
+    /// The last entry of which it is certain that it was committed, and that what it and all before
+    /// it made of the state is here and whole: that of the newest whole snapshot.
+    pub fn safe_up_to(&self) -> Option<LogId> {
+        let whole = self.snapshots.iter().filter(|snapshot| snapshot.state_hash.is_some());
+        whole.map(|snapshot| snapshot.meta.last).max()
     }
 
     /// Whether there is nothing: a directory that a node could begin in.
@@ -100,7 +107,7 @@ fn look_at_snapshots(
 ) -> Result<(), StorageError> {
     let store = SnapshotStore::look(Arc::clone(disk), root, cluster);
     let last = survey.log.last();
-    let wanted = survey.log.snapshot.clone();
+    let wanted = named_snapshot(survey);
     let dir = root.join("snapshots");
     let names = match disk.list(&dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -121,17 +128,23 @@ fn look_at_snapshots(
     Ok(())
 }
 
+/// The snapshot that a start needs, as far as that can be told: one that is named before the log
+/// breaks off may have been replaced since.
+fn named_snapshot(survey: &Survey) -> Option<SnapshotMeta> {
+    survey.log.snapshot.clone().filter(|_| !survey.log.broken)
+}
+
 /// Adds a snapshot to what is there. What is wrong with the one the log names is told elsewhere.
 fn look_at_snapshot(store: &SnapshotStore, last: LogId, survey: &mut Survey) {
     let (meta, bytes) = match store.header(last) {
         Ok(header) => header,
         Err(error) => {
-            let is_named = survey.log.snapshot.as_ref().is_some_and(|meta| meta.last == last);
+            let is_named = named_snapshot(survey).is_some_and(|meta| meta.last == last);
             survey.flaws.extend((!is_named).then_some(error));
             return;
         }
     };
-    let named = survey.log.snapshot.as_ref() == Some(&meta);
+    let named = named_snapshot(survey).as_ref() == Some(&meta);
     let state_hash = match store.reader(&meta).and_then(|mut reader| {
         let mut head = Vec::new();
         let path = store.path(last);
@@ -145,5 +158,6 @@ fn look_at_snapshot(store: &SnapshotStore, last: LogId, survey: &mut Survey) {
         }
     };
     let path = store.path(last);
+    let named = (!survey.log.broken).then_some(named);
     survey.snapshots.push(SnapshotSurvey { path, meta, bytes, named, state_hash });
 }

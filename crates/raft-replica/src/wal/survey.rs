@@ -28,6 +28,11 @@ pub struct LogSurvey {
     pub entries: Vec<Entry>,
     /// What the next start will wipe behind the last frame.
     pub cut: Option<Cut>,
+    /// Whether it cannot be read to its end. All that is said of it is then as of where it breaks
+    /// off: what came after may have changed term, vote, members and snapshot, and replaced entries.
+    pub broken: bool,
+    /// Segments behind the place where it breaks off: nobody has read them.
+    pub unread: Vec<PathBuf>,
     /// Files that never became segments, or are to become one. They go at the next start.
     pub spares: Vec<PathBuf>,
 }
@@ -61,7 +66,15 @@ pub(crate) fn survey(
     options: &WalOptions,
 ) -> (LogSurvey, Option<StorageError>) {
     let mut survey = LogSurvey::default();
-    let problem = look(disk, &root.join("wal"), &options.owner(), &mut survey).err();
+    let dir = root.join("wal");
+    let problem = look(disk, &dir, &options.owner(), &mut survey).err();
+    if problem.is_some() {
+        survey.broken = true;
+        let is_read = |path: &PathBuf| survey.segments.iter().any(|read| read.path == *path);
+        let numbers = recover::numbers(disk, &dir).unwrap_or_default().into_iter();
+        let paths = numbers.map(|number| segment_path(&dir, number));
+        survey.unread = paths.filter(|path| !is_read(path)).collect();
+    }
     (survey, problem)
 }
 

@@ -63,7 +63,7 @@ fn what_is_shown_is_what_is_opened() {
     assert!(1 < before.log.segments.len(), "{before:?}");
     assert_eq!(before.log.segments.last().unwrap().entries.unwrap().1, before.log.last());
     let [older, newest] = before.snapshots.as_slice() else { panic!("{before:?}") };
-    assert!(newest.named && !older.named);
+    assert_eq!((newest.named, older.named), (Some(true), Some(false)));
     assert_eq!(before.membership(), Some(&options().bootstrap));
     let node = Only::open(&disk, root()).unwrap();
     assert_eq!(node.report.last, before.log.last().index);
@@ -159,7 +159,10 @@ fn a_missing_file_is_noticed() {
     let shown = look(&disk);
     let before = told(&shown);
     let optional = |path: &Path| {
-        shown.snapshots.iter().any(|snapshot| snapshot.path == path && !snapshot.named)
+        shown
+            .snapshots
+            .iter()
+            .any(|snapshot| snapshot.path == path && snapshot.named == Some(false))
             || shown.log.spares.iter().any(|spare| spare == path)
     };
     for path in files(&disk) {
@@ -302,7 +305,10 @@ fn a_snapshot_without_space_is_taken_later() {
         node.write(&format!("more {number}"));
     }
     let shown = look(&disk);
-    assert!(shown.snapshots.last().is_some_and(|snapshot| snapshot.named), "{shown:?}");
+    assert!(
+        shown.snapshots.last().is_some_and(|snapshot| snapshot.named == Some(true)),
+        "{shown:?}"
+    );
     drop(node);
     assert_eq!(Only::open(&disk, root()).unwrap().lead().replica.machine().0.len(), 65);
 }

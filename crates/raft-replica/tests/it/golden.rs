@@ -103,7 +103,7 @@ fn what_was_written_once_is_opened_for_ever() {
         let last = shown.log.entries.last().unwrap();
         assert!(matches!(&last.payload, Payload::Data(data) if data.ends_with(b"once")));
         let newest = shown.snapshots.last().unwrap();
-        assert_eq!((newest.meta.last.index, newest.named), (Index(28), true));
+        assert_eq!((newest.meta.last.index, newest.named), (Index(28), Some(true)));
         assert_eq!(newest.state_hash, Some(STATE_HASH), "{:x?}", newest.state_hash);
 
         let mut node = Only::open_with(&RealDisk, &dir, golden_options()).unwrap().lead();

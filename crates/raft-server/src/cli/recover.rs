@@ -86,6 +86,16 @@ fn outlook(data_dir: &Path) -> Result<String, Failure> {
             hint: Some("see raft-server inspect DATA_DIR".to_owned()),
         });
     };
+    if let Some(problem) = found.problems.first() {
+        return Err(Failure {
+            error: format!("{} is not whole: {problem}", data_dir.display()),
+            hint: Some(
+                "take another survivor, or put back what is damaged; raft-server inspect DATA_DIR \
+                 says what is safe"
+                    .to_owned(),
+            ),
+        });
+    }
     let last = found.log.last();
     let snapshot = found.log.snapshot.as_ref().map_or_else(Default::default, |meta| meta.last);
     let written = writeln!(
@@ -101,10 +111,6 @@ fn outlook(data_dir: &Path) -> Result<String, Failure> {
         identity.cluster_name,
     );
     written.expect("a string takes whatever is written to it");
-    for problem in &found.problems {
-        writeln!(out, "But it is not whole: {problem}")
-            .expect("a string takes whatever is written to it");
-    }
     Ok(out)
 }
 

@@ -87,6 +87,70 @@ async fn a_directory_is_shown_as_it_is() {
     assert!(all_files(&dir) == before, "a look changes nothing");
 }
 
+/// What lies behind damage is nobody's knowledge: what the log says before it is told as of there, and
+/// what it would have said of the snapshots is not told at all.
+#[tokio::test]
+async fn what_lies_behind_damage_is_unknown() {
+    let mut cluster = Cluster::with(1, "raft: {snapshot: {entries: 20, trailing: 10}}\n");
+    let dir = cluster.data_dir(1);
+    cluster.start(1);
+    for number in 10..80 {
+        cluster.put(&format!("key {number}"), b"value").await;
+    }
+    cluster.kill(1);
+    let whole = json(&dir);
+    assert_eq!((&whole["log"]["as_of_damage"], &whole["can_start"]), (&false.into(), &true.into()));
+    let newest = whole["snapshots"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(newest["named_by_log"], true);
+
+    // In the middle: snapshots were named before it that are gone by now, and others after it.
+    let segment = dir.join("wal/0000000000000001.log");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let at = bytes.windows(6).position(|window| window == b"key 50").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let behind = dir.join("wal/0000000000000002.log");
+    std::fs::copy(&segment, &behind).unwrap();
+    let (code, shown) = text(&dir);
+    assert_eq!(code, 1, "{shown}");
+    assert!(shown.contains("\nDAMAGED: the log cannot be read to its end."), "{shown}");
+    let as_of = "unknown; as of the damage: ";
+    for line in ["hard state  ", "members     ", "log         "] {
+        let told = shown.lines().find_map(|shown| shown.strip_prefix(line)).unwrap();
+        assert!(told.starts_with(as_of), "{line}{told}");
+    }
+    assert!(shown.contains("0000000000000002.log  unknown: it is behind the damage"), "{shown}");
+    assert!(shown.contains("; whether the log needs it is unknown\n"), "{shown}");
+    assert!(
+        !shown.contains("snapshot is missing"),
+        "what is gone may have been replaced:\n{shown}"
+    );
+    let last = &newest["last"]["index"];
+    assert!(
+        shown.contains(&format!("\nsafe: what came of everything up to entry {last}@")),
+        "{shown}"
+    );
+    assert_eq!(shown.matches("\nerror: ").count(), 1, "{shown}");
+
+    let told = json(&dir);
+    assert_eq!(told["problems"].as_array().unwrap().len(), 1, "{told:#}");
+    for place in [&told["log"]["as_of_damage"], &told["hard_state"]["as_of_damage"]] {
+        assert_eq!(place, &true, "{told:#}");
+    }
+    assert_eq!(told["members_as_of_damage"], true);
+    assert_eq!(told["safe_up_to"], newest["last"]);
+    assert_eq!(told["log"]["unread"][0], behind.to_str().unwrap());
+    assert_eq!(told["snapshots"][0]["named_by_log"], serde_json::Value::Null);
+
+    // Nor does `recover` say what a new cluster would begin with.
+    let mut recover = Command::new(env!("CARGO_BIN_EXE_raft-server"));
+    recover.arg("recover").arg(&dir).arg("--config").arg(cluster.config());
+    let output = recover.output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), &*output.stdout), (Some(2), &b""[..]), "{error}");
+    assert!(error.starts_with(&format!("error: {} is not whole: ", dir.display())), "{error}");
+}
+
 #[test]
 fn what_is_no_data_directory_is_said() {
     let dir = tempfile::tempdir().unwrap();

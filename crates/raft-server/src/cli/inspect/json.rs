@@ -25,6 +25,8 @@ pub(super) fn show(report: &Report) -> Value {
         })),
         "hard_state": hard_state(survey),
         "members": survey.membership().map(members),
+        "members_as_of_damage": survey.log.broken,
+        "safe_up_to": survey.safe_up_to().map(id),
         "log": log(survey),
         "snapshots": survey.snapshots.iter().map(snapshot).collect::<Vec<_>>(),
         "arriving": survey.arriving.as_ref().map(|(meta, there)| json!({
@@ -38,6 +40,7 @@ pub(super) fn show(report: &Report) -> Value {
 
 fn hard_state(survey: &Survey) -> Value {
     let hard_state = &survey.log.hard_state;
+    let as_of_damage = survey.log.broken;
     let known = hard_state.peers.iter().map(
         |(seat, incarnation)| json!({"node": seat.node.0, "incarnation": incarnation.to_string()}),
     );
@@ -45,6 +48,7 @@ fn hard_state(survey: &Survey) -> Value {
         "term": hard_state.term.0,
         "vote": hard_state.vote.map(|vote| vote.0),
         "known": known.collect::<Vec<_>>(),
+        "as_of_damage": as_of_damage,
     })
 }
 
@@ -60,6 +64,8 @@ fn log(survey: &Survey) -> Value {
         "torn": log.cut.as_ref().filter(|cut| cut.torn).map(|cut| json!({
             "file": cut.path, "offset": cut.offset,
         })),
+        "as_of_damage": log.broken,
+        "unread": log.unread,
         "segments": log.segments.iter().map(segment).collect::<Vec<_>>(),
     })
 }

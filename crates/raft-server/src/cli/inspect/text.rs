@@ -9,6 +9,9 @@ use raft_replica::{Identity, LogSurvey, SegmentSurvey, SnapshotSurvey, Survey};
 
 use super::Report;
 
+/// Goes before what a log says that breaks off.
+const AS_OF_DAMAGE: &str = "unknown; as of the damage: ";
+
 pub(super) fn show(report: &Report) -> String {
     let mut out = String::new();
     write(&mut out, report).expect("a string takes whatever is written to it");
@@ -28,6 +31,13 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     match &survey.identity {
         Some(identity) => write_identity(out, data_dir, identity)?,
         None => writeln!(out, "{dir}: whose it is cannot be read")?,
+    }
+    if survey.log.broken {
+        writeln!(
+            out,
+            "\nDAMAGED: the log cannot be read to its end. What is said of term, vote, members and log is\n\
+             as of the damage; what came after is unknown, and may have changed all of it.\n"
+        )?;
     }
     write_promises(out, survey)?;
     write_log(out, &survey.log)?;
@@ -51,24 +61,26 @@ fn write_promises(out: &mut String, survey: &Survey) -> fmt::Result {
     let hard_state = &survey.log.hard_state;
     let vote =
         hard_state.vote.map_or_else(|| "not voted".to_owned(), |vote| format!("voted for {vote}"));
-    writeln!(out, "hard state  term {}, {vote}", hard_state.term)?;
+    let stale = if survey.log.broken { AS_OF_DAMAGE } else { "" };
+    writeln!(out, "hard state  {stale}term {}, {vote}", hard_state.term)?;
     for (seat, incarnation) in &hard_state.peers {
         writeln!(out, "            knows {} as incarnation {incarnation}", seat.node)?;
     }
     match survey.membership() {
         None => writeln!(out, "members     unknown"),
         Some(members) if members.is_empty() => {
-            writeln!(out, "members     none: the node waits to be added to a cluster")
+            writeln!(out, "members     {stale}none: the node waits to be added to a cluster")
         }
-        Some(members) => writeln!(out, "members     {}", Members(members)),
+        Some(members) => writeln!(out, "members     {stale}{}", Members(members)),
     }
 }
 
 fn write_log(out: &mut String, log: &LogSurvey) -> fmt::Result {
+    let stale = if log.broken { AS_OF_DAMAGE } else { "" };
     match (log.entries.first(), log.entries.last()) {
         (Some(first), Some(last)) => writeln!(
             out,
-            "log         {} entries, {} to {}; {} frames in {}",
+            "log         {stale}{} entries, {} to {}; {} frames in {}",
             log.entries.len(),
             first.id,
             last.id,
@@ -77,7 +89,7 @@ fn write_log(out: &mut String, log: &LogSurvey) -> fmt::Result {
         )?,
         _ => writeln!(
             out,
-            "log         no entries after {}; {} frames in {}",
+            "log         {stale}no entries after {}; {} frames in {}",
             log.base,
             log.frames,
             count(log.segments.len(), "segment")
@@ -88,7 +100,11 @@ fn write_log(out: &mut String, log: &LogSurvey) -> fmt::Result {
             || "no entries".to_owned(),
             |(first, last)| format!("entries {first} to {last}"),
         );
-        writeln!(out, "  {}  {used} of {bytes} bytes used, {entries}", name(path))?;
+        let read = if log.broken { "read" } else { "used" };
+        writeln!(out, "  {}  {used} of {bytes} bytes {read}, {entries}", name(path))?;
+    }
+    for path in &log.unread {
+        writeln!(out, "  {}  unknown: it is behind the damage", name(path))?;
     }
     if let Some(cut) = &log.cut {
         let what = if cut.torn {
@@ -113,7 +129,11 @@ fn write_snapshots(out: &mut String, survey: &Survey) -> fmt::Result {
     for SnapshotSurvey { path, meta, bytes, named, state_hash } in &survey.snapshots {
         let hash = state_hash
             .map_or_else(|| "not whole".to_owned(), |hash| format!("state hash {hash:016x}"));
-        let named = if *named { "" } else { "; the log does not need it" };
+        let named = match named {
+            Some(true) => "",
+            Some(false) => "; the log does not need it",
+            None => "; whether the log needs it is unknown",
+        };
         let SnapshotMeta { last, membership, size: _, checksum: _ } = meta;
         writeln!(out, "snapshot    {}", name(path))?;
         writeln!(
@@ -144,9 +164,16 @@ fn write_verdict(out: &mut String, survey: &Survey) -> fmt::Result {
         writeln!(out, "warning: {flaw}")?;
     }
     if survey.problems.is_empty() {
-        writeln!(out, "a node can start from it: it does not need what is wrong")?;
+        return writeln!(out, "a node can start from it: it does not need what is wrong");
     }
-    Ok(())
+    match survey.safe_up_to() {
+        Some(last) => writeln!(
+            out,
+            "safe: what came of everything up to entry {last}, which was committed; a whole snapshot \
+             holds it"
+        ),
+        None => writeln!(out, "safe: nothing for certain, for there is no whole snapshot"),
+    }
 }
 
 /// The members, by role.
