@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+#[cfg(feature = "mimalloc")]
+mod memory;
+
 fn main() -> ExitCode {
+    #[cfg(feature = "mimalloc")]
+    memory::keep();
     raft_server::main::<raft_server::KvStore>()
 }
