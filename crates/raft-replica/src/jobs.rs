@@ -16,6 +16,11 @@ pub struct SnapshotJob<S: StateMachine>(pub(crate) Job<S>);
 pub struct SnapshotDone<S: StateMachine>(pub(crate) Done<S>);
 
 impl<S: StateMachine> SnapshotJob<S> {
+    /// Whether a peer waits for what comes of it.
+    pub fn is_for_a_peer(&self) -> bool {
+        matches!(self.0, Job::Core(_))
+    }
+
     /// Bytes of a snapshot that came from a leader and are to be kept.
     pub fn received_bytes(&self) -> usize {
         match &self.0 {
@@ -23,7 +28,8 @@ impl<S: StateMachine> SnapshotJob<S> {
             Job::Core(SnapshotCommand::Read { .. })
             | Job::Build { .. }
             | Job::Load(_)
-            | Job::Forget { .. } => 0,
+            | Job::Forget { .. }
+            | Job::Discard(_) => 0,
         }
     }
 }
@@ -37,13 +43,16 @@ pub(crate) enum Job<S: StateMachine> {
     Core(SnapshotCommand),
     /// Remove the snapshots before the newest, but for those that are needed.
     Forget { newest: SnapshotMeta, needed: Vec<LogId> },
+    /// Give the memory of a state back.
+    Discard(Box<State<S>>),
 }
 
 pub(crate) enum Done<S: StateMachine> {
     Input(Input),
     Built(SnapshotMeta),
     Loaded(SnapshotMeta, Box<State<S>>),
-    Forgot,
+    /// Nothing that the replica has to know.
+    Nothing,
     /// There was no space: nothing has changed. What a peer is to be told, if a peer asked.
     Full {
         error: DiskError,
@@ -77,7 +86,11 @@ impl SnapshotStore {
             Job::Core(command) => self.run_command(command)?,
             Job::Forget { newest, needed } => {
                 self.keep_only(&newest, &needed)?;
-                Done::Forgot
+                Done::Nothing
+            }
+            Job::Discard(state) => {
+                drop(state);
+                Done::Nothing
             }
         };
         Ok(SnapshotDone(done))
@@ -147,12 +160,20 @@ impl SnapshotStore {
 }
 
 impl<S: StateMachine> SnapshotDone<S> {
+    /// The snapshot, if one was built.
+    pub fn built(&self) -> Option<&SnapshotMeta> {
+        match &self.0 {
+            Done::Built(meta) => Some(meta),
+            Done::Input(_) | Done::Loaded(..) | Done::Nothing | Done::Full { .. } => None,
+        }
+    }
+
     /// What the system said, if there was no space. It will not be asked again at once by a replica that
     /// hears of it, but by peers, so its driver should let some time pass before it passes this on.
     pub fn full(&self) -> Option<&DiskError> {
         match &self.0 {
             Done::Full { error, .. } => Some(error),
-            Done::Input(_) | Done::Built(_) | Done::Loaded(..) | Done::Forgot => None,
+            Done::Input(_) | Done::Built(_) | Done::Loaded(..) | Done::Nothing => None,
         }
     }
 }
@@ -166,6 +187,7 @@ impl<S: StateMachine> std::fmt::Debug for SnapshotJob<S> {
             Job::Forget { newest, needed } => {
                 f.debug_tuple("Forget").field(&newest.last).field(needed).finish()
             }
+            Job::Discard(state) => f.debug_tuple("Discard").field(&state.applied).finish(),
         }
     }
 }
@@ -176,7 +198,7 @@ impl<S: StateMachine> std::fmt::Debug for SnapshotDone<S> {
             Done::Input(input) => input.fmt(f),
             Done::Built(meta) => f.debug_tuple("Built").field(&meta.last).finish(),
             Done::Loaded(meta, _) => f.debug_tuple("Loaded").field(&meta.last).finish(),
-            Done::Forgot => f.write_str("Forgot"),
+            Done::Nothing => f.write_str("Nothing"),
             Done::Full { error, .. } => f.debug_tuple("Full").field(error).finish(),
         }
     }

@@ -16,6 +16,7 @@
 //! [`Disk`] alone, so that a simulator can drive this very code.
 
 mod bytes_io;
+mod cadence;
 mod check;
 pub mod disk;
 mod envelope;

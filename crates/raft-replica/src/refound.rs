@@ -149,7 +149,7 @@ fn write_new(
     disk: &Arc<dyn Disk>,
     into: &Path,
     (node, new): (NodeId, NewCluster),
-    fill: impl FnOnce(&SnapshotStore, &mut Wal) -> Result<(), StorageError>,
+    fill: impl FnOnce(&mut SnapshotStore, &mut Wal) -> Result<(), StorageError>,
 ) -> Result<(), RefoundError> {
     match disk.list(into) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => (),
@@ -166,10 +166,10 @@ fn write_new(
     };
     disk::create_dir_all(&**disk, into).map_err(StorageError::from)?;
     identity.create(&**disk, into, new.segment_bytes)?;
-    let store = SnapshotStore::open(Arc::clone(disk), into, new.cluster)?;
+    let mut store = SnapshotStore::open(Arc::clone(disk), into, new.cluster)?;
     let options = identity.wal_options(new.segment_bytes);
     let (mut wal, ..) = Wal::open(Arc::clone(disk), into, &options)?;
-    Ok(fill(&store, &mut wal)?)
+    Ok(fill(&mut store, &mut wal)?)
 }
 
 /// The log begins after the snapshot.

@@ -15,6 +15,7 @@ use raft_core::{
     Persist, Proposal, Refusal, SnapshotMeta, Token, mutant,
 };
 
+use crate::cadence;
 use crate::check::{CheckPolicy, Checks, Divergence};
 use crate::envelope::{Content, Envelope};
 use crate::jobs::{Done, Job, SnapshotDone, SnapshotJob};
@@ -28,9 +29,9 @@ use crate::status::Status;
 /// When the log is shortened, and how long sessions live.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
-    /// A snapshot is taken after this many entries...
+    /// A snapshot is taken after this many entries, or a little before: see [`cadence`]...
     pub(crate) snapshot_entries: u64,
-    /// ...or after this many bytes of them, but not before the log outweighs the last snapshot.
+    /// ...or after about this many bytes of them, but not before the log outweighs the last snapshot.
     pub(crate) snapshot_bytes: u64,
     /// How long an idle session lives, in milliseconds of log time.
     pub(crate) session_ttl_ms: u64,
@@ -216,7 +217,9 @@ impl<S: StateMachine> Replica<S> {
             Done::Loaded(meta, state) => {
                 assert_eq!(self.loading.take(), Some(meta), "loaded what was not asked for");
                 let checks = std::mem::take(&mut self.state.checks);
-                self.state = State { checks, ..*state };
+                let old = std::mem::replace(&mut self.state, State { checks, ..*state });
+                // To take it apart may take as long as to build it.
+                self.turn.snapshots.push(SnapshotJob(Job::Discard(Box::new(old))));
                 self.state.checks.restart(self.state.applied, self.state.hash);
                 while self.loading.is_none()
                     && let Some(apply) = self.backlog.pop_front()
@@ -225,7 +228,7 @@ impl<S: StateMachine> Replica<S> {
                 }
                 self.note_applied();
             }
-            Done::Forgot => (),
+            Done::Nothing => (),
             Done::Full { error: _, answer: None } => {
                 self.building = false;
                 // A while later, or each turn would try again in vain.
@@ -421,6 +424,17 @@ impl<S: StateMachine> Replica<S> {
         }
     }
 
+    /// How far behind the snapshot of that size up to `last` the next one comes, in entries and in bytes
+    /// of them.
+    fn distance_of_snapshots(&self, last: Index, size: u64) -> (u64, u64) {
+        let voters = &self.node.membership().voters;
+        let rank = voters.iter().take_while(|&&voter| voter < self.node.id()).count();
+        let place = (rank as u64, voters.len() as u64);
+        let entries = cadence::distance(self.policy.snapshot_entries, last, place);
+        let bytes = self.policy.snapshot_bytes.max(size);
+        (entries, cadence::distance_in_bytes(bytes, entries, self.policy.snapshot_entries))
+    }
+
     /// Freezes the state once enough has been applied since the last snapshot. A level, not an edge:
     /// what cannot be done now is done at the next turn.
     fn build_snapshot_if_due(&mut self) {
@@ -428,8 +442,8 @@ impl<S: StateMachine> Replica<S> {
         let (last, size) =
             self.node.snapshot().map_or((Index(0), 0), |meta| (meta.last.index, meta.size));
         let entries = applied.index.0.saturating_sub(last.0);
-        let due = self.policy.snapshot_entries <= entries
-            || self.policy.snapshot_bytes.max(size) <= self.node.log_bytes_after(last);
+        let (distance, bytes) = self.distance_of_snapshots(last, size);
+        let due = distance <= entries || bytes <= self.node.log_bytes_after(last);
         // A snapshot must not be ahead of the own log file: the log continues it.
         let possible = 0 < entries
             && self.no_snapshot_before <= applied.index

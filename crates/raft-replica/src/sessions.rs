@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use raft_core::{LogId, mutant};
@@ -29,7 +30,8 @@ pub(crate) struct Sessions {
     clock_ms: u64,
     /// When expiry was last looked at.
     swept_ms: u64,
-    open: BTreeMap<u64, Session>,
+    /// Shared with the clone that a snapshot is written from, until they change.
+    open: BTreeMap<u64, Arc<Session>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,7 +80,7 @@ impl Sessions {
             }
         }
         let session = Session { ttl_ms, used_ms: self.clock_ms, ..Session::default() };
-        self.open.insert(id, session);
+        self.open.insert(id, Arc::new(session));
     }
 
     /// Looks a write up, and takes note of what the client has got by now.
@@ -88,6 +90,7 @@ impl Sessions {
         let Some(session) = self.open.get_mut(&header.id) else {
             return Verdict::Refused(Refused::SessionUnknown);
         };
+        let session = Arc::make_mut(session);
         session.used_ms = self.clock_ms;
         if session.first_outstanding < header.first_outstanding {
             session.first_outstanding = header.first_outstanding;
@@ -112,7 +115,7 @@ impl Sessions {
     /// Keeps a result until the client says that it has it.
     pub(crate) fn remember(&mut self, header: &SessionHeader, id: LogId, result: Bytes) {
         if let Some(session) = self.open.get_mut(&header.id) {
-            session.answers.insert(header.sequence, (id, result));
+            Arc::make_mut(session).answers.insert(header.sequence, (id, result));
         }
     }
 
@@ -156,7 +159,7 @@ impl Sessions {
                 let at = get_log_id(source)?;
                 session.answers.insert(sequence, (at, get_bytes(source)?));
             }
-            open.insert(id, session);
+            open.insert(id, Arc::new(session));
         }
         Ok(Self { clock_ms, swept_ms, open })
     }

@@ -30,7 +30,7 @@ use crate::error::{During as _, StorageError};
 use crate::wal::Recovered;
 use staging::Staging;
 pub use stream::SnapshotReader;
-use stream::SnapshotWriter;
+use stream::{Pace, SnapshotWriter};
 
 /// The snapshots of one node. Independent of the log's writer, so that it can live on another
 /// thread. A clone shares the files, not what is open; only one of the clones may stage.
@@ -42,7 +42,12 @@ pub struct SnapshotStore {
     reading: Vec<(SnapshotMeta, Box<dyn DiskFile>)>,
     staging: Option<Staging>,
     resumed: u64,
+    /// Called after each step of a long work.
+    pace: Pace,
 }
+
+/// Bytes of a file that are given back to the file system in one step.
+const REMOVED_AT_ONCE: u64 = 16 << 20;
 
 /// How far a snapshot has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,18 +81,29 @@ impl SnapshotStore {
         // A name that is here now must stay: the process before may have ended between renaming
         // and syncing.
         disk.sync_dir(&dir).during("sync", &dir)?;
-        Ok(Self { disk, dir, cluster, reading: Vec::new(), staging: None, resumed: 0 })
+        Ok(Self::new(disk, dir, cluster))
     }
 
     /// The snapshots in the data directory `root`, to be read only: nothing is changed.
     pub(crate) fn look(disk: Arc<dyn Disk>, root: &Path, cluster: ClusterId) -> Self {
-        let dir = root.join("snapshots");
-        Self { disk, dir, cluster, reading: Vec::new(), staging: None, resumed: 0 }
+        Self::new(disk, root.join("snapshots"), cluster)
+    }
+
+    fn new(disk: Arc<dyn Disk>, dir: PathBuf, cluster: ClusterId) -> Self {
+        let (reading, staging, pace) = (Vec::new(), None, Pace::default());
+        Self { disk, dir, cluster, reading, staging, resumed: 0, pace }
+    }
+
+    /// Has `pause` called after every step of a work that is as large as the state: a piece that was
+    /// written and synced, a part of a file that was given back. It may take its time, so that others
+    /// get at the disk and the processor meanwhile.
+    pub fn set_pace(&mut self, pause: impl FnMut() + Send + 'static) {
+        self.pace = Pace(Some(Box::new(pause)));
     }
 
     /// Writes a snapshot and makes it durable. `write` is handed where the payload goes.
     pub fn write(
-        &self,
+        &mut self,
         last: LogId,
         membership: &Membership,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -99,7 +115,7 @@ impl SnapshotStore {
         disk::remove_if_there(&*self.disk, &temporary)?;
         let file = self.disk.create_new(&temporary).during("create", &temporary)?;
         let start = header::encode(self.cluster, &meta).len() as u64;
-        let mut writer = SnapshotWriter::new(file, start);
+        let mut writer = SnapshotWriter::new(file, start, &mut self.pace);
         write(&mut writer).during("write", &temporary)?;
         let (mut file, size, checksum) = writer.finish().during("write", &temporary)?;
         (meta.size, meta.checksum) = (size, checksum);
@@ -216,8 +232,7 @@ impl SnapshotStore {
         }
         for last in self.list()? {
             if !kept(last) {
-                let path = self.path(last);
-                self.disk.remove(&path).during("remove", &path)?;
+                self.remove(last)?;
                 removed = true;
             }
         }
@@ -225,6 +240,26 @@ impl SnapshotStore {
             self.disk.sync_dir(&self.dir).during("sync", &self.dir)?;
         }
         Ok(())
+    }
+
+    /// Removes a snapshot, part by part: a file system that gives back a gigabyte at once keeps others
+    /// from writing. It loses its name first, for good: a crash must leave none that is cut short.
+    fn remove(&mut self, last: LogId) -> Result<(), StorageError> {
+        let path = self.path(last);
+        let mut file = self.disk.open(&path).during("open", &path)?;
+        let mut len = file.len().during("read", &path)?;
+        if len <= REMOVED_AT_ONCE {
+            return Ok(self.disk.remove(&path).during("remove", &path)?);
+        }
+        let temporary = disk::temporary(&path);
+        self.disk.rename(&path, &temporary).during("rename", &path)?;
+        self.disk.sync_dir(&self.dir).during("sync", &self.dir)?;
+        while REMOVED_AT_ONCE < len {
+            len -= REMOVED_AT_ONCE;
+            file.set_len(len).during("cut", &temporary)?;
+            self.pace.step();
+        }
+        Ok(self.disk.remove(&temporary).during("remove", &temporary)?)
     }
 
     /// Which snapshot is arriving in this process, and how many bytes of its payload are there.
@@ -331,14 +366,7 @@ impl SnapshotStore {
 
 impl Clone for SnapshotStore {
     fn clone(&self) -> Self {
-        Self {
-            disk: Arc::clone(&self.disk),
-            dir: self.dir.clone(),
-            cluster: self.cluster,
-            reading: Vec::new(),
-            staging: None,
-            resumed: 0,
-        }
+        Self::new(Arc::clone(&self.disk), self.dir.clone(), self.cluster)
     }
 }
 

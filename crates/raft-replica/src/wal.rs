@@ -360,7 +360,7 @@ impl Wal {
             return Ok(spare);
         }
         self.stats.rolls_inline += 1;
-        let spare = self.prepare_inline(needed).make()?.expect("a spare was asked for");
+        let spare = self.prepare_inline(needed).make(|| ())?.expect("a spare was asked for");
         self.full = false;
         Ok(spare)
     }

@@ -112,6 +112,9 @@ const BACKLOG_MAX: usize = 1024;
 /// Turns take microseconds, or milliseconds under the greatest load.
 const TURN_LONG: Duration = Duration::from_millis(100);
 
+/// From here on clients notice.
+const TURN_NOTABLE: Duration = Duration::from_millis(10);
+
 /// How long the end of the process waits for open requests.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
 
@@ -190,6 +193,8 @@ impl<S: StateMachine> Driver<S> {
         let length = self.clock.now().since(before);
         if TURN_LONG <= length {
             tracing::warn!(node = %self.me, ms = length.as_millis(), "a turn took long");
+        } else if TURN_NOTABLE <= length {
+            tracing::debug!(node = %self.me, ms = length.as_millis(), "a turn took a while");
         }
     }
 

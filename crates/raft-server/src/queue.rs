@@ -75,6 +75,18 @@ impl<T> Queue<T> {
         );
     }
 
+    /// Waits so long, or until the queue is closed or there is such an item.
+    pub(crate) fn pause_unless(&self, length: Duration, wanted: impl Fn(&T) -> bool) {
+        let state = self.lock();
+        drop(
+            self.changed
+                .wait_timeout_while(state, length, |state| {
+                    !state.closed && !state.items.iter().any(&wanted)
+                })
+                .expect("a panic ends the process before it can poison a lock"),
+        );
+    }
+
     /// Takes no more items; those that are there are still handed out.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
@@ -112,6 +124,8 @@ mod tests {
         assert_eq!(queue.take_all_within(Duration::from_millis(1)), Some(VecDeque::new()));
         queue.push(1).unwrap();
         queue.pause(Duration::from_millis(1));
+        queue.pause_unless(Duration::from_millis(1), |item| *item == 2);
+        queue.pause_unless(Duration::from_hours(1), |item| *item == 1);
         assert_eq!(queue.take_all_within(Duration::from_hours(1)), Some(VecDeque::from([1])));
     }
 }

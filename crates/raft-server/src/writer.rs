@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use raft_core::Persist;
 use raft_replica::{Durable, PrepareJob, Prepared, StateMachine, Wal};
@@ -58,6 +58,13 @@ pub(crate) enum Space {
     /// The writer waits for some.
     Out,
 }
+
+/// A write to the log that takes so long is noticed by clients.
+const WRITE_NOTABLE: Duration = Duration::from_millis(20);
+
+/// So long the segments' thread leaves the disk to others after it has removed a segment: a log that is
+/// cut may give up a gigabyte of them at once.
+const REMOVAL_PAUSE: Duration = Duration::from_millis(50);
 
 /// While there is no space, it is looked for so often.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -114,7 +121,13 @@ impl<S: StateMachine> Writer<S> {
             let Some(more) = self.jobs.take_all_within(LOOK_AGAIN) else { return false };
             persists.extend(self.sort(more));
         }
-        match self.wal.run(persists) {
+        let began = Instant::now();
+        let written = self.wal.run(persists);
+        let length = began.elapsed();
+        if WRITE_NOTABLE <= length {
+            tracing::debug!(ms = length.as_millis(), "a write to the log took a while");
+        }
+        match written {
             Ok(Durable { seq, then_send }) => {
                 self.peers.send(then_send);
                 self.stats.note(&self.wal);
@@ -148,7 +161,7 @@ pub(crate) fn prepare_segments(preparations: &Queue<PrepareJob>, writer: &Queue<
     let mut said = false;
     while let Some(jobs) = preparations.take_all() {
         for job in jobs {
-            match job.run() {
+            match job.run_slowly(|| preparations.pause(REMOVAL_PAUSE)) {
                 Ok(prepared) => {
                     match prepared.full() {
                         Some(error) if !said => tracing::warn!(

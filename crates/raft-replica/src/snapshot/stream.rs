@@ -10,11 +10,15 @@ use crate::disk::DiskFile;
 const BUFFER: usize = 256 << 10;
 
 /// A snapshot is synced in pieces of this size while it is written, so that the log's own syncs
-/// never wait for all of it.
-const SYNC_EVERY: u64 = 4 << 20;
+/// never wait for more than that, and there is a pause after each for them to go first.
+const SYNC_EVERY: u64 = 1 << 20;
+
+/// Who says how long to pause between two steps, if anybody does.
+#[derive(Default)]
+pub(super) struct Pace(pub(super) Option<Box<dyn FnMut() + Send>>);
 
 /// Writes a payload, counting and checksumming it.
-pub(super) struct SnapshotWriter {
+pub(super) struct SnapshotWriter<'a> {
     file: Box<dyn DiskFile>,
     buffer: Vec<u8>,
     /// Where the buffer goes.
@@ -22,6 +26,7 @@ pub(super) struct SnapshotWriter {
     unsynced: u64,
     size: u64,
     checksum: u32,
+    pace: &'a mut Pace,
 }
 
 /// Reads a payload that has been verified.
@@ -33,10 +38,19 @@ struct Payload {
     end: u64,
 }
 
-impl SnapshotWriter {
-    pub(super) fn new(file: Box<dyn DiskFile>, position: u64) -> Self {
+impl Pace {
+    /// A step is done.
+    pub(super) fn step(&mut self) {
+        if let Some(pause) = &mut self.0 {
+            pause();
+        }
+    }
+}
+
+impl<'a> SnapshotWriter<'a> {
+    pub(super) fn new(file: Box<dyn DiskFile>, position: u64, pace: &'a mut Pace) -> Self {
         let buffer = Vec::with_capacity(BUFFER);
-        Self { file, buffer, position, unsynced: 0, size: 0, checksum: 0 }
+        Self { file, buffer, position, unsynced: 0, size: 0, checksum: 0, pace }
     }
 
     /// Writes what is gathered; returns the file, and the payload's length and checksum.
@@ -59,12 +73,13 @@ impl SnapshotWriter {
         if SYNC_EVERY <= self.unsynced {
             self.file.sync_data()?;
             self.unsynced = 0;
+            self.pace.step();
         }
         Ok(())
     }
 }
 
-impl Write for SnapshotWriter {
+impl Write for SnapshotWriter<'_> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         let count = data.len().min(BUFFER - self.buffer.len());
         self.buffer.extend_from_slice(&data[..count]);

@@ -51,8 +51,14 @@ impl PrepareJob {
     /// Does it, blocking. An error is final, as with the log itself. That the disk is full is none:
     /// the log goes on in the segment it has, and makes the next one itself when it needs it.
     pub fn run(self) -> Result<Prepared, DiskError> {
+        self.run_slowly(|| ())
+    }
+
+    /// The same, with `pause` called between one segment that is removed and the next: it may take its
+    /// time, so that the log's writer gets at the disk.
+    pub fn run_slowly(self, pause: impl FnMut()) -> Result<Prepared, DiskError> {
         let (disk, path) = (Arc::clone(&self.disk), self.spare.clone());
-        match self.make() {
+        match self.make(pause) {
             Ok(spare) => Ok(Prepared { spare, full: None }),
             // Only if it is the spare that has no space: a removal that failed is an error.
             Err(error) if error.is_full() && path.as_ref() == Some(&error.path) => {
@@ -66,7 +72,7 @@ impl PrepareJob {
     }
 
     /// Removes what is not needed, and makes the spare, if one is wanted.
-    pub(super) fn make(self) -> Result<Option<Spare>, DiskError> {
+    pub(super) fn make(self, mut pause: impl FnMut()) -> Result<Option<Spare>, DiskError> {
         let Self { disk, retired, spare: wanted, len, len_max } = self;
         let mut spare = None;
         // Each removal is durable before the next begins: a crash must not leave a gap in the
@@ -79,6 +85,7 @@ impl PrepareJob {
                 _ => {
                     disk.remove(&old.path).during("remove", &old.path)?;
                     sync_parent(&*disk, &old.path)?;
+                    pause();
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use raft_core::{ClusterId, Membership, NodeId, SnapshotMeta};
@@ -20,7 +21,7 @@ fn payload(len: usize) -> Vec<u8> {
     (0..len).map(|at| u8::try_from(at % 251).unwrap()).collect()
 }
 
-fn write(store: &SnapshotStore, index: u64, len: usize) -> SnapshotMeta {
+fn write(store: &mut SnapshotStore, index: u64, len: usize) -> SnapshotMeta {
     let membership = Membership::of_voters([NodeId(1), NodeId(2)]);
     store.write(id(index, 1), &membership, |out| out.write_all(&payload(len))).unwrap()
 }
@@ -99,7 +100,7 @@ fn a_snapshot_arrives_in_pieces() {
     for len in [0, 1, 100, 1001] {
         let (here, there) = (MemDisk::new(), MemDisk::new());
         let (mut leader, mut follower) = (store(&here), store(&there));
-        let meta = write(&leader, 5, len);
+        let meta = write(&mut leader, 5, len);
         send(&mut leader, &mut follower, &meta);
         assert_eq!(read(&follower, &meta).unwrap(), payload(len));
         assert_eq!(send(&mut leader, &mut follower, &meta), 1, "it is there already");
@@ -110,7 +111,7 @@ fn a_snapshot_arrives_in_pieces() {
 #[test]
 fn a_piece_in_the_wrong_place_is_not_written() {
     let (mut leader, mut follower) = (store(&MemDisk::new()), store(&MemDisk::new()));
-    let meta = write(&leader, 5, 300);
+    let meta = write(&mut leader, 5, 300);
     let piece = |store: &mut SnapshotStore, at| store.read(&meta, at, 100).unwrap();
     let first = Staged { next_offset: 100, complete: false };
     let (one, two) = (piece(&mut leader, 0), piece(&mut leader, 100));
@@ -129,7 +130,7 @@ fn a_piece_in_the_wrong_place_is_not_written() {
 fn a_transfer_goes_on_after_a_restart_and_gives_way_to_another() {
     let (here, there) = (MemDisk::new(), MemDisk::new());
     let mut leader = store(&here);
-    let (old, new) = (write(&leader, 5, 300), write(&leader, 6, 400));
+    let (old, new) = (write(&mut leader, 5, 300), write(&mut leader, 6, 400));
     let data = leader.read(&old, 0, 200).unwrap();
     stage(&mut store(&there), &old, 0, &data).unwrap();
     let mut follower = store(&there);
@@ -144,7 +145,7 @@ fn a_transfer_goes_on_after_a_restart_and_gives_way_to_another() {
 #[test]
 fn a_changed_piece_is_not_written() {
     let (mut leader, mut follower) = (store(&MemDisk::new()), store(&MemDisk::new()));
-    let meta = write(&leader, 5, 300);
+    let meta = write(&mut leader, 5, 300);
     stage(&mut follower, &meta, 0, &payload(100)).unwrap();
     let mut data = leader.read(&meta, 100, 100).unwrap().to_vec();
     let checksum = crc32c::crc32c(&data);
@@ -159,7 +160,7 @@ fn a_changed_piece_is_not_written() {
 #[test]
 fn a_wrong_checksum_starts_the_transfer_again() {
     let (mut leader, mut follower) = (store(&MemDisk::new()), store(&MemDisk::new()));
-    let meta = write(&leader, 5, 300);
+    let meta = write(&mut leader, 5, 300);
     let mut data = payload(300);
     data[77] ^= 1;
     assert_eq!(
@@ -174,8 +175,8 @@ fn a_wrong_checksum_starts_the_transfer_again() {
 #[test]
 fn a_flipped_bit_anywhere_is_noticed() {
     let disk = MemDisk::new();
-    let store = store(&disk);
-    let meta = write(&store, 5, 100);
+    let mut store = store(&disk);
+    let meta = write(&mut store, 5, 100);
     let path = root().join("snapshots/00000001-0000000000000005.snap");
     let recovered = Recovered { snapshot: Some(meta.clone()), ..Recovered::default() };
     check_snapshot(&recovered, &store).unwrap();
@@ -196,7 +197,7 @@ fn a_flipped_bit_anywhere_is_noticed() {
 fn only_older_snapshots_are_removed() {
     let disk = MemDisk::new();
     let mut store = store(&disk);
-    let metas: Vec<_> = (1..=4).map(|index| write(&store, index, 10)).collect();
+    let metas: Vec<_> = (1..=4).map(|index| write(&mut store, index, 10)).collect();
     store.keep_only(&metas[2], &[metas[1].last]).unwrap();
     let name = |index| format!("00000001-{index:016}.snap");
     assert_eq!(names(&disk), [name(2), name(3), name(4)], "one of them is needed");
@@ -218,7 +219,7 @@ fn only_older_snapshots_are_removed() {
 fn a_failed_sync_does_not_pass_for_a_good_one() {
     for call in 1.. {
         let (mut leader, disk) = (store(&MemDisk::new()), MemDisk::new());
-        let meta = write(&leader, 6, 900);
+        let meta = write(&mut leader, 6, 900);
         let piece = leader.read(&meta, 0, 900).unwrap();
         let mut follower = store(&disk);
         disk.fail(Fault::OnceAt(call));
@@ -244,7 +245,7 @@ fn a_crash_leaves_a_snapshot_whole_or_absent() {
             let context = format!("{kind:?} survives a crash at call {call}");
             let (here, there) = (MemDisk::new(), MemDisk::new());
             let (mut leader, mut follower) = (store(&here), store(&there));
-            let (own, sent) = (write(&leader, 5, 700), write(&leader, 6, 900));
+            let (own, sent) = (write(&mut leader, 5, 700), write(&mut leader, 6, 900));
             there.fail(Fault::DeadFrom(call));
             let built = follower
                 .write(own.last, &own.membership, |out| out.write_all(&payload(700)))
@@ -278,6 +279,62 @@ fn a_crash_leaves_a_snapshot_whole_or_absent() {
             }
             assert_eq!(read(&follower, &sent).unwrap(), payload(900), "{context}");
             if staged {
+                break;
+            }
+        }
+    }
+}
+
+/// Bytes of a snapshot that is too large to be removed in one step.
+const LARGE: usize = 36 << 20;
+
+fn write_large(store: &mut SnapshotStore) -> SnapshotMeta {
+    let membership = Membership::of_voters([NodeId(1), NodeId(2)]);
+    store.write(id(5, 1), &membership, |out| out.write_all(&vec![7; LARGE])).unwrap()
+}
+
+/// Whoever paces the store is asked after every piece that is written, and every part that is removed.
+#[test]
+fn a_large_snapshot_is_written_and_removed_in_steps() {
+    let disk = MemDisk::new();
+    let mut store = store(&disk);
+    let steps = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&steps);
+    store.set_pace(move || {
+        counter.fetch_add(1, Relaxed);
+    });
+    let old = write_large(&mut store);
+    assert_eq!(steps.swap(0, Relaxed), 36);
+    assert!(store.reader(&old).is_ok());
+    let new = write(&mut store, 6, 10);
+    assert_eq!(steps.load(Relaxed), 0, "small ones are not held up");
+    store.keep_only(&new, &[]).unwrap();
+    assert_eq!(steps.load(Relaxed), 2);
+    assert_eq!(names(&disk), ["00000001-0000000000000006.snap"]);
+}
+
+/// Whenever the process ends while a large snapshot is removed: it is there, and whole, or it is gone.
+#[test]
+fn a_crash_leaves_no_snapshot_cut_short() {
+    for kind in [Crash::Nothing, Crash::Everything, Crash::Something] {
+        for call in 1.. {
+            let context = format!("{kind:?} survives a crash at call {call}");
+            let disk = MemDisk::new();
+            let mut first = store(&disk);
+            let (old, new) = (write_large(&mut first), write(&mut first, 6, 10));
+            disk.fail(Fault::DeadFrom(call));
+            let removed = first.keep_only(&new, &[]).is_ok();
+            disk.crash(kind, &mut Rng::new(call));
+            let mut second = store(&disk);
+            assert_eq!(read(&second, &new).unwrap(), payload(10), "{context}");
+            match names(&disk).len() {
+                1 => assert!(second.reader(&old).is_err(), "{context}"),
+                2 => assert!(second.reader(&old).is_ok() && !removed, "{context}"),
+                other => panic!("{context}: {other} files"),
+            }
+            second.keep_only(&new, &[]).unwrap();
+            assert_eq!(names(&disk), ["00000001-0000000000000006.snap"], "{context}");
+            if removed {
                 break;
             }
         }

@@ -23,8 +23,8 @@ struct Transfer {
 
 impl Transfer {
     fn new(len: usize) -> Self {
-        let leader = store(&MemDisk::new(), 7);
-        let (meta, payload) = write(&leader, 5, len);
+        let mut leader = store(&MemDisk::new(), 7);
+        let (meta, payload) = write(&mut leader, 5, len);
         Self { leader, meta, payload, there: MemDisk::new() }
     }
 
@@ -77,7 +77,7 @@ fn store(disk: &MemDisk, cluster: u64) -> SnapshotStore {
     SnapshotStore::open(Arc::new(disk.clone()), root(), ClusterId(cluster)).unwrap()
 }
 
-fn write(store: &SnapshotStore, index: u64, len: usize) -> (SnapshotMeta, Vec<u8>) {
+fn write(store: &mut SnapshotStore, index: u64, len: usize) -> (SnapshotMeta, Vec<u8>) {
     let mut rng = Rng::new(index);
     let payload: Vec<u8> = (0..len).map(|_| u8::try_from(rng.below(256)).unwrap()).collect();
     let membership = Membership::of_voters([NodeId(1), NodeId(2)]);
@@ -214,7 +214,7 @@ fn a_damaged_staging_file_is_believed_up_to_the_damage() {
 #[test]
 fn a_foreign_staging_file_is_given_up() {
     let mut transfer = Transfer::new(450);
-    let (other, bytes) = write(&transfer.leader, 6, 450);
+    let (other, bytes) = write(&mut transfer.leader, 6, 450);
     let first = &bytes[..300];
     transfer.follower().stage(&other, 0, first, crc32c::crc32c(first)).unwrap();
     assert_eq!(transfer.bring_to_its_end(&mut transfer.follower()), 0);
@@ -245,7 +245,7 @@ fn a_newer_snapshot_takes_the_place_of_an_older() {
     let mut transfer = Transfer::new(450);
     let mut follower = transfer.follower();
     transfer.send(&mut follower, 3, PIECE).unwrap();
-    let old = std::mem::replace(&mut transfer.meta, write(&transfer.leader, 6, 350).0);
+    let old = std::mem::replace(&mut transfer.meta, write(&mut transfer.leader, 6, 350).0);
     assert_eq!(transfer.send(&mut follower, 2, PIECE).unwrap().next_offset, 2 * PIECE);
     let rest = &transfer.payload[300..];
     let answer = follower.stage(&old, 300, rest, crc32c::crc32c(rest)).unwrap();
@@ -276,7 +276,7 @@ fn a_restart_before_the_install_costs_no_bytes() {
 fn a_useless_staging_file_is_removed() {
     let mut transfer = Transfer::new(450);
     let mut follower = transfer.follower();
-    let (older, newer) = (write(&follower, 4, 10).0, write(&follower, 5, 10).0);
+    let (older, newer) = (write(&mut follower, 4, 10).0, write(&mut follower, 5, 10).0);
     transfer.send(&mut follower, 3, PIECE).unwrap();
     follower.keep_only(&older, &[]).unwrap();
     assert!(names(&transfer.there).contains(&"incoming.part".to_owned()), "it may be needed");
@@ -288,7 +288,7 @@ fn a_useless_staging_file_is_removed() {
 #[test]
 fn a_damaged_snapshot_is_not_sent() {
     let disk = MemDisk::new();
-    let (meta, _) = write(&store(&disk, 7), 5, 450);
+    let (meta, _) = write(&mut store(&disk, 7), 5, 450);
     let path = root().join("snapshots/00000001-0000000000000005.snap");
     let mut bytes = disk.bytes(&path);
     *bytes.last_mut().unwrap() ^= 1;
@@ -321,8 +321,8 @@ fn a_full_disk_damages_nothing() {
         transfer.bring_to_its_end(&mut transfer.follower());
     }
     let disk = MemDisk::new();
-    let own = store(&disk, 7);
-    let (first, _) = write(&own, 4, 450);
+    let mut own = store(&disk, 7);
+    let (first, _) = write(&mut own, 4, 450);
     disk.leave_space(Some(300));
     full(own.write(id(5, 1), &first.membership, |out| out.write_all(&[1; 450])).map(drop));
     disk.restart();

@@ -57,7 +57,7 @@ fn forge(cluster: &Cluster, id: u64) {
     let options = identity.wal_options(1 << 20);
     let (mut wal, recovered, _) = Wal::open(Arc::clone(&disk), &dir, &options).unwrap();
     let last = recovered.entries.last().unwrap().id;
-    let store = SnapshotStore::open(Arc::clone(&disk), &dir, identity.cluster).unwrap();
+    let mut store = SnapshotStore::open(Arc::clone(&disk), &dir, identity.cluster).unwrap();
     let snapshot = store
         .write(last, &identity.bootstrap, |payload| {
             // Format, place in the log, state hash; clock, last sweep and number of sessions.
