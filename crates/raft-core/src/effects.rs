@@ -359,6 +359,9 @@ pub enum DropReason {
     Malformed,
     /// It contradicts what is known to be committed, or a second leader speaks in one term.
     Contradiction,
+    /// The leader knows that this node held entries which are not here: its disk is an older copy of
+    /// itself, or a new one.
+    Forgotten,
 }
 
 /// What makes a node want to be elected.

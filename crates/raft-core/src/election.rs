@@ -132,7 +132,7 @@ impl Node {
         self.promise(from, Body::VoteReply(VoteReply { granted: true, asked }));
     }
 
-    /// Whether a log that ends there is as complete as the own one (§5.4.1).
+    /// Whether a log that ends there is as complete as the own one (§5.4.1), and as that should be.
     fn is_as_complete(&self, last: LogId) -> bool {
         if mutant!("a vote is given to any log") {
             return true;
@@ -141,7 +141,7 @@ impl Node {
         } else if mutant!("an equal log gets no vote") {
             return self.log.last() < last;
         }
-        self.log.last() <= last
+        self.log.last() <= last && self.owed <= last.index
     }
 
     pub(crate) fn refuse_vote(&mut self, to: NodeId, asked: Term) {

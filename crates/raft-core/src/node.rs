@@ -56,6 +56,9 @@ pub struct Node {
     pub(crate) rng: Rng,
     /// Whose process was found gone, and when: that of the leader, unless a leader has spoken since.
     pub(crate) lost: Option<(NodeId, Instant)>,
+    /// What a leader knew to be committed, and this node to hold, when it did not. It may be one of a
+    /// majority for that: nobody leads without it as far as this node is asked.
+    pub(crate) owed: Index,
     /// Until when it may campaign though by its own log it is no voter: see [`Node::stand_in`].
     pub(crate) needed_until: Instant,
     /// When the own disk last made this node hand over.
@@ -132,6 +135,7 @@ impl Node {
             fresh: Vec::new(),
             spare: Spare::default(),
             lost: None,
+            owed: Index(0),
             needed_until: Instant(0),
             stalled: None,
             removed: None,

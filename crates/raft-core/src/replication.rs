@@ -401,7 +401,8 @@ impl Node {
             let none = Index(0);
             let reply = self.heartbeat_reply(0, none, none);
             self.promise(from, Body::HeartbeatReply(reply));
-            return self.drop_message(from, DropReason::Contradiction);
+            self.owed = self.owed.max(heartbeat.commit);
+            return self.drop_message(from, DropReason::Forgotten);
         }
         // It never exceeds what we acknowledged in this term, perhaps before a restart.
         let received = self.note_received(heartbeat.commit);

@@ -248,9 +248,10 @@ impl Node {
 
 /// Who this node is.
 impl Node {
-    /// Whether this node may be elected: a voter, or who was asked to stand in. A voter of an earlier configuration may, too, as long as it
-    /// does not know for committed what follows: nobody else may have that entry, and those who lack
-    /// it would never get its vote (dissertation §4.2.2). It does not count itself then.
+    /// Whether this node may be elected: a voter, or who was asked to stand in. A voter of an earlier
+    /// configuration may, too, as long as it does not know for committed what follows: nobody else may
+    /// have that entry, and those who lack it would never get its vote (dissertation §4.2.2). It does
+    /// not count itself then. But whoever forgot what is committed may not.
     pub(crate) fn is_promotable(&self) -> bool {
         self.may_stand() && self.quiet_until() <= self.now
     }
@@ -258,8 +259,9 @@ impl Node {
     /// Whether this node may be elected as far as its own log and those who need it know.
     pub(crate) fn may_stand(&self) -> bool {
         let mut unsettled = self.members.unsettled(self.commit);
-        unsettled.any(|it| it.is_voter(self.config.id) && self.has_seat_in(it))
-            || self.now < self.needed_until
+        let asked = unsettled.any(|it| it.is_voter(self.config.id) && self.has_seat_in(it))
+            || self.now < self.needed_until;
+        asked && self.owed <= self.log.last().index
     }
 
     /// Whether this very disk is the member that a configuration has under this id. A log that comes

@@ -110,6 +110,7 @@ impl Digest {
             spare: _,
             rng,
             lost,
+            owed,
             needed_until,
             stalled,
             removed,
@@ -124,7 +125,7 @@ impl Digest {
             self.entry(entry);
         }
         self.debug(&(now, hard, role, members, snapshot, commit, handed_out, applied));
-        let gone = (lost, needed_until, stalled, removed);
+        let gone = (lost, owed, needed_until, stalled, removed);
         self.debug(&(disk, rng, gone, staging, founder, start, questions));
         self.debug(failed);
         self.debug(&(

@@ -69,6 +69,7 @@ impl Host {
             | Event::Dropped {
                 reason: DropReason::Contradiction | DropReason::NotAMember, ..
             } => (),
+            Event::Dropped { reason: DropReason::Forgotten, .. } if self.renewed => {}
             Event::Dropped { from, reason: DropReason::WrongIncarnation }
                 if env.witness.ledger.was_wiped(*from) => {}
             Event::Dropped { .. } | Event::Stranger { .. } => {
