@@ -355,7 +355,7 @@ pub enum DropReason {
     NotAMember,
     /// Its sender's incarnation is not the known one.
     WrongIncarnation,
-    /// Its parts do not fit together.
+    /// Its parts do not fit together, or no elections could have led to its term.
     Malformed,
     /// It contradicts what is known to be committed, or a second leader speaks in one term.
     Contradiction,

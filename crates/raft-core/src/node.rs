@@ -21,6 +21,10 @@ use crate::types::{
 /// No cluster gets here by elections; a message that claims so would leave no terms to go on with.
 pub(crate) const TERM_MAX: Term = Term(1 << 62);
 
+/// Nobody is so many elections ahead of anybody: not after a thousand of them a second for a month. One
+/// forged term must not take all to where no election is possible any more.
+const TERMS_AHEAD_MAX: u64 = 1 << 32;
+
 /// Entries that come from the disk together stay together in memory, at most so many.
 const RESTORED_STRETCH: usize = 1024;
 
@@ -401,9 +405,15 @@ impl Node {
             | Body::ReadIndexReply { .. }
             | Body::Removed { .. } => (),
         }
+        // Whoever claims to be further ahead than is believed is followed as far as is believed, and no
+        // further: a term without a vote harms nobody, and those who are that far apart must meet.
+        let credible = Term(self.hard.term.0.saturating_add(TERMS_AHEAD_MAX));
         self.note_successor(message.from);
-        self.become_follower(message.term, None);
-        true
+        self.become_follower(message.term.min(credible), None);
+        if credible < message.term {
+            self.drop_message(message.from, DropReason::Malformed);
+        }
+        message.term <= credible
     }
 
     /// Whether `id` belongs to none of the configurations that this node knows.

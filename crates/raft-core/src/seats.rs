@@ -14,9 +14,6 @@ use crate::progress::Peer;
 use crate::role::Role;
 use crate::types::{Incarnation, LogId, NodeId};
 
-/// Nobody is so many elections ahead of anybody: not after a thousand of them a second for a month.
-const TERMS_AHEAD_MAX: u64 = 1 << 32;
-
 /// Who others are.
 impl Node {
     /// Decides whether a message is meant for us and from whom it says, before its body is looked
@@ -33,9 +30,7 @@ impl Node {
         if message.from == self.config.id {
             return Err(DropReason::FromSelf);
         }
-        // One forged term must not take all to where no election is possible any more.
-        let credible = self.hard.term.0.saturating_add(TERMS_AHEAD_MAX).min(TERM_MAX.0);
-        if credible < message.term.0 {
+        if TERM_MAX < message.term {
             return Err(DropReason::Malformed);
         }
         if self.familiar.contains(&(message.from, message.incarnation)) {
