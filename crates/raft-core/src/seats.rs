@@ -17,9 +17,12 @@ use crate::types::{Incarnation, LogId, NodeId};
 /// Who others are.
 impl Node {
     /// Decides whether a message is meant for us and from whom it says, before its body is looked
-    /// at (etcd #17081). A sender with another incarnation than the known one has lost its disk,
-    /// and with it every promise it gave: it is told so (one that was obeyed split a database in
-    /// two).
+    /// at (etcd #17081).
+    ///
+    /// A member is known by who holds the latest seat of its id, of those that are known here. Whoever
+    /// names a later one is its successor. Anybody else who comes with another incarnation has lost
+    /// its disk, and with it every promise it gave: it is told so (one that was obeyed split a
+    /// database in two).
     pub(crate) fn admit(&mut self, message: &Message) -> Result<(), DropReason> {
         if message.cluster != self.config.cluster {
             return Err(DropReason::WrongCluster);
@@ -40,26 +43,27 @@ impl Node {
         let Some(seat) = self.members.active().seat_id(message.from) else {
             return self.admit_stranger(message);
         };
-        let known = self.last_seat_of(seat.node);
-        if known == Some((&seat, &message.incarnation)) {
+        let latest = self.last_seat_of(seat.node).map(|(&held, &holder)| (held, holder));
+        let latest = latest.filter(|(held, _)| seat <= *held);
+        if latest == Some((seat, message.incarnation)) {
             return Ok(());
         }
-        let successor = known.filter(|(known, _)| seat < **known);
-        let later = claimed_seat(message).filter(|claimed| seat < *claimed);
-        match (self.hard.peers.get(&seat).copied(), successor.map(|(&seat, &it)| (seat, it))) {
-            (_, Some((_, known))) if known == message.incarnation => self.admit_successor(message),
-            (Some(_), None) if mutant!("a wiped disk is believed") => Ok(()),
-            (None, None) if later.is_none() => self.admit_newcomer(message, seat),
-            (_, successor) => match later {
-                Some(claimed) if successor.is_none_or(|(known, _)| known < claimed) => {
-                    self.meet(claimed, message.incarnation);
-                    self.admit_successor(message)
-                }
-                _ => {
-                    self.tell_stranger(message, seat);
-                    Err(DropReason::WrongIncarnation)
-                }
-            },
+        let newest = latest.map_or(seat, |(held, _)| held);
+        let claimed = claimed_seat(message).filter(|claimed| newest < *claimed);
+        match (latest, claimed) {
+            (Some((_, holder)), _) if holder == message.incarnation => {
+                self.admit_successor(message)
+            }
+            (Some(_), _) if newest == seat && mutant!("a wiped disk is believed") => Ok(()),
+            (_, Some(claimed)) => {
+                self.meet(claimed, message.incarnation);
+                self.admit_successor(message)
+            }
+            (Some(_), None) => {
+                self.tell_stranger(message, seat);
+                Err(DropReason::WrongIncarnation)
+            }
+            (None, None) => self.admit_newcomer(message, seat),
         }
     }
 
