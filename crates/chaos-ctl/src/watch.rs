@@ -225,6 +225,12 @@ impl View {
                 ));
             }
             let (then, led_then) = (earlier.of(id)?, earlier.of(leader)?);
+            if why.is_empty()
+                && let Some(held) = forgotten((id, status), claim, led_then)
+            {
+                let (last, held) = (grouped(status.last_index), grouped(held));
+                return Some(format!("{id} ends at index {last} and has confirmed {held}{OLDER}"));
+            }
             let empty = status.commit_index == 0 && then.commit_index == 0;
             let stands = status.applied_index == then.applied_index
                 && status.applied_index < led_then.applied_index
@@ -257,6 +263,21 @@ impl View {
 /// A leader hears its followers many times a second.
 const HEARD_MAX: Duration = Duration::from_secs(2);
 const REPLACED: &str = ": its data directory may have been replaced";
+const OLDER: &str = ": its data directory may be an older copy of itself";
+
+/// How far a node has confirmed the log, if that is more than it holds by now: within a term nobody cuts
+/// what it confirmed. What the leader said must be older than what the node says.
+fn forgotten(
+    (id, status): (NodeId, &StatusResponse),
+    claim: &StatusResponse,
+    led_then: &StatusResponse,
+) -> Option<u64> {
+    let same_term = led_then.role() == Role::Leader
+        && led_then.term == claim.term
+        && led_then.term == status.term;
+    let held = led_then.peers.iter().find(|peer| peer.id == id.0)?.match_index;
+    (same_term && status.last_index < held).then_some(held)
+}
 
 /// Who keeps up. A node does if, not long ago, it had applied what the leader had committed by an
 /// earlier look: so load alone makes nobody late, and a node that stands still is.
@@ -486,6 +507,27 @@ mod tests {
         let line = "n2 is up but the leader has not heard it for 12 s: its data directory may have \
                     been replaced";
         assert_eq!(unheard.cut_off(&unheard.clone()), [line]);
+    }
+
+    /// Also where nothing happens, and never by an answer that is older than the leader's, or of
+    /// another term: then it may have moved on, or been cut.
+    #[test]
+    fn a_node_on_an_older_copy_of_its_disk_is_named() {
+        let seen = |term, matched, last| {
+            let mut seen = pair(703, 402);
+            let mut answers = seen.nodes.values_mut().map(|answer| answer.as_mut().unwrap());
+            let (leader, follower) = (answers.next().unwrap(), answers.next().unwrap());
+            let peer = PeerStatus { id: 2, match_index: matched, ..Default::default() };
+            leader.peers.push(peer);
+            (leader.term, follower.term, follower.last_index) = (term, term, last);
+            seen
+        };
+        let line = "n2 ends at index 402 and has confirmed 703: its data directory may be an older \
+                    copy of itself";
+        assert_eq!(seen(2, 703, 402).cut_off(&seen(2, 703, 402)), [line]);
+        assert!(seen(2, 703, 703).cut_off(&seen(2, 703, 402)).is_empty(), "it has it");
+        assert!(seen(2, 703, 402).cut_off(&seen(2, 402, 402)).is_empty(), "it may have by now");
+        assert!(seen(3, 703, 402).cut_off(&seen(2, 703, 402)).is_empty(), "it may have been cut");
     }
 
     #[test]

@@ -30,6 +30,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
 const HEARD_MAX: Duration = Duration::from_secs(2);
 
 const REPLACED: &str = ": its data directory may have been replaced";
+const OLDER: &str = ": its data directory may be an older copy of itself";
 const LEADERLESS: &str = "all nodes answer and none leads: an election is under way, or too many \
     refuse each other because data directories were replaced";
 
@@ -149,6 +150,12 @@ fn cut_off(reports: &[&StatusResponse], earlier: &[&StatusResponse]) -> Vec<Stri
             ));
         }
         let (was, led) = (then(id)?, then(leader.node_id)?);
+        if why.is_empty()
+            && let Some(held) = forgotten(node, leader, led)
+        {
+            let last = node.last_index;
+            return Some(format!("n{id} ends at index {last} and has confirmed {held}{OLDER}"));
+        }
         let empty = was.commit_index == 0 && node.commit_index == 0 && 0 < led.commit_index;
         let stands = node.applied_index == was.applied_index
             && node.applied_index < led.applied_index
@@ -159,6 +166,14 @@ fn cut_off(reports: &[&StatusResponse], earlier: &[&StatusResponse]) -> Vec<Stri
     let idle = (leader.commit_index == 0)
         .then(|| format!("n{} leads and has committed nothing", leader.node_id));
     idle.into_iter().chain(cut_off).collect()
+}
+
+/// How far a node has confirmed the log, if that is more than it holds by now: within a term nobody cuts
+/// what it confirmed. What the leader said must be older than what the node says.
+fn forgotten(node: &StatusResponse, leader: &StatusResponse, led: &StatusResponse) -> Option<u64> {
+    let same_term = led.role() == Role::Leader && led.term == leader.term && led.term == node.term;
+    let held = led.peers.iter().find(|peer| peer.id == node.node_id)?.match_index;
+    (same_term && node.last_index < held).then_some(held)
 }
 
 /// The last column says why a node did not answer.

@@ -52,6 +52,8 @@ pub(crate) struct World {
     pub(crate) script: BTreeMap<u64, VecDeque<Act>>,
     /// A node that has lost its data and is refused by the others.
     pub(crate) wiped: Option<u64>,
+    /// Nodes that have confirmed what was applied, and hold the log so far only.
+    pub(crate) forgetful: BTreeMap<u64, u64>,
     /// Nodes that the leader has not heard for so many milliseconds.
     pub(crate) unheard_ms: BTreeMap<u64, u64>,
     /// The members, unlike those nodes that merely run.
@@ -554,9 +556,14 @@ impl ManagementRpc for Node {
         let world = self.world();
         let leads = world.leader == self.id;
         let index = if world.wiped == Some(self.id) { 0 } else { world.applied };
-        let peers = world.unheard_ms.iter().filter(|_| leads);
-        let peers =
-            peers.map(|(&id, &heard_ms)| pb::PeerStatus { id, heard_ms, ..Default::default() });
+        let index = world.forgetful.get(&self.id).copied().unwrap_or(index);
+        let peers = world.addrs.keys().filter(|&&id| leads && id != self.id);
+        let peers = peers.map(|&id| pb::PeerStatus {
+            id,
+            match_index: world.applied,
+            heard_ms: world.unheard_ms.get(&id).copied().unwrap_or(0),
+            ..Default::default()
+        });
         Ok(Response::new(pb::StatusResponse {
             node_id: self.id,
             cluster: "fake".to_owned(),
@@ -565,6 +572,7 @@ impl ManagementRpc for Node {
             leader_id: world.leader,
             commit_index: index,
             applied_index: index,
+            last_index: index,
             peers: peers.collect(),
             ..pb::StatusResponse::default()
         }))

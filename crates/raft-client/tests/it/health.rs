@@ -32,6 +32,18 @@ fn a_wiped_node_degrades_the_status() {
     assert!(said.ends_with(line), "{said}");
 }
 
+/// It does not move, and neither does anybody else: what tells is how far it once was.
+#[test]
+fn a_node_on_an_older_copy_of_its_disk_degrades_the_status() {
+    let fakes = started();
+    fakes.world().forgetful = [(3, 402)].into();
+    let (code, said) = status(&fakes);
+    assert_eq!(code, 8, "{said}");
+    let line = "\nn3 ends at index 402 and has confirmed 4006: its data directory may be an older copy \
+                of itself\n";
+    assert!(said.ends_with(line), "{said}");
+}
+
 #[test]
 fn a_node_that_its_leader_does_not_hear_degrades_the_status() {
     let fakes = started();

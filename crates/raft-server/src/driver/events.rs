@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use raft_core::{DropReason, ElectionCause, Event, Incarnation, NodeId, RoleName};
+use raft_core::{DropReason, ElectionCause, Event, Incarnation, NodeId, RoleName, Term};
 
 use crate::handle::View;
 
@@ -25,6 +25,8 @@ pub(super) struct Reporter {
     /// Peers whose complaint about this node's disk was logged.
     complained: BTreeSet<(NodeId, Incarnation)>,
     counters: Arc<Counters>,
+    /// The leader, and its term, of whom it was logged that it counts on what is not here.
+    forgotten: Option<(NodeId, Term)>,
     /// Peers that came with another data directory than the one known, and were logged.
     replaced: BTreeSet<NodeId>,
     /// How a member that lost its data directory becomes one again: this node.
@@ -42,7 +44,7 @@ impl Counters {
 impl Reporter {
     pub(super) fn new(me: NodeId, counters: Arc<Counters>, way_back: String) -> Self {
         let (complained, replaced) = (BTreeSet::new(), BTreeSet::new());
-        Self { me, complained, counters, replaced, way_back }
+        Self { me, complained, counters, forgotten: None, replaced, way_back }
     }
 
     /// Logs events, and returns the view they lead to.
@@ -128,7 +130,7 @@ impl Reporter {
             Event::MembershipChanged { membership } => {
                 tracing::info!(%node, members = %membership, "membership changed");
             }
-            Event::Dropped { from, reason } => self.on_dropped(from, reason),
+            Event::Dropped { from, reason } => self.on_dropped((from, view.term), reason),
             Event::Stranger { by, known } => self.on_stranger(by, known),
             Event::SnapshotStarted { to, last } => {
                 tracing::info!(%node, %to, %last, "sends a snapshot");
@@ -141,7 +143,7 @@ impl Reporter {
         }
     }
 
-    fn on_dropped(&mut self, from: NodeId, reason: DropReason) {
+    fn on_dropped(&mut self, (from, term): (NodeId, Term), reason: DropReason) {
         let node = self.me;
         self.counters.messages_dropped.fetch_add(1, Ordering::Relaxed);
         if reason == DropReason::WrongIncarnation && self.replaced.insert(from) {
@@ -152,6 +154,16 @@ impl Reporter {
                  back, or remove it (raft-client set-config --remove {}) and add it again as a \
                  new member with an empty directory and --join",
                 from.0
+            );
+        } else if reason == DropReason::Forgotten && self.forgotten != Some((from, term)) {
+            self.forgotten = Some((from, term));
+            tracing::warn!(
+                %node, leader = %from, %term,
+                "the leader knows that this node held entries which are not here: its data directory \
+                 is an older copy of itself, or a new one, and has forgotten what it promised. It \
+                 takes nothing from this leader, and does not count. Put back what it last ran on. \
+                 If that is lost, stop this process, and let the node come back as another member: {}",
+                self.way_back
             );
         } else {
             tracing::debug!(%node, %from, ?reason, "dropped a message");

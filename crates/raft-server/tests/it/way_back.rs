@@ -55,6 +55,51 @@ async fn a_lost_disk_comes_back_by_the_words_of_the_log() {
     assert_eq!(cluster.get("key").await.as_deref(), Some(&b"value"[..]));
 }
 
+/// A node is started on a copy that was made a while ago, under the leader that knows how far it was. It
+/// says so, once, whether anybody writes or not; and it stays where it is.
+#[tokio::test]
+async fn an_older_copy_of_a_disk_is_noticed() {
+    let more = "raft: {snapshot: {entries: 4, trailing: 1}}\n";
+    let mut cluster = Cluster::with(3, more);
+    cluster.start_all();
+    for number in 0..10 {
+        cluster.put(&format!("before {number}"), b"value").await;
+    }
+    let leader = cluster.leader().await;
+    let victim = cluster.ids().find(|&id| id != leader).unwrap();
+    until("a snapshot", async || 0 < cluster.status(victim).await.snapshot_index).await;
+    cluster.kill(victim);
+    let copy = cluster.data_dir(victim).with_extension("copy");
+    let is_done = |command: &mut Command| command.status().unwrap().success();
+    assert!(is_done(Command::new("cp").arg("-r").arg(cluster.data_dir(victim)).arg(&copy)));
+    cluster.start(victim);
+    for number in 0..10 {
+        cluster.put(&format!("after {number}"), b"value").await;
+    }
+    let has_confirmed = async || {
+        let status = cluster.status(leader).await;
+        let peer = status.peers.iter().find(|peer| peer.id == victim);
+        peer.is_some_and(|peer| peer.match_index == status.last_index)
+    };
+    until("it to confirm all", has_confirmed).await;
+    cluster.kill(victim);
+    std::fs::remove_dir_all(cluster.data_dir(victim)).unwrap();
+    std::fs::rename(&copy, cluster.data_dir(victim)).unwrap();
+    cluster.start(victim);
+
+    let told = "an older copy of itself";
+    until("it to say so", async || cluster.log(victim).contains(told)).await;
+    until("more heartbeats", async || 10 < cluster.status(victim).await.messages_dropped).await;
+    assert_eq!(cluster.log(victim).matches(told).count(), 1, "{}", cluster.log(victim));
+    assert!(cluster.log(victim).contains(&format!(
+        "set-config --config {} --remove {victim}",
+        cluster.config().display()
+    )));
+    let (led, here) = (cluster.status(leader).await, cluster.status(victim).await);
+    let peer = led.peers.iter().find(|peer| peer.id == victim).unwrap();
+    assert!(here.last_index < peer.match_index, "{here:?} {peer:?}");
+}
+
 /// A damaged directory is refused with the same words, after the advice to put it back.
 #[tokio::test]
 async fn a_damaged_disk_is_told_the_way_back() {
