@@ -17,7 +17,7 @@ use super::address::{Contact, Newcomer, node_id};
 use super::failure::{DEADLINE, REFUSED};
 use super::get_config::member_table;
 use super::target::Target;
-use super::{Done, Failure, emit};
+use super::{Done, Failure, complain, emit};
 
 /// How long it may take unless --timeout says otherwise: new voters have to catch up.
 pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
@@ -112,6 +112,9 @@ impl SetConfig {
         let differences = change.differences();
         if self.output == Output::Text {
             emit(describe(&differences).as_bytes())?;
+        }
+        if let Some(warning) = moves(&differences) {
+            complain(&warning);
         }
         if self.dry_run {
             let report =
@@ -264,6 +267,30 @@ fn describe(differences: &[Difference]) -> String {
         }
     };
     differences.iter().map(line).collect()
+}
+
+/// What to know before the others look for a voter elsewhere: no safeguard tries that first.
+fn moves(differences: &[Difference]) -> Option<String> {
+    let moved = differences.iter().filter_map(|difference| match difference {
+        Difference::Altered { before, after }
+            if before.role == MemberRole::Voter && before.peer != after.peer =>
+        {
+            Some(format!("n{}", after.id))
+        }
+        _ => None,
+    });
+    let moved: Vec<String> = moved.collect();
+    let (first, rest) = moved.split_first()?;
+    let all = moved.join(", ");
+    let one_by_one = match rest {
+        [] => String::new(),
+        _ => format!(": move one voter at a time, beginning with {first}"),
+    };
+    Some(format!(
+        "warning: nothing tries the new peer address of {all} before it holds. If it is wrong, {all} is \
+         cut off, `raft-client status` shows it, and the same command with the right address mends it \
+         for as long as a majority is reached{one_by_one}"
+    ))
 }
 
 fn row(sign: char, member: &Member, role: &str, addr: &str) -> String {

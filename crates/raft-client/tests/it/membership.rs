@@ -289,6 +289,35 @@ fn full(fakes: &Fakes, id: u64) -> String {
     format!("{id}=10.0.0.1:{}/{}/10.0.0.1:{}", 7000 + id, fakes.addr(id), 7200 + id)
 }
 
+/// A wrong address would cut it off, and it is not tried before.
+#[test]
+fn whoever_moves_a_voter_is_warned() {
+    let fakes = three_and_one();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("moved.yaml");
+    let moved = |moved: &[u64]| {
+        let node = |id: u64| {
+            let host = if moved.contains(&id) { "10.0.0.9" } else { "10.0.0.1" };
+            let (peer, client, http) = (7000 + id, fakes.addr(id), 7200 + id);
+            format!(
+                "  - {{id: {id}, peer: '{host}:{peer}', client: '{client}', http: '10.0.0.1:{http}'}}\n"
+            )
+        };
+        let nodes = [1, 2, 3].map(node).concat();
+        std::fs::write(&file, format!("nodes:\n{nodes}")).unwrap();
+        run(&fakes, &["set-config", "--file", file.to_str().unwrap(), "--dry-run"])
+    };
+    assert_eq!(moved(&[]).2, "");
+    let (code, _, err) = moved(&[2]);
+    assert_eq!(code, 0, "{err}");
+    assert!(err.starts_with("warning: nothing tries the new peer address of n2 before"), "{err}");
+    assert!(!err.contains("one voter at a time"), "{err}");
+    let (_, _, err) = moved(&[2, 3]);
+    assert!(err.contains("n2, n3 before") && err.contains("one voter at a time"), "{err}");
+    let demoted = run(&fakes, &["set-config", "--demote", "3", "--dry-run"]);
+    assert_eq!((demoted.0, &*demoted.2), (0, ""));
+}
+
 #[test]
 fn the_difference_is_shown_and_then_made() {
     let fakes = three_and_one();
