@@ -26,6 +26,8 @@ pub enum Event {
     Snapshot(NodeId, Life),
     /// A node makes a segment of its log ready.
     Prepare(NodeId, Life),
+    /// A node's log writer looks for space, unless it has written since.
+    LookForSpace(NodeId, Life, u64),
     /// A node starts.
     Start(NodeId),
     /// An answer reaches its client.
@@ -55,6 +57,8 @@ pub enum Arrival {
     Ask(Token, Ask),
     /// The log's writer is done up to here.
     Persisted(u64),
+    /// There is another amount of space for the log.
+    Space,
     /// A piece of work on snapshot files is done.
     Snapshot(SnapshotDone<Machine>),
     /// The connection to this peer broke, and another attempt was refused.

@@ -3,22 +3,18 @@
 //! which takes its time, and any of which a crash may interrupt.
 
 mod note;
+mod process;
 mod show;
 mod work;
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
 use raft_core::{
-    Event as CoreEvent, Incarnation, Instant, Membership, MembershipChange, Message, NodeId,
-    Persist,
+    Event as CoreEvent, Incarnation, Index, Instant, Membership, Message, Node, NodeId, RoleName,
+    Term,
 };
-use raft_replica::disk::DirLock;
-use raft_replica::{
-    Answer, Consistency, Disk, Opened, PrepareJob, Replica, Request, SnapshotJob, SnapshotStore,
-    Turn, Wal,
-};
+use raft_replica::{Answer, Disk, Opened, Replica, Turn};
 
 use crate::agenda::{Arrival, Env, Event, Life};
 use crate::client::Ask;
@@ -28,6 +24,7 @@ use crate::machine::Machine;
 use crate::rng::Rng;
 use crate::scenario::{Fault, Sabotage, Scenario};
 use crate::sometimes::Mark;
+use process::Process;
 pub use show::Shown;
 
 /// Where a node keeps its data.
@@ -54,6 +51,10 @@ pub struct Host {
     /// Its disk finishes nothing until then.
     stalled_until: u64,
     following: Option<NodeId>,
+    /// The end of its log when it was last cut, if the log has not come beyond it since.
+    cut_from: Option<Index>,
+    /// The term it led when it began to stand still for longer than an election.
+    dozes_in: Option<Term>,
     /// Whom it takes for the members of the cluster as long as its disk is empty.
     bootstrap: Membership,
     /// Whether its disk was ever replaced.
@@ -71,19 +72,6 @@ struct Clock {
     speed: u64,
     /// The wall clock's error.
     wall_ms: u64,
-}
-
-struct Process {
-    replica: Replica<Machine>,
-    wal: Wal,
-    snapshots: SnapshotStore,
-    /// Held while the process lives.
-    _lock: Box<dyn DirLock>,
-    inbox: VecDeque<Arrival>,
-    writes: Vec<Persist>,
-    writing: bool,
-    snapshot_jobs: VecDeque<SnapshotJob<Machine>>,
-    preparation: Option<PrepareJob>,
 }
 
 /// How a process ends.
@@ -119,6 +107,8 @@ impl Host {
             slowness: 1,
             stalled_until: 0,
             following: None,
+            cut_from: None,
+            dozes_in: None,
             bootstrap: if begins { bootstrap.clone() } else { Membership::default() },
             renewed: false,
             rotten: false,
@@ -179,8 +169,10 @@ impl Host {
         let dir = Path::new(ROOT).join(format!("{}", self.id));
         let opened = match raft_replica::open(&disk, &dir, options, Machine::default, now) {
             Ok(opened) => opened,
-            Err(error) if self.disk.has_failed() => {
-                env.witness.sometimes.hit(Mark::CrashedInOpen);
+            Err(error) if self.disk.has_failed() || self.disk.ran_full() => {
+                let full = !self.disk.has_failed();
+                let mark = if full { Mark::FullAtStart } else { Mark::CrashedInOpen };
+                env.witness.sometimes.hit(mark);
                 env.witness.trace.note(env.now_us, format_args!("{} opening: {error}", self.id));
                 self.end_and_restart(env);
                 return Ok(());
@@ -200,7 +192,7 @@ impl Host {
     }
 
     fn started(&mut self, env: &mut Env, opened: Opened<Machine>) -> Result<(), Violation> {
-        let Opened { replica, mut wal, snapshots, lock, report } = opened;
+        let Opened { replica, report, .. } = &opened;
         env.witness.trace.note(
             env.now_us,
             format_args!(
@@ -222,26 +214,12 @@ impl Host {
         if 0 < report.snapshot.0 && report.snapshot < report.last {
             env.witness.sometimes.hit(Mark::OpenedOnSnapshot);
         }
-        let view = View { id: self.id, life: self.life, replica: &replica };
-        env.witness.on_start(&view, &report)?;
+        let view = View { id: self.id, life: self.life, replica };
+        env.witness.on_start(&view, report)?;
         env.witness.on_turn(&view)?;
-        let preparation = wal.prepare();
-        if preparation.is_some() {
-            let delay = self.timing.within(env.scenario.write_us);
-            env.after(delay, Event::Prepare(self.id, self.life));
-        }
-        self.process = Some(Process {
-            replica,
-            wal,
-            snapshots,
-            _lock: lock,
-            inbox: VecDeque::new(),
-            writes: Vec::new(),
-            writing: false,
-            snapshot_jobs: VecDeque::new(),
-            preparation,
-        });
-        (self.wake_at, self.following) = (None, None);
+        self.process = Some(Process::new(self.id, self.life, opened));
+        (self.wake_at, self.following, self.cut_from) = (None, None, None);
+        self.plan_preparation(env);
         self.plan_wake(env, env.now_us);
         Ok(())
     }
@@ -249,13 +227,16 @@ impl Host {
     /// Ends the process, if there is one.
     pub fn end(&mut self, env: &mut Env, how: End) {
         let ended = self.process.take();
+        let receives = |process: &Process| process.snapshots.arriving().is_some();
+        let broken_off = ended.as_ref().is_some_and(receives);
+        env.witness.sometimes.add(Mark::SnapshotBrokenOff, u64::from(broken_off));
         let waits = |process: &Process| process.writes.iter().any(|it| it.hard_state.is_some());
         if how == End::Power && ended.as_ref().is_some_and(waits) {
             env.witness.sometimes.hit(Mark::PromiseLost);
         }
         drop(ended);
         self.disk.calm();
-        (self.paused_until, self.stalled_until) = (0, 0);
+        (self.paused_until, self.stalled_until, self.dozes_in) = (0, 0, None);
         env.witness.pending.ended(self.id);
         env.witness.trace.note(env.now_us, format_args!("{} ends: {how:?}", self.id));
         if how == End::Kill {
@@ -291,7 +272,9 @@ impl Host {
         let how = if self.disk.is_burnt() {
             self.rng.pick(&[End::Power, End::Power, End::Kill])
         } else {
-            env.witness.sometimes.hit(Mark::DiskFailed);
+            let marks = &mut env.witness.sometimes;
+            marks.hit(Mark::DiskFailed);
+            marks.add(Mark::SyncFailed, u64::from(self.disk.sync_has_failed()));
             End::Kill
         };
         self.end(env, how);
@@ -318,9 +301,13 @@ impl Host {
         Ok(!std::mem::take(&mut self.rotten))
     }
 
-    /// Stands still.
-    pub fn pause(&mut self, until_us: u64) {
-        self.paused_until = until_us;
+    /// Stands still. Answers whether it leads, and others will have another leader meanwhile.
+    pub fn pause(&mut self, env: &Env, lasts_us: u64) -> bool {
+        self.paused_until = env.now_us + lasts_us;
+        let node = self.replica().map(Replica::node);
+        let leads = node.filter(|it| it.role() == RoleName::Leader).map(Node::term);
+        self.dozes_in = leads.filter(|_| env.scenario.election_us() < lasts_us);
+        self.dozes_in.is_some()
     }
 
     /// The disk takes so many times as long as usual.
@@ -377,7 +364,12 @@ impl Host {
         let now = self.clock.local(env.now_us);
         let wall_ms = self.clock.wall_ms + env.now_us / 1_000;
         let Some(process) = &mut self.process else { return Ok(()) };
-        process.take_in(now, wall_ms);
+        let late = self.dozes_in.take().is_some() && process.has_reads();
+        env.witness.sometimes.add(Mark::ReadsAfterPause, u64::from(late));
+        let before = process.before();
+        if let Some(errand) = process.take_in(now, wall_ms) {
+            env.witness.pending.asked(errand, self.id, self.life);
+        }
         let checked = process.replica.checked();
         let Turn { send, persist, answers, snapshots, events } = process.replica.take();
         if let Some(divergence) = process.replica.divergence() {
@@ -393,7 +385,7 @@ impl Host {
             env.witness.on_membership(&view)?;
         }
         let deadline = process.replica.next_deadline();
-        self.note_all(env, &events)?;
+        self.note_all(env, &before, &events)?;
         env.send(send)?;
         self.queue_work(env, persist, snapshots);
         self.send_answers(env, answers)?;
@@ -406,41 +398,11 @@ impl Host {
     fn send_answers(&mut self, env: &mut Env, answers: Vec<Answer>) -> Result<(), Violation> {
         for answer in answers {
             env.witness.on_answer(self.id, &answer)?;
-            self.note_answer(env, &answer.outcome);
+            self.note_answer(env, answer.token, &answer.outcome);
             let delay = self.timing.within(env.scenario.delay_us);
             env.after(delay, Event::Answer(answer.token, answer.outcome));
         }
         Ok(())
-    }
-}
-
-impl Process {
-    /// Hands the replica all that has arrived.
-    fn take_in(&mut self, now: Instant, wall_ms: u64) {
-        let mut requests = Vec::new();
-        for arrival in self.inbox.drain(..) {
-            match arrival {
-                Arrival::Message(message) => self.replica.receive(now, message),
-                Arrival::Persisted(seq) => self.replica.persisted(now, seq),
-                Arrival::Snapshot(done) => self.replica.snapshot_done(now, done),
-                Arrival::PeerDown(peer) => self.replica.peer_down(now, peer),
-                Arrival::Ask(token, Ask::Write(kind)) => requests.push(Request { token, kind }),
-                Arrival::Ask(token, Ask::Read(query)) => {
-                    self.replica.query(now, token, query, Consistency::Linearizable);
-                }
-                Arrival::Ask(token, Ask::Change(target, from, force)) => {
-                    let change = MembershipChange { token, target, from, force };
-                    self.replica.change_membership(now, change);
-                }
-                Arrival::Ask(token, Ask::Transfer(to)) => self.replica.transfer(now, token, to),
-            }
-        }
-        if !requests.is_empty() {
-            self.replica.propose(now, wall_ms, requests);
-        }
-        if self.replica.next_deadline() <= now {
-            self.replica.tick(now);
-        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod acknowledged;
 mod commit_on_quorum;
 mod durability;
+mod durable_match;
 mod elected;
 mod election_safety;
 mod leader_completeness;
@@ -14,8 +15,10 @@ mod monotony;
 mod one_outcome;
 mod one_step;
 mod one_vote;
+mod own_term;
 mod read_floor;
 mod state_machine_safety;
+mod worthy;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -105,6 +108,7 @@ pub struct Witness {
     pub pending: Pending,
     /// Who campaigned in which term.
     candidates: BTreeMap<Term, NodeId>,
+    halves: milestones::Halves,
     invariants: Vec<Box<dyn Invariant>>,
 }
 
@@ -118,6 +122,9 @@ impl Witness {
             Box::<state_machine_safety::StateMachineSafety>::default(),
             Box::<commit_on_quorum::CommitOnQuorum>::default(),
             Box::<leader_completeness::LeaderCompleteness>::default(),
+            Box::<own_term::OwnTerm>::default(),
+            Box::<worthy::Worthy>::default(),
+            Box::<durable_match::DurableMatch>::default(),
             Box::<one_step::OneStep>::default(),
             Box::<monotony::Monotony>::default(),
             Box::<durability::Durability>::default(),
@@ -134,6 +141,7 @@ impl Witness {
             ledger: Ledger::new(&scenario.ids(), scenario.bootstrap()),
             pending: Pending::default(),
             candidates: BTreeMap::new(),
+            halves: milestones::Halves::default(),
             invariants,
         }
     }
@@ -146,6 +154,7 @@ impl Witness {
             .on_turn(view)
             .map_err(Violation::named("snapshots cover only the committed"))?;
         milestones::count(&self.ledger, known, view, &mut self.sometimes);
+        self.halves.count(&self.ledger, view, &mut self.sometimes);
         let news = &self.ledger.all_committed()[committed..];
         let later = news.iter().filter(|it| it.entry.id.term < it.in_term).count();
         self.sometimes.add(Mark::CommittedLater, later as u64);

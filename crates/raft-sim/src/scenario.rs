@@ -186,7 +186,8 @@ impl Scenario {
                 gap_us: rng.pick(&[60_000, 250_000, 1_000_000]),
             },
             hints_permille: rng.pick(&[0, 500, 1_000]),
-            clients: (1..=rng.between(1, 4)).collect(),
+            // Many ask a leader that is cut off for much that comes to nothing.
+            clients: (1..=rng.pick(&[1, 2, 2, 3, 3, 4, 4, 12])).collect(),
             client_ops: u64::MAX,
             keys: rng.between(1, 4),
             padding: rng.pick(&[0, 0, 600, 3_000]),
@@ -215,14 +216,14 @@ impl Scenario {
         core.inflight_bytes_max = rng.pick(&[256, 8 << 20]);
         core.uncommitted_bytes_max = rng.pick(&[2 << 10, 64 << 20, 64 << 20]);
         core.snapshot_chunk_bytes = rng.pick(&[60, 60, 300, 2_000, 1 << 20]);
-        core.trailing_entries = rng.pick(&[0, 3, 20, 100]);
+        core.trailing_entries = rng.pick(&[0, 0, 3, 20, 100]);
         core.fast_failover = rng.chance(700);
         core.failover_stagger = Duration::from_millis(rng.between(1, 30));
         core.transfer_lag_bytes_max = rng.pick(&[0, 2 << 10, 8 << 20]);
         core.apply_bytes_max = rng.pick(&[64, 1 << 20, 1 << 20]);
         core.apply_lag_bytes_max = rng.pick(&[4 << 10, 32 << 20]);
         self.template.segment_bytes = rng.pick(&[8 << 10, 16 << 10, 64 << 10]);
-        self.template.snapshot_entries = rng.pick(&[3, 20, 60, 200]);
+        self.template.snapshot_entries = rng.pick(&[3, 3, 20, 60, 200]);
         self.template.snapshot_bytes = rng.pick(&[500, 1 << 20]);
         self.template.session_ttl_ms = rng.pick(&[300, 2_000, 60_000]);
         self.template.check_entries = rng.pick(&[0, 1, 5, 20, 60]);

@@ -39,8 +39,16 @@ sometimes! {
     Truncated = "conflicting entries cut",
     /// A leader began to send a snapshot.
     SnapshotSent = "snapshots sent",
+    /// What had been cut was less than what came in its place.
+    Regrown = "logs that outgrew what was cut from them",
     /// A follower installed a snapshot.
     SnapshotInstalled = "snapshots installed",
+    /// A follower installed a snapshot in the place of entries that were never committed.
+    SnapshotOverConflict = "snapshots installed over a contradicting log",
+    /// A piece arrived of a snapshot that is not ahead of what is committed.
+    SnapshotOutdated = "pieces of snapshots behind the commit index",
+    /// A process ended in the middle of a transfer.
+    SnapshotBrokenOff = "snapshot transfers broken off",
     /// A node was ended in the middle of a transfer and went on with it where it stood.
     SnapshotResumed = "snapshot transfers resumed after a restart",
     /// A node was opened with a snapshot and entries after it.
@@ -57,6 +65,8 @@ sometimes! {
     CrashedInWrite = "crashes in the middle of a write",
     /// A sync, a write or a read failed, or there was no space, and the process ended.
     DiskFailed = "processes that ended because their disk failed",
+    /// A sync failed, and the process ended.
+    SyncFailed = "processes that ended because a sync failed",
     /// A bit flipped on a stopped node's disk.
     Rotted = "bits flipped on disks",
     /// A node noticed that a bit of its disk had flipped, and refused to start.
@@ -85,6 +95,10 @@ sometimes! {
     MessageHeldUp = "messages held up",
     /// A message was overtaken.
     MessageReordered = "messages overtaken",
+    /// A node was sent entries that it already held.
+    AppendRepeated = "appends of entries that were there already",
+    /// A vote was given that is no longer needed.
+    VoteLate = "votes that came after the election was decided",
     /// A write was acknowledged.
     WriteDone = "writes acknowledged",
     /// A read was answered.
@@ -103,6 +117,8 @@ sometimes! {
     SessionExpired = "sessions expired",
     /// A membership was committed that is another than the one before.
     MembershipChanged = "memberships changed",
+    /// A joint configuration was committed, and a majority of one half had held it alone for a while.
+    BothHalvesNeeded = "joint configurations that waited for their other half",
     /// A joint configuration was left by another leader than the one that began it.
     JointInherited = "joint configurations left by another leader",
     /// A leader committed its own removal.
@@ -155,6 +171,8 @@ sometimes! {
     ReadByFollower = "reads served by followers",
     /// A node that does not vote served a read.
     ReadByLearner = "reads served by learners",
+    /// A leader stepped down before it could answer a read.
+    ReadAborted = "reads refused because their leader stepped down",
     /// A replica's state was found to be the leader's.
     StatesCompared = "states compared and found equal",
     /// Most of the nodes were healed, and the others kept away.
@@ -186,10 +204,22 @@ sometimes! {
     DuplicateAfterSnapshot = "duplicates suppressed behind a snapshot",
     /// A write of unknown outcome is not in the log.
     UnknownWithoutEffect = "writes of unknown outcome that did not take effect",
-    /// A disk had no space, and its process ended.
-    DiskFull = "processes that ended because their disk was full",
+    /// A node could not be opened for want of space.
+    FullAtStart = "starts put off because the disk was full",
+    /// There was no space for what the log was to write, and it waited.
+    DiskFull = "logs that waited for space",
+    /// A log that had waited for space went on.
+    SpaceFound = "logs that went on when there was space again",
+    /// A node refused a client because its disk was nearly full.
+    RefusedWhenFull = "requests refused because a disk was full",
+    /// A leader whose disk was full handed over.
+    FullHandedOver = "leaders with a full disk that handed over",
+    /// There was no space for a snapshot, and its node went on.
+    NoSpaceForSnapshot = "snapshots put off because the disk was full",
     /// A leader stood still for longer than an election takes.
     LeaderPaused = "leaders that stood still for longer than an election",
+    /// Reads had gathered meanwhile.
+    ReadsAfterPause = "leaders that woke late to find reads waiting",
     /// The history was proven by the indexes of its answers.
     Certified = "histories proven by certificate",
 }

@@ -145,6 +145,9 @@ impl World {
             Event::Write(id, life) => self.of_life(id, life, Host::write),
             Event::Snapshot(id, life) => self.of_life(id, life, Host::snapshot),
             Event::Prepare(id, life) => self.of_life(id, life, Host::prepare),
+            Event::LookForSpace(id, life, since) => {
+                self.of_life(id, life, |host, env| host.look_for_space(env, since))
+            }
             Event::Start(id) => match self.hosts.get_mut(&id) {
                 Some(host) => host.start(&mut self.env),
                 None => Ok(()),

@@ -18,12 +18,21 @@ pub(super) struct Trouble {
     read: Option<u64>,
     /// So many more bytes fit.
     room: Option<u64>,
-    /// Something has failed.
-    struck: bool,
+    /// What has failed first, if something has, and not for want of space.
+    struck: Option<Blow>,
     /// Something has failed for want of space.
     ran_full: bool,
     /// Syncs say "done" and do nothing.
     pub(super) lies: bool,
+}
+
+/// What fails on a disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blow {
+    /// A sync of a file.
+    Sync,
+    /// Anything else.
+    Other,
 }
 
 /// A byte that is not as it was written.
@@ -44,7 +53,7 @@ impl Trouble {
     pub(super) fn change(&mut self) -> io::Result<()> {
         match &mut self.fuse {
             Some(0) => {
-                self.struck = true;
+                self.struck.get_or_insert(Blow::Other);
                 return Err(io::Error::other("the power is failing"));
             }
             Some(left) => *left -= 1,
@@ -58,10 +67,11 @@ impl Trouble {
         Self::count(&mut self.read, &mut self.struck)
     }
 
-    fn count(left: &mut Option<u64>, struck: &mut bool) -> io::Result<()> {
+    fn count(left: &mut Option<u64>, struck: &mut Option<Blow>) -> io::Result<()> {
         match left {
             Some(0) => {
-                (*left, *struck) = (None, true);
+                *left = None;
+                struck.get_or_insert(Blow::Other);
                 Err(input_output())
             }
             Some(left) => {
@@ -76,7 +86,7 @@ impl Trouble {
     pub(super) fn grow(&mut self, bytes: usize) -> io::Result<()> {
         match &mut self.room {
             Some(room) if *room < bytes as u64 => {
-                (self.struck, self.ran_full) = (true, true);
+                self.ran_full = true;
                 Err(io::ErrorKind::StorageFull.into())
             }
             Some(room) => {
@@ -97,7 +107,9 @@ impl Trouble {
     /// One more sync of a file. If it fails: whether what it was to write can still be read.
     pub(super) fn sync(&mut self) -> Option<bool> {
         let fails = self.sync.take();
-        self.struck |= fails.is_some();
+        if fails.is_some() {
+            self.struck.get_or_insert(Blow::Sync);
+        }
         fails
     }
 }
@@ -145,9 +157,14 @@ impl SimDisk {
         self.state().trouble.fuse == Some(0)
     }
 
-    /// Whether something has failed since trouble was last put to an end.
+    /// Whether a sync of a file was the first that failed since trouble was last put to an end.
+    pub fn sync_has_failed(&self) -> bool {
+        self.state().trouble.struck == Some(Blow::Sync)
+    }
+
+    /// Whether something has failed since then, and not for want of space.
     pub fn has_failed(&self) -> bool {
-        self.state().trouble.struck
+        self.state().trouble.struck.is_some()
     }
 
     /// Whether something has failed for want of space since then.

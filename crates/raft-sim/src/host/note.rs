@@ -1,16 +1,22 @@
 //! What a node says has happened: counted, believed only if it can be so, and put on record.
 
-use raft_core::{DropReason, ElectionCause, Event, NodeId, RoleName, TransferRefusal};
-use raft_replica::{Outcome, Replica};
+use raft_core::{DropReason, ElectionCause, Event, NodeId, RoleName, Token, TransferRefusal};
+use raft_replica::{Outcome, Refused, Replica};
 
 use super::Host;
+use super::process::{Before, is_errand};
 use crate::agenda::Env;
 use crate::invariants::Violation;
 use crate::sometimes::Mark;
 
 impl Host {
     /// What happened in a turn, in order.
-    pub(super) fn note_all(&mut self, env: &mut Env, events: &[Event]) -> Result<(), Violation> {
+    pub(super) fn note_all(
+        &mut self,
+        env: &mut Env,
+        before: &Before,
+        events: &[Event],
+    ) -> Result<(), Violation> {
         for (position, event) in events.iter().enumerate() {
             let after = events.get(position + 1);
             match (event, after) {
@@ -20,9 +26,22 @@ impl Host {
                 (Event::DiskStalled, Some(Event::Transferring { .. })) => {
                     env.witness.sometimes.hit(Mark::StalledHandedOver);
                 }
+                (Event::SnapshotInstalled { last }, _) => {
+                    let ledger = &env.witness.ledger;
+                    let held = before.tail.iter().filter(|it| it.index <= last.index);
+                    let over = held.copied().any(|it| ledger.contradicts(it));
+                    env.witness.sometimes.add(Mark::SnapshotOverConflict, u64::from(over));
+                }
                 _ => (),
             }
+            if let Event::Truncated { .. } = event {
+                self.cut_from = self.cut_from.max(Some(before.last.index));
+            }
             self.note(env, event)?;
+        }
+        let last = self.replica().map(|replica| replica.node().last().index);
+        if self.cut_from.take_if(|cut| last.is_some_and(|last| *cut < last)).is_some() {
+            env.witness.sometimes.hit(Mark::Regrown);
         }
         Ok(())
     }
@@ -85,9 +104,18 @@ impl Host {
     }
 
     /// It has answered a client.
-    pub(super) fn note_answer(&self, env: &mut Env, outcome: &Outcome) {
-        let Some(node) = self.replica().map(Replica::node) else { return };
+    pub(super) fn note_answer(&mut self, env: &mut Env, token: Token, outcome: &Outcome) {
+        let Some(process) = &mut self.process else { return };
+        let led = process.reads.remove(&token);
+        let node = process.replica.node();
         match outcome {
+            Outcome::Refused(refused) => {
+                let leads = node.role() == RoleName::Leader && led == Some(node.term());
+                let marks = &mut env.witness.sometimes;
+                marks.add(Mark::ReadAborted, u64::from(led.is_some() && !leads));
+                marks.add(Mark::RefusedWhenFull, u64::from(*refused == Refused::DiskFull));
+            }
+            Outcome::Done if is_errand(token) => env.witness.sometimes.hit(Mark::FullHandedOver),
             Outcome::Read { .. } => self.note_read(env),
             Outcome::Applied { id, duplicate: true, .. } => {
                 let covered = node.snapshot().is_some_and(|meta| id.index <= meta.last.index);

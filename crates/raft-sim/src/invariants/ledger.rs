@@ -137,6 +137,11 @@ impl Ledger {
         position.and_then(|position| self.committed.get(position))
     }
 
+    /// Whether another entry is committed at the place of this one.
+    pub fn contradicts(&self, id: LogId) -> bool {
+        self.committed(id.index).is_some_and(|committed| committed.entry.id != id)
+    }
+
     /// All committed entries.
     pub fn all_committed(&self) -> &[Committed] {
         &self.committed

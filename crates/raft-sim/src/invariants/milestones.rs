@@ -1,6 +1,8 @@
 //! What the committed memberships show that has happened.
 
-use raft_core::{NodeId, RoleName};
+use std::collections::BTreeSet;
+
+use raft_core::{LogId, NodeId, RoleName};
 
 use super::{Ledger, View, has_quorum};
 use crate::sometimes::{Mark, Sometimes};
@@ -47,6 +49,38 @@ pub(super) fn count(ledger: &Ledger, known: usize, view: &View<'_>, marks: &mut 
         marks.add(Mark::VoterDemoted, demoted as u64);
         if first.is_disjoint(&after.voters) {
             marks.hit(Mark::AllReplaced);
+        }
+    }
+}
+
+/// Notices joint configurations that one half alone would have committed.
+#[derive(Default)]
+pub(super) struct Halves {
+    /// The configuration that a majority of one half holds, and none of the other.
+    waiting: Option<LogId>,
+}
+
+impl Halves {
+    /// Looks at a node after a turn.
+    pub(super) fn count(&mut self, ledger: &Ledger, view: &View<'_>, marks: &mut Sometimes) {
+        let (node, members) = (view.node(), view.node().membership());
+        if let Some(committed) = self.waiting.and_then(|id| ledger.committed(id.index)) {
+            marks.add(Mark::BothHalvesNeeded, u64::from(self.waiting == Some(committed.entry.id)));
+            self.waiting = None;
+        }
+        let as_of = node.membership_as_of();
+        if node.role() == RoleName::Leader
+            && members.is_joint()
+            && as_of.term == node.term()
+            && ledger.commit() < as_of.index
+        {
+            let most = |half: &BTreeSet<NodeId>| {
+                let held = half.iter().filter(|&&id| ledger.attests(members, id, as_of)).count();
+                half.len() < 2 * held
+            };
+            if most(&members.voters) != most(&members.outgoing) {
+                self.waiting = Some(as_of);
+            }
         }
     }
 }

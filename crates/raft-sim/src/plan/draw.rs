@@ -68,7 +68,14 @@ fn mishaps(scenario: &Scenario, rng: &mut Rng, acts: &mut Vec<Planned>) {
             return swizzle(rng, &ids, at_us, acts);
         }
         let act = mishap(rng, scenario, &ids, fault);
-        acts.extend(act.map(|act| Planned { at: Span(at_us), act }));
+        // A new disk may be too small for a while.
+        let small = match act {
+            Some(Act::DiskLost { who, .. }) if scenario.has(Fault::Full) && rng.chance(400) => {
+                Some(Act::Full { who, room: 0, lasts: Span(rng.between(500_000, 3_000_000)) })
+            }
+            _ => None,
+        };
+        acts.extend(act.into_iter().chain(small).map(|act| Planned { at: Span(at_us), act }));
     });
 }
 

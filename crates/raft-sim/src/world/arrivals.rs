@@ -33,6 +33,17 @@ fn count_message(node: &Node, message: &Message, marks: &mut Sometimes) {
         Body::Append(_) | Body::Heartbeat(_) if campaigns && message.term == node.term() => {
             marks.hit(Mark::CandidateMetLeader);
         }
+        Body::Append(append) if message.term == node.term() => {
+            let held = append.entries.iter().last().map(|entry| entry.id);
+            let there = held.is_some_and(|id| node.id_at(id.index) == Some(id));
+            marks.add(Mark::AppendRepeated, u64::from(there));
+        }
+        Body::SnapshotChunk(chunk) if chunk.meta.last.index <= node.commit_index() => {
+            marks.hit(Mark::SnapshotOutdated);
+        }
+        Body::VoteReply(reply) if reply.granted && reply.asked == node.term() && !campaigns => {
+            marks.hit(Mark::VoteLate);
+        }
         Body::AppendReply(_) | Body::HeartbeatReply(_) | Body::VoteReply(_)
             if node.role() == RoleName::Leader && node.term() < message.term =>
         {

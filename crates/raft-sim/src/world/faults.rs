@@ -88,11 +88,8 @@ impl World {
             Act::DiskLost { down, .. } => self.lose_disk(id, down),
             Act::Pause { lasts, .. } => {
                 self.env.witness.sometimes.hit(Mark::Paused);
-                let leads = host.replica().is_some_and(|it| it.node().role() == RoleName::Leader);
-                if leads && self.env.scenario.election_us() < lasts.0 {
-                    self.env.witness.sometimes.hit(Mark::LeaderPaused);
-                }
-                host.pause(now_us + lasts.0);
+                let deposed = host.pause(&self.env, lasts.0);
+                self.env.witness.sometimes.add(Mark::LeaderPaused, u64::from(deposed));
             }
             Act::CutOff { lasts, .. } => self.cut_off(&BTreeSet::from([id]), lasts),
             Act::Clog { lasts, .. } => self.env.network.clog(id, now_us + lasts.0),

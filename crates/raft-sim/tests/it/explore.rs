@@ -186,7 +186,8 @@ fn bugs_of_the_core_are_found_out() {
         ("a vote is given to any log", crash, "leader completeness"),
         ("a conflict is not cut", crash, "what is committed is on a majority of disks"),
         ("a leader counts itself by memory", crash, "what is committed is on a majority of disks"),
-        ("half is a majority", pair, "what is committed is on a majority of disks"),
+        // Which of the two is met first depends on hashes.
+        ("half is a majority", pair, "election safety|what is committed is on a majority of disks"),
         ("an old append cuts what follows it", slow, "a promise is durable"),
         (
             "an entry of an earlier term is committed by counting",
@@ -199,6 +200,6 @@ fn bugs_of_the_core_are_found_out() {
     for (mutant, bounds, property) in cases {
         let (status, told) = explore(mutant, bounds);
         assert_eq!(status, Some(5), "{mutant}: {told}");
-        assert!(told.contains(property), "{mutant}: {told}");
+        assert!(property.split('|').any(|it| told.contains(it)), "{mutant}: {told}");
     }
 }
