@@ -195,7 +195,8 @@ impl Node {
         if peer.heard.max(round.since).after(patience.saturating_mul(SILENCE_MAX)) <= now {
             return Err(MembershipRefusal::Behind { id });
         }
-        if peer.matched < round.goal {
+        // What it had before it fell silent does not say that it is there.
+        if peer.matched < round.goal || !peer.is_alive(now, patience) {
             return Ok(false);
         }
         round.caught_up = now < round.since.after(patience);
