@@ -1,9 +1,10 @@
 //! One seed from its beginning to its verdict.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use lin_check::{Budget, Input, Judgement, Outcome, Output, Process, Verdict, judge};
+use lin_check::{Budget, History, Input, Judgement, Outcome, Output, Process, Verdict, judge};
 use raft_core::{Instant, Payload};
 use raft_kv::{Answer, Query};
 use raft_replica::StateMachine as _;
@@ -115,25 +116,69 @@ fn read_the_end(world: &mut World) {
     }
 }
 
-/// The log knows which of the writes nobody heard about took effect, and where. A command stands at
-/// the end of its entry, behind a head of one of two lengths. If this guesses wrong, the
-/// certificate fails, and the search decides without it.
+/// The log knows which of the writes nobody heard about may have taken effect, and where. A command
+/// stands at the end of its entry, behind a head of one of two lengths. It may stand there without
+/// effect, if its session had expired: what nobody has seen anything of is left out. If this guesses
+/// wrong, the certificate fails, and the search decides without it.
 fn place_the_unknown(world: &mut World) {
     const HEADS: [usize; 2] = [9, 33];
+    let seen = seen_values(&world.history);
+    let mut in_log = BTreeSet::new();
     for committed in world.env.witness.ledger.all_committed() {
         let Payload::Data(data) = &committed.entry.payload else { continue };
         let command = |head: &usize| data.get(*head..).map(|_| data.slice(*head..));
         let op = HEADS.iter().filter_map(command).find_map(|command| world.commands.get(&command));
         let Some(&op) = op else { continue };
         let operation = &world.history.operations()[op.0];
-        if operation.outcome == Outcome::Unknown && operation.index.is_none() {
-            world.history.place(op, committed.entry.id.index.0);
+        if operation.outcome == Outcome::Unknown && in_log.insert(op) {
             world.env.witness.sometimes.hit(Mark::UnknownTookEffect);
+            if written(&operation.input).is_some_and(|value| seen.contains(value)) {
+                world.history.place(op, committed.entry.id.index.0);
+            }
         }
     }
-    let vain = |it: &&lin_check::Operation| {
-        it.outcome == Outcome::Unknown && it.index.is_none() && it.input != Input::Get
-    };
-    let vain = world.history.operations().iter().filter(vain).count();
+    let unknown =
+        |it: &&lin_check::Operation| it.outcome == Outcome::Unknown && it.input != Input::Get;
+    let unknown = world.history.operations().iter().filter(unknown).count();
+    let vain = unknown.saturating_sub(in_log.len());
     world.env.witness.sometimes.add(Mark::UnknownWithoutEffect, vain as u64);
+}
+
+/// What a write leaves behind. No two write the same.
+fn written(input: &Input) -> Option<&String> {
+    match input {
+        Input::Put { value } => Some(value),
+        Input::Cas { value, .. } => value.as_ref(),
+        Input::Get | Input::Delete => None,
+    }
+}
+
+/// All values that must have been there at some time, because somebody has seen them or what followed
+/// from them.
+fn seen_values(history: &History) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    for operation in history.operations() {
+        match (&operation.input, &operation.outcome) {
+            (_, Outcome::Ok(Output::Value(Some(value)) | Output::DiffersFrom(Some(value))))
+            | (Input::Cas { expected: Some(value), .. }, Outcome::Ok(Output::Swapped)) => {
+                seen.insert(value.clone());
+            }
+            _ => (),
+        }
+    }
+    // A swap that took effect found what it expected.
+    loop {
+        let before = seen.len();
+        for operation in history.operations() {
+            if let Input::Cas { expected: Some(expected), value: Some(value) } = &operation.input
+                && operation.outcome == Outcome::Unknown
+                && seen.contains(value)
+            {
+                seen.insert(expected.clone());
+            }
+        }
+        if seen.len() == before {
+            return seen;
+        }
+    }
 }

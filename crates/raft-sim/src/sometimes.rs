@@ -112,7 +112,7 @@ sometimes! {
     /// A client gave up without knowing.
     OutcomeUnknown = "writes of unknown outcome",
     /// A write of unknown outcome is in the log.
-    UnknownTookEffect = "writes of unknown outcome that took effect",
+    UnknownTookEffect = "writes of unknown outcome that got into the log",
     /// A session expired.
     SessionExpired = "sessions expired",
     /// A membership was committed that is another than the one before.
@@ -203,7 +203,7 @@ sometimes! {
     /// A retry was recognised whose write is covered by a snapshot.
     DuplicateAfterSnapshot = "duplicates suppressed behind a snapshot",
     /// A write of unknown outcome is not in the log.
-    UnknownWithoutEffect = "writes of unknown outcome that did not take effect",
+    UnknownWithoutEffect = "writes of unknown outcome that came to nothing",
     /// A node could not be opened for want of space.
     FullAtStart = "starts put off because the disk was full",
     /// There was no space for what the log was to write, and it waited.

@@ -230,7 +230,8 @@ impl DiskModel {
         }
         if let Some(compact) = &persist.compact {
             self.entries = self.entries.split_off(&compact.first_kept);
-            self.snapshot = Some(compact.snapshot.last);
+            // An older one than was installed in the same write says nothing new.
+            self.snapshot = self.snapshot.max(Some(compact.snapshot.last));
         }
         if let Some(from) = persist.truncate_from {
             drop(self.entries.split_off(&from));
