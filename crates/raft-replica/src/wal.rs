@@ -127,8 +127,10 @@ pub struct Wal {
     spare: Option<Spare>,
     /// A [`PrepareJob`] is under way elsewhere.
     preparing: bool,
-    /// There was no space for a spare: none is wanted before the log has found some itself.
+    /// There was no space for a spare, as far as is known: none is wanted before somebody looks again.
     full: bool,
+    /// Somebody does.
+    look_again: bool,
     spares_named: u64,
     /// The last persist that is durable.
     seq: u64,
@@ -205,6 +207,7 @@ impl Wal {
             spare: None,
             preparing: false,
             full: false,
+            look_again: false,
             spares_named: 0,
             seq: 0,
             poisoned: None,
@@ -245,11 +248,12 @@ impl Wal {
     /// job is under way there is no other.
     pub fn prepare(&mut self) -> Option<PrepareJob> {
         // A retired segment takes no space to become a spare, or leaves some.
-        let wanted = self.spare.is_none() && !(self.full && self.retired.is_empty());
+        let hopeless = self.full && self.retired.is_empty() && !self.look_again;
+        let wanted = self.spare.is_none() && !hopeless;
         if self.preparing || (!wanted && self.retired.is_empty()) {
             return None;
         }
-        self.preparing = true;
+        (self.preparing, self.look_again) = (true, false);
         let spare = wanted.then(|| self.name_spare());
         Some(PrepareJob {
             disk: Arc::clone(&self.disk),

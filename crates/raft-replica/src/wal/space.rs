@@ -59,9 +59,9 @@ impl Wal {
         self.full
     }
 
-    /// There may be space now: the next [`Wal::prepare`] finds out.
+    /// There may be space now: the next [`Wal::prepare`] finds out. Until then there is none.
     pub fn try_again(&mut self) {
-        self.full = false;
+        self.look_again = true;
     }
 
     /// Keeps a spare. One too many is removed like a segment nobody needs.

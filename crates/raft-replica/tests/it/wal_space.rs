@@ -44,6 +44,10 @@ fn a_full_disk_is_waited_for() {
     for _ in 0..3 {
         assert!(wal.make_room(&jobs).unwrap_err().is_full());
         wal.try_again();
+        assert!(wal.is_full() && wal.is_short_of_space(), "looking for space finds none yet");
+        let looking = wal.prepare().expect("there may be space by now");
+        assert!(wal.is_full() && wal.is_short_of_space(), "nor before it is done");
+        wal.prepared(looking.run().unwrap());
         prepare(&mut wal);
         assert!(wal.is_full() && wal.is_short_of_space());
     }
