@@ -1,10 +1,12 @@
 //! One seed from its beginning to its verdict.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use lin_check::{Budget, History, Input, Judgement, Outcome, Output, Process, Verdict, judge};
+use lin_check::{
+    Budget, History, Input, Judgement, OpId, Outcome, Output, Process, Verdict, judge,
+};
 use raft_core::{Instant, Payload};
 use raft_kv::{Answer, Query};
 use raft_replica::StateMachine as _;
@@ -123,7 +125,7 @@ fn read_the_end(world: &mut World) {
 fn place_the_unknown(world: &mut World) {
     const HEADS: [usize; 2] = [9, 33];
     let seen = seen_values(&world.history);
-    let mut in_log = BTreeSet::new();
+    let (mut in_log, mut unseen) = (BTreeSet::new(), Vec::new());
     for committed in world.env.witness.ledger.all_committed() {
         let Payload::Data(data) = &committed.entry.payload else { continue };
         let command = |head: &usize| data.get(*head..).map(|_| data.slice(*head..));
@@ -132,16 +134,48 @@ fn place_the_unknown(world: &mut World) {
         let operation = &world.history.operations()[op.0];
         if operation.outcome == Outcome::Unknown && in_log.insert(op) {
             world.env.witness.sometimes.hit(Mark::UnknownTookEffect);
+            let index = committed.entry.id.index.0;
             if written(&operation.input).is_some_and(|value| seen.contains(value)) {
-                world.history.place(op, committed.entry.id.index.0);
+                world.history.place(op, index);
+            } else {
+                unseen.push((index, op));
             }
         }
     }
+    place_the_first(&mut world.history, &unseen);
     let unknown =
         |it: &&lin_check::Operation| it.outcome == Outcome::Unknown && it.input != Input::Get;
     let unknown = world.history.operations().iter().filter(unknown).count();
     let vain = unknown.saturating_sub(in_log.len());
     world.env.witness.sometimes.add(Mark::UnknownWithoutEffect, vain as u64);
+}
+
+/// Somebody may have found a key to hold something, without seeing what: a write that nobody saw came
+/// before that. Which one of them does not matter.
+fn place_the_first(history: &mut History, unseen: &[(u64, OpId)]) {
+    let mut first: BTreeMap<&str, (u64, bool)> = BTreeMap::new();
+    for operation in history.operations() {
+        let found = match &operation.outcome {
+            Outcome::Ok(Output::Put { replaced }) => *replaced,
+            Outcome::Ok(Output::Swapped) | Outcome::Unknown => false,
+            Outcome::Ok(_) | Outcome::Fail => continue,
+        };
+        if let Some(index) = operation.index.filter(|_| operation.input != Input::Get) {
+            let earliest = first.entry(&operation.key).or_insert((index, found));
+            *earliest = (index, found).min(*earliest);
+        }
+    }
+    let came_before = |&&(index, op): &&(u64, OpId)| {
+        let key = &*history.operations()[op.0].key;
+        first.get(key).is_some_and(|&(earliest, found)| found && index < earliest)
+    };
+    let mut last: BTreeMap<String, (u64, OpId)> = BTreeMap::new();
+    for &(index, op) in unseen.iter().filter(came_before) {
+        last.insert(history.operations()[op.0].key.clone(), (index, op));
+    }
+    for (index, op) in last.into_values() {
+        history.place(op, index);
+    }
 }
 
 /// What a write leaves behind. No two write the same.

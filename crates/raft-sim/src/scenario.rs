@@ -187,7 +187,7 @@ impl Scenario {
             },
             hints_permille: rng.pick(&[0, 500, 1_000]),
             // Many ask a leader that is cut off for much that comes to nothing.
-            clients: (1..=rng.pick(&[1, 2, 2, 3, 3, 4, 4, 12])).collect(),
+            clients: (1..=rng.pick(&[1, 2, 2, 3, 3, 4, 4, 12, 12, 12])).collect(),
             client_ops: u64::MAX,
             keys: rng.between(1, 4),
             padding: rng.pick(&[0, 0, 600, 3_000]),
@@ -199,6 +199,9 @@ impl Scenario {
             ..plain
         };
         scenario.draw_limits(rng);
+        if !scenario.is_fit_for_many() {
+            scenario.clients.retain(|&number| number <= 4);
+        }
         scenario.settle();
         scenario
     }
@@ -227,6 +230,13 @@ impl Scenario {
         self.template.snapshot_bytes = rng.pick(&[500, 1 << 20]);
         self.template.session_ttl_ms = rng.pick(&[300, 2_000, 60_000]);
         self.template.check_entries = rng.pick(&[0, 1, 5, 20, 60]);
+    }
+
+    /// Whether a message holds more than an entry or two. If not, many clients ask for
+    /// more than it can do before they lose patience, and go on doing so for ever.
+    fn is_fit_for_many(&self) -> bool {
+        let core = &self.template.core;
+        8 <= core.append_entries_max && (8 << 10) <= core.append_bytes_max
     }
 
     /// A quiet world: three nodes, a client, nothing that goes wrong, and no limit that is met. What
