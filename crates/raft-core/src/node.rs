@@ -14,6 +14,7 @@ use crate::membership::Membership;
 use crate::message::{Body, HeartbeatReply, Message, SnapshotChunk};
 use crate::rng::Rng;
 use crate::role::{Follower, Role};
+use crate::seats::Familiar;
 use crate::types::{
     HardState, Incarnation, Index, Instant, LogId, NodeId, Payload, SnapshotMeta, Term,
 };
@@ -40,7 +41,7 @@ pub struct Node {
     pub(crate) log: Log,
     pub(crate) members: Members,
     /// What [`Node::find_familiar`] finds of the active configuration and the known peers.
-    pub(crate) familiar: Vec<(NodeId, Incarnation)>,
+    pub(crate) familiar: Familiar,
     /// The newest snapshot of the own state: what a peer gets that needs more than the log holds.
     pub(crate) snapshot: Option<SnapshotMeta>,
     /// Whether a piece of a snapshot is on its way to the staging file.
@@ -128,7 +129,7 @@ impl Node {
             role: Role::Follower(Follower::new(None, Instant(0), now)),
             log,
             members,
-            familiar: Vec::new(),
+            familiar: Familiar::default(),
             snapshot: restored.snapshot,
             staging: false,
             commit: since.index,

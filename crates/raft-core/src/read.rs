@@ -1,6 +1,6 @@
 //! Linearizable reads without a log entry (ReadIndex, dissertation §6.4).
 
-use crate::effects::{ReadReady, Refusal};
+use crate::effects::{DropReason, ReadReady, Refusal};
 use crate::message::{Body, ReadId};
 use crate::node::Node;
 use crate::quorum;
@@ -24,9 +24,12 @@ impl Node {
 
     /// A follower asks for reads of its own.
     pub(crate) fn on_read_index(&mut self, from: NodeId, id: ReadId) {
-        if self.note_heard(from) {
-            self.queue_read(Reader::Peer(from, id));
+        // It answers heartbeats as well, and those say more: asking keeps nobody in office.
+        let Role::Leader(leader) = &self.role else { return };
+        if leader.peers.get(from).is_none() {
+            return self.drop_message(from, DropReason::NotAMember);
         }
+        self.queue_read(Reader::Peer(from, id));
     }
 
     /// A read joins the *next* round of heartbeats. A round that is under way may have been answered

@@ -137,13 +137,22 @@ impl Node {
     }
 
     pub(crate) fn on_append_reply(&mut self, from: NodeId, reply: &AppendReply) {
-        if !self.note_heard(from) {
+        if !self.has_forgotten(from, reply) && !self.note_heard(from) {
             return;
         }
         match *reply {
             AppendReply::Matched { index } => self.on_matched(from, index),
             AppendReply::Conflict { rejected, hint } => self.on_conflict(from, rejected, hint),
         }
+    }
+
+    /// Whether a peer lacks what it had confirmed. Nothing is committed with it any more: if it kept
+    /// the leader in office, that would wait for ever. The next leader finds out how far it is. An
+    /// answer that was overtaken looks the same, and is not needed for that either.
+    fn has_forgotten(&self, from: NodeId, reply: &AppendReply) -> bool {
+        let AppendReply::Conflict { hint, .. } = reply else { return false };
+        let Role::Leader(leader) = &self.role else { return false };
+        leader.peers.get(from).is_some_and(|peer| hint.index < peer.matched)
     }
 
     fn on_matched(&mut self, from: NodeId, index: Index) {
@@ -258,7 +267,8 @@ impl Node {
     }
 
     pub(crate) fn on_heartbeat_reply(&mut self, from: NodeId, reply: &HeartbeatReply) {
-        if !self.note_heard(from) {
+        // Round 0 is none: the peer confirms nothing, see [`Node::has_forgotten`].
+        if reply.round == 0 || !self.note_heard(from) {
             return;
         }
         let Role::Leader(leader) = &mut self.role else { return };
@@ -404,6 +414,8 @@ impl Node {
             self.owed = self.owed.max(heartbeat.commit);
             return self.drop_message(from, DropReason::Forgotten);
         }
+        // So does the leader think by now, whoever said otherwise.
+        self.owed = Index(0);
         // It never exceeds what we acknowledged in this term, perhaps before a restart.
         let received = self.note_received(heartbeat.commit);
         self.commit = self.commit.max(heartbeat.commit);

@@ -5,6 +5,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::effects::DropReason;
 use crate::membership::{Membership, SeatId};
@@ -13,6 +14,18 @@ use crate::node::{Node, TERM_MAX};
 use crate::progress::Peer;
 use crate::role::Role;
 use crate::types::{Incarnation, LogId, NodeId};
+
+/// Members and the incarnations under which they hold their seats. It follows from the rest of a
+/// node's state, and does not show in it: an exploration that renames nodes would find it in another
+/// order.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Familiar(Vec<(NodeId, Incarnation)>);
+
+impl fmt::Debug for Familiar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Familiar")
+    }
+}
 
 /// Who others are.
 impl Node {
@@ -36,7 +49,7 @@ impl Node {
         if TERM_MAX < message.term {
             return Err(DropReason::Malformed);
         }
-        if self.familiar.contains(&(message.from, message.incarnation)) {
+        if self.familiar.0.contains(&(message.from, message.incarnation)) {
             return Ok(()); // Mostly. What follows is dearer.
         }
         // Only members are remembered, so that strangers cannot fill the record.
@@ -144,13 +157,13 @@ impl Node {
 
     /// Who needs no second look: members whose present seat is the latest that is known of them, and
     /// under which incarnations they hold it.
-    pub(crate) fn find_familiar(&self) -> Vec<(NodeId, Incarnation)> {
+    pub(crate) fn find_familiar(&self) -> Familiar {
         let active = self.members.active();
         let present = |id| {
             let (seat, holder) = self.last_seat_of(id)?;
             (active.seat_id(id) == Some(*seat)).then_some((id, *holder))
         };
-        active.members().into_iter().filter_map(present).collect()
+        Familiar(active.members().into_iter().filter_map(present).collect())
     }
 
     fn meet(&mut self, seat: SeatId, incarnation: Incarnation) {
