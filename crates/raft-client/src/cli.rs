@@ -140,6 +140,8 @@ pub(crate) fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::from_env("RAFT_LOG"))
         .with_writer(io::stderr)
+        // What cannot be written is lost. Else it is reported to stderr, which panics if that fails too.
+        .log_internal_errors(false)
         .init();
     let outcome = run(arguments).and_then(|done| {
         emit(&done.data)?;

@@ -56,6 +56,8 @@ pub fn init(level: Option<LogLevel>, format: LogFormat) -> Result<(), String> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)
+        // What cannot be written is lost. Else it is reported to stderr, which panics if that fails too.
+        .log_internal_errors(false)
         .with_ansi(stderr().is_terminal())
         .with_target(false);
     let started = match format {

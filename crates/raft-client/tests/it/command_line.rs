@@ -374,3 +374,14 @@ fn signals_end_a_bench_with_a_report() {
         assert!(stdout(&output).contains("interrupted before its end"), "{signal}");
     }
 }
+
+/// A log line for which there is no space is lost, and that is all.
+#[test]
+fn a_log_that_cannot_be_written_changes_nothing() {
+    let fakes = Fakes::start(1);
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("raft-client"));
+    command.args(["--endpoints", &fakes.addrs().join(","), "get-leader"]).stderr(full);
+    let output = command.env("RAFT_LOG", "trace").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+}

@@ -32,4 +32,6 @@ mod start;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod unheard;
+#[cfg(test)]
 mod way_back;

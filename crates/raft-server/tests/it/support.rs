@@ -137,9 +137,14 @@ impl Cluster {
     }
 
     /// Starts a node by a command of one's own.
-    pub(crate) fn run(&mut self, id: u64, mut command: Command) {
+    pub(crate) fn run(&mut self, id: u64, command: Command) {
         let log = File::options().create(true).append(true).open(self.log_path(id)).unwrap();
-        let child = command.stderr(log).spawn().unwrap();
+        self.run_with_stderr(id, command, log.into());
+    }
+
+    /// The same, with its log elsewhere.
+    pub(crate) fn run_with_stderr(&mut self, id: u64, mut command: Command, stderr: Stdio) {
+        let child = command.stderr(stderr).spawn().unwrap();
         self.nodes[at(id)] = Some(Node { child });
     }
 
