@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod contact;
 pub mod convert;
 pub mod pb;
+pub mod trouble;
 pub mod units;
 
 pub use cluster::{ClusterConfig, ConfigError};

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use raft_core::Persist;
@@ -27,6 +27,8 @@ pub(crate) enum Job {
 pub(crate) struct Stats {
     entries: AtomicU64,
     syncs: AtomicU64,
+    /// A [`Space`].
+    space: AtomicU8,
 }
 
 /// The log's writer. Whatever gathers while it waits for the disk becomes one write and one sync.
@@ -144,6 +146,7 @@ impl<S: StateMachine> Writer<S> {
             return;
         }
         self.space = space;
+        self.stats.space.store(space as u8, Ordering::Relaxed);
         drop(self.completions.blocking_send(Completion::Space(space)));
     }
 
@@ -192,6 +195,13 @@ impl Stats {
     /// Syncs of the log since the start.
     pub(crate) fn syncs(&self) -> u64 {
         self.syncs.load(Ordering::Relaxed)
+    }
+
+    /// What space the log has.
+    pub(crate) fn space(&self) -> Space {
+        let now = self.space.load(Ordering::Relaxed);
+        let known = [Space::Enough, Space::Short, Space::Out];
+        known.into_iter().find(|space| *space as u8 == now).unwrap_or_default()
     }
 
     fn note(&self, wal: &Wal) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use raft_api::cluster::ClusterConfig;
 use raft_api::pb::StatusResponse;
+use raft_api::trouble;
 use serde::Serialize;
 use tokio::time::sleep;
 
@@ -16,7 +17,7 @@ use crate::home::Home;
 use crate::output::Output;
 use crate::watch::{View, Watch, role_name};
 
-/// Show the nodes; exit 0 if all is well, 8 if some node is missing or cut off, 3 if nothing runs
+/// Show the nodes; exit 0 if all is well, 8 if some node is missing, cut off or out of disk space, 3 if nothing runs
 #[derive(Debug, Args)]
 pub(super) struct Status {
     #[command(flatten)]
@@ -115,6 +116,7 @@ fn report(
     if view.leader().is_none() && view.answers().count() == view.nodes.len() {
         problems.push(LEADERLESS.to_owned());
     }
+    problems.extend(view.answers().filter_map(|(_, status)| trouble::full_disk(status)));
     let configured = config.nodes.iter().map(|node| (node.id, &node.client));
     let nodes = configured.chain(joined.iter().map(|(id, client)| (*id, client)));
     let rows = nodes.map(|(id, client)| {
@@ -167,5 +169,53 @@ fn show(report: &Report, output: &mut Output) {
     }
     for problem in &report.problems {
         output.line(&format!("  {problem}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use raft_api::pb::{DiskSpace, Role};
+
+    use super::*;
+
+    /// All agree about who leads, and none takes a write.
+    #[test]
+    fn full_disks_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("cluster.yaml");
+        std::fs::write(&file, "cluster: {name: full}\nnodes: [{id: 1}, {id: 2}]\n").unwrap();
+        let config = ClusterConfig::load(&file).unwrap();
+        let judged = |disks: [DiskSpace; 2]| {
+            let nodes = (1..).zip(disks).map(|(node_id, space)| {
+                let role = if node_id == 1 { Role::Leader } else { Role::Follower };
+                let status = StatusResponse {
+                    node_id,
+                    role: role.into(),
+                    term: 1,
+                    leader_id: 1,
+                    commit_index: 9,
+                    applied_index: 9,
+                    disk_space: space.into(),
+                    data_dir: format!("/data/n{node_id}"),
+                    ..Default::default()
+                };
+                (NodeId(node_id), Ok(status))
+            });
+            let view = View { at: Instant::now(), nodes: nodes.collect() };
+            let report = report(&config, &[], (&view, &view), None);
+            (report.healthy, report.problems)
+        };
+        assert_eq!(judged([DiskSpace::Enough; 2]), (true, Vec::new()));
+        let (healthy, problems) = judged([DiskSpace::Short, DiskSpace::Out]);
+        let lines = [
+            "n1 takes no writes from clients: its disk is full; free some space there, at \
+             /data/n1, and it goes on",
+            "n2 stores nothing: its disk is full; free some space there, at /data/n2, and it goes \
+             on",
+        ];
+        assert!(!healthy);
+        assert_eq!(problems, lines);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table, presets};
 use futures_util::future::join_all;
 use raft_api::pb::{Role, StatusResponse};
+use raft_api::trouble;
 use raft_client::{Client, NodeStatus};
 use tokio::time::sleep;
 
@@ -108,6 +109,9 @@ fn report(nodes: &[NodeStatus], earlier: &[NodeStatus], ids: &BTreeMap<String, u
     if reports.len() == nodes.len() && leader(&reports).is_none() {
         problems.push(LEADERLESS.to_owned());
     }
+    let mut members = reports.clone();
+    members.sort_by_key(|report| report.node_id);
+    problems.extend(members.into_iter().filter_map(trouble::full_disk));
     for problem in &problems {
         data.extend([problem, "\n"]);
     }

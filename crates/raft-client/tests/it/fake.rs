@@ -56,6 +56,8 @@ pub(crate) struct World {
     pub(crate) forgetful: BTreeMap<u64, u64>,
     /// Nodes that the leader has not heard for so many milliseconds.
     pub(crate) unheard_ms: BTreeMap<u64, u64>,
+    /// What space the nodes' disks have; enough, where nothing is said.
+    pub(crate) disk_space: BTreeMap<u64, pb::DiskSpace>,
     /// The members, unlike those nodes that merely run.
     pub(crate) members: BTreeMap<u64, pb::Member>,
     /// A joint configuration ends after it has been looked at so often.
@@ -574,6 +576,8 @@ impl ManagementRpc for Node {
             applied_index: index,
             last_index: index,
             peers: peers.collect(),
+            data_dir: format!("/data/n{}", self.id),
+            disk_space: world.disk_space.get(&self.id).copied().unwrap_or_default().into(),
             ..pb::StatusResponse::default()
         }))
     }

@@ -1,6 +1,7 @@
 //! `raft-client status` tells nodes that answer and are cut off from nodes that are well.
 
 use assert_cmd::Command;
+use raft_api::pb::DiskSpace;
 
 use crate::fake::Fakes;
 
@@ -53,6 +54,21 @@ fn a_node_that_its_leader_does_not_hear_degrades_the_status() {
     let (code, said) = status(&fakes);
     assert_eq!(code, 8, "{said}");
     assert!(said.ends_with("\nn3 is up but the leader has not heard it for 12 s\n"), "{said}");
+}
+
+/// All follow the leader, and none takes a write.
+#[test]
+fn full_disks_degrade_the_status() {
+    let fakes = started();
+    fakes.world().disk_space = [(1, DiskSpace::Short), (3, DiskSpace::Out)].into();
+    let (code, said) = status(&fakes);
+    assert_eq!(code, 8, "{said}");
+    let lines = "\nn1 takes no writes from clients: its disk is full; free some space there, at /data/n1, \
+                 and it goes on\nn3 stores nothing: its disk is full; free some space there, at /data/n3, \
+                 and it goes on\n";
+    assert!(said.ends_with(lines), "{said}");
+    fakes.world().disk_space = [(1, DiskSpace::Enough)].into();
+    assert_eq!(status(&fakes).0, 0);
 }
 
 /// That a majority must be up would be no help: all are.

@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Front, RefusalParts, command, consistency, transfer_refusal, wire_id};
 use crate::handle::{Declined, Ended};
+use crate::writer::Space;
 
 /// `raft.v1.ManagementRpc`.
 #[derive(Debug)]
@@ -227,7 +228,16 @@ impl Management {
             removed: status.removed,
             disk_slow: status.disk_slow,
             snapshot_bytes_received: node.counters.snapshot_bytes_received.load(Ordering::Relaxed),
+            disk_space: disk_space(node.stats.space()).into(),
         }
+    }
+}
+
+fn disk_space(space: Space) -> pb::DiskSpace {
+    match space {
+        Space::Enough => pb::DiskSpace::Enough,
+        Space::Short => pb::DiskSpace::Short,
+        Space::Out => pb::DiskSpace::Out,
     }
 }
 

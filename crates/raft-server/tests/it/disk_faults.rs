@@ -116,6 +116,7 @@ async fn a_full_disk_refuses_writes_until_there_is_space() {
     disk.fill();
     let count = put_until_full(&cluster, 1, 0).await;
     assert!(10 < count, "the segments it has are used: {count}");
+    assert_eq!(cluster.status(1).await.disk_space(), pb::DiskSpace::Short);
     assert_eq!(cluster.get("key 0").await.map(|value| value.len()), Some(10_000));
     for _ in 0..5 {
         assert_eq!(put(&cluster, 1, "no", 10).await.unwrap().refusal(), pb::Refusal::DiskFull);
@@ -129,6 +130,7 @@ async fn a_full_disk_refuses_writes_until_there_is_space() {
         header.refusal() == pb::Refusal::DiskFull
     })
     .await;
+    assert_ne!(cluster.status(1).await.disk_space(), pb::DiskSpace::Enough);
     disk.free();
     let pid = cluster.pid(1);
     cluster.put("last", b"value").await;
@@ -137,6 +139,7 @@ async fn a_full_disk_refuses_writes_until_there_is_space() {
         assert!(put(&cluster, 1, &key, 10_000).await.unwrap().success);
     }
     assert_eq!(pid, cluster.pid(1), "it is the same process");
+    assert_eq!(cluster.status(1).await.disk_space(), pb::DiskSpace::Enough);
     for number in 0..count {
         assert!(cluster.get(&format!("key {number}")).await.is_some(), "key {number} of {count}");
     }
@@ -175,6 +178,8 @@ async fn a_leader_with_a_full_disk_makes_way() {
     }
     let leader = cluster.leader().await;
     assert_ne!(leader, full);
+    assert_eq!(cluster.status(full).await.disk_space(), pb::DiskSpace::Out);
+    assert_eq!(cluster.status(leader).await.disk_space(), pb::DiskSpace::Enough);
     assert!(
         cluster.log(full).contains("takes no writes: the disk is full"),
         "{}",
