@@ -214,8 +214,14 @@ impl View {
         };
         let followers = self.answers().filter(|(id, status)| *id != leader && !status.removed);
         let cut_off = followers.filter_map(|(id, status)| {
-            let why =
-                if status.commit_index == 0 && 0 < claim.commit_index { REPLACED } else { "" };
+            let why = if status.last_index == 0 && 0 < claim.commit_index { REPLACED } else { "" };
+            if why.is_empty()
+                && let Some(held) =
+                    earlier.of(leader).and_then(|led| forgotten((id, status), claim, led))
+            {
+                let (last, held) = (grouped(status.last_index), grouped(held));
+                return Some(format!("{id} ends at index {last} and has confirmed {held}{OLDER}"));
+            }
             let peer = claim.peers.iter().find(|peer| peer.id == id.0);
             if let Some(peer) = peer.filter(|peer| HEARD_MAX < Duration::from_millis(peer.heard_ms))
             {
@@ -225,12 +231,6 @@ impl View {
                 ));
             }
             let (then, led_then) = (earlier.of(id)?, earlier.of(leader)?);
-            if why.is_empty()
-                && let Some(held) = forgotten((id, status), claim, led_then)
-            {
-                let (last, held) = (grouped(status.last_index), grouped(held));
-                return Some(format!("{id} ends at index {last} and has confirmed {held}{OLDER}"));
-            }
             let empty = status.commit_index == 0 && then.commit_index == 0;
             let stands = status.applied_index == then.applied_index
                 && status.applied_index < led_then.applied_index

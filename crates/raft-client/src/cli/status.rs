@@ -67,7 +67,7 @@ pub(crate) async fn run(target: &Target, client: &Client) -> Result<Done, Failur
             break;
         }
     }
-    let mut done = report(&nodes, &earlier, &ids);
+    let mut done = report(&nodes, &earlier, &ids, target.cluster.as_deref());
     if outdated {
         done.data.extend_from_slice(outdated_word(learnt.node_id).as_bytes());
     } else {
@@ -83,7 +83,19 @@ fn answers(nodes: &[NodeStatus]) -> Vec<&StatusResponse> {
     nodes.iter().filter_map(|node| node.status.as_ref().ok()).collect()
 }
 
-fn report(nodes: &[NodeStatus], earlier: &[NodeStatus], ids: &BTreeMap<String, u64>) -> Done {
+/// A node that serves another cluster than the one that was asked for.
+fn foreign(node: &NodeStatus, cluster: &str) -> Option<String> {
+    let served = &node.status.as_ref().ok()?.cluster;
+    let said = || format!("{} serves the cluster `{served}`, not `{cluster}`", node.addr);
+    (served != cluster).then(said)
+}
+
+fn report(
+    nodes: &[NodeStatus],
+    earlier: &[NodeStatus],
+    ids: &BTreeMap<String, u64>,
+    cluster: Option<&str>,
+) -> Done {
     let reports = answers(nodes);
     let commit = reports.iter().map(|report| report.commit_index).max().unwrap_or(0);
     let id = |node: &NodeStatus| match &node.status {
@@ -106,9 +118,12 @@ fn report(nodes: &[NodeStatus], earlier: &[NodeStatus], ids: &BTreeMap<String, u
     let (line, code) = judgement(&reports, nodes.len());
     data.extend(["\n", &line, "\n"]);
     let mut problems = cut_off(&reports, &answers(earlier));
-    if reports.len() == nodes.len() && leader(&reports).is_none() {
+    let foreign = nodes.iter().filter_map(|node| foreign(node, cluster?));
+    let foreign: Vec<String> = foreign.collect();
+    if foreign.is_empty() && reports.len() == nodes.len() && leader(&reports).is_none() {
         problems.push(LEADERLESS.to_owned());
     }
+    problems.extend(foreign);
     let mut members = reports.clone();
     members.sort_by_key(|report| report.node_id);
     problems.extend(members.into_iter().filter_map(trouble::full_disk));
@@ -145,7 +160,13 @@ fn cut_off(reports: &[&StatusResponse], earlier: &[&StatusResponse]) -> Vec<Stri
     let followers = reports.iter().filter(|report| report.node_id != leader.node_id);
     let cut_off = followers.filter_map(|node| {
         let id = node.node_id;
-        let why = if node.commit_index == 0 && 0 < leader.commit_index { REPLACED } else { "" };
+        let why = if node.last_index == 0 && 0 < leader.commit_index { REPLACED } else { "" };
+        if why.is_empty()
+            && let Some(held) = then(leader.node_id).and_then(|led| forgotten(node, leader, led))
+        {
+            let last = node.last_index;
+            return Some(format!("n{id} ends at index {last} and has confirmed {held}{OLDER}"));
+        }
         let peer = leader.peers.iter().find(|peer| peer.id == id);
         if let Some(peer) = peer.filter(|peer| HEARD_MAX < Duration::from_millis(peer.heard_ms)) {
             let silence = peer.heard_ms / 1000;
@@ -154,12 +175,6 @@ fn cut_off(reports: &[&StatusResponse], earlier: &[&StatusResponse]) -> Vec<Stri
             ));
         }
         let (was, led) = (then(id)?, then(leader.node_id)?);
-        if why.is_empty()
-            && let Some(held) = forgotten(node, leader, led)
-        {
-            let last = node.last_index;
-            return Some(format!("n{id} ends at index {last} and has confirmed {held}{OLDER}"));
-        }
         let empty = was.commit_index == 0 && node.commit_index == 0 && 0 < led.commit_index;
         let stands = node.applied_index == was.applied_index
             && node.applied_index < led.applied_index
