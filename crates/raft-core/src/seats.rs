@@ -115,8 +115,11 @@ impl Node {
     fn speaks_for(&self, seat: SeatId, message: &Message) -> bool {
         let present = self.hard.term == message.term;
         match (&message.body, &self.role) {
-            // Whom this candidate asked, it asked by the membership it has.
-            (Body::VoteReply(reply), Role::Candidate(..)) => present && reply.asked == message.term,
+            // Whom this candidate asked, it asked by the membership it has. That may be an old one, and
+            // the one who answers a new disk: who only stands in for others elects nobody so.
+            (Body::VoteReply(reply), Role::Candidate(..)) => {
+                present && reply.asked == message.term && self.has_vote_of_its_own()
+            }
             (Body::HeartbeatReply(reply), Role::Leader(leader)) => {
                 let later = |peer: &Peer| peer.before < reply.round;
                 present && leader.peers.get(seat.node).is_some_and(later)
@@ -164,6 +167,12 @@ impl Node {
             (active.seat_id(id) == Some(*seat)).then_some((id, *holder))
         };
         Familiar(active.members().into_iter().filter_map(present).collect())
+    }
+
+    /// Whether it is a voter by the configuration it counts by.
+    fn has_vote_of_its_own(&self) -> bool {
+        let active = self.members.active();
+        active.is_voter(self.config.id) && self.has_seat_in(active)
     }
 
     fn meet(&mut self, seat: SeatId, incarnation: Incarnation) {
