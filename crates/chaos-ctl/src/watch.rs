@@ -471,7 +471,8 @@ mod tests {
             StatusResponse { commit_index: led, applied_index: led, ..status(Role::Leader, 2, 1) };
         let follower = status(Role::Follower, 2, 1);
         let (commit_index, applied_index) = (follows, follows);
-        view([leader, StatusResponse { commit_index, applied_index, ..follower }])
+        let last_index = follows;
+        view([leader, StatusResponse { commit_index, applied_index, last_index, ..follower }])
     }
 
     #[test]
