@@ -153,10 +153,12 @@ impl Load {
         };
         let (report, log) = (create("json")?, create("log")?);
         let ms = |time: Duration| format!("{}ms", time.as_millis());
-        let mut args: Vec<OsString> = ["bench", "--verify", "-o", "json"].map(Into::into).into();
+        let mut args: Vec<OsString> =
+            ["bench", "--verify", "--no-files", "-o", "json"].map(Into::into).into();
         let mut add = |option: &str, value: OsString| args.extend([option.into(), value]);
         add("-c", self.concurrency.to_string().into());
         add("-z", ms(lasts.unwrap_or(WITHOUT_END)).into());
+        add("--warmup", "0s".into()); // What is done to the cluster begins at once.
         if let Some(bytes) = self.value_bytes {
             add("--value-size", bytes.to_string().into());
         }

@@ -11,7 +11,6 @@ mod failure;
 mod get;
 mod get_config;
 mod get_leader;
-mod progress;
 mod propose;
 mod put;
 mod range;
@@ -40,6 +39,7 @@ Exit codes:
   0 done   1 internal error   2 usage or configuration
   3 no cluster or no leader   4 the server said no
   5 an acknowledged write is lost, applied twice, or the nodes differ
+  6 a run does not keep what was expected of it, or is worse than the one before
   7 not found, or not the expected value   8 degraded   10 inconclusive
   124 deadline passed: a write may or may not be done   130 interrupted";
 
@@ -112,8 +112,8 @@ enum Command {
     Range(range::Range),
     /// Show how every node is; exit 0 if all is well, 8 if not, 3 if nobody answers.
     Status,
-    /// Press the cluster with writes and report latencies, outages and, with --verify, losses.
-    Bench(bench::BenchArguments),
+    /// Press the cluster and report latencies, outages, failovers and, with --verify, losses.
+    Bench(Box<bench::BenchArguments>),
 }
 
 /// What a command has to say in the end.

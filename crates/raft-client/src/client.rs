@@ -14,7 +14,7 @@ use crate::counters::{Counters, Tally};
 use crate::discover::{Directory, Leader};
 use crate::session::{Session, Ticket};
 use crate::tries::{Ending, Tries};
-use crate::{ClientError, FailedKind, Fault, FaultKind, Options};
+use crate::{Attempt, ClientError, FailedKind, Fault, FaultKind, Options};
 
 /// After this much silence of the leader somebody looks whether there is another one.
 const SILENCE: Duration = Duration::from_millis(250);
@@ -81,6 +81,19 @@ pub enum Consistency {
     Linearizable,
     /// Any node's own state, however old.
     Stale,
+}
+
+/// Which nodes are asked to read. Every node can give linearizable answers: it asks the leader how
+/// far it must have applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// The leader.
+    #[default]
+    Leader,
+    /// Any node but the leader, if there is another that answers.
+    Followers,
+    /// Any node.
+    Any,
 }
 
 /// The leader.
@@ -200,17 +213,32 @@ impl Client {
         }
     }
 
-    /// Reads the state machine.
+    /// Reads the state machine: asks the leader, or for its own state any node.
     pub async fn query(
         &self,
         query: Bytes,
         consistency: Consistency,
     ) -> Result<Found<Bytes>, ClientError> {
+        let from = match consistency {
+            Consistency::Linearizable => ReadFrom::Leader,
+            Consistency::Stale => ReadFrom::Any,
+        };
+        self.query_from(query, consistency, from, self.0.options.operation_timeout).await
+    }
+
+    /// Reads the state machine from nodes of this kind, with a deadline of its own.
+    pub async fn query_from(
+        &self,
+        query: Bytes,
+        consistency: Consistency,
+        from: ReadFrom,
+        within: Duration,
+    ) -> Result<Found<Bytes>, ClientError> {
         let ask = Ask::Query { query: &query, consistency };
-        let mut tries = Tries::new(&self.0.options, self.0.options.operation_timeout);
-        let reply = match consistency {
-            Consistency::Linearizable => self.ask_leader(ask, &mut tries).await,
-            Consistency::Stale => self.ask_anybody(ask, &mut tries).await,
+        let mut tries = Tries::new(&self.0.options, within);
+        let reply = match from {
+            ReadFrom::Leader => self.ask_leader(ask, &mut tries).await,
+            ReadFrom::Any | ReadFrom::Followers => self.ask_anybody(ask, from, &mut tries).await,
         };
         match reply {
             Ok(Reply { result, receipt, .. }) => Ok(Found { value: result, receipt }),
@@ -276,6 +304,7 @@ impl Client {
             endpoints: links.iter().map(|link| link.addr().to_string()).collect(),
             operation_timeout,
             attempt_timeout: self.0.options.attempt_timeout.max(FINDING),
+            observer: None,
             ..self.0.options.clone()
         })
     }
@@ -326,9 +355,11 @@ impl Client {
                 self.0.tally.retry();
             }
             tries.under_way = ask.is_write();
+            let began = Instant::now();
             let attempt = std::pin::pin!(self.attempt(ask, &leader, tries.attempt_ends()));
             let answer = self.0.directory.learning_beside(&leader, attempt).await;
             tries.under_way = false;
+            self.tell(&leader.link, ask, began, &answer);
             let setback = match answer {
                 Ok(reply) => return Ok(self.receive(reply, &leader, tries)),
                 Err(setback) => setback,
@@ -348,6 +379,26 @@ impl Client {
                 tries.pause(FailedKind::Unserved).await.map_err(Ending::Over)?;
             }
         }
+    }
+
+    /// Tells whoever wants to know of an attempt.
+    fn tell(&self, link: &Link, ask: Ask<'_>, began: Instant, answer: &Result<Reply, Setback>) {
+        let Some(observer) = &self.0.options.observer else { return };
+        let (fault, term, leader) = match answer {
+            Ok(reply) => (None, reply.receipt.term, reply.receipt.leader),
+            Err(setback) => {
+                let leader = setback.hint.as_ref().map_or(0, |(node, _)| *node);
+                (Some(&setback.fault), setback.term, leader)
+            }
+        };
+        observer.tell(&Attempt {
+            addr: link.addr(),
+            write: ask.is_write(),
+            took: began.elapsed(),
+            fault,
+            term,
+            leader,
+        });
     }
 
     /// Draws the conclusions from a setback. Tells whether a pause is due.
@@ -432,26 +483,36 @@ impl Client {
     }
 
     /// Asks one node after the other, beginning anywhere.
-    async fn ask_anybody(&self, ask: Ask<'_>, tries: &mut Tries) -> Result<Reply, Ending> {
+    async fn ask_anybody(
+        &self,
+        ask: Ask<'_>,
+        from: ReadFrom,
+        tries: &mut Tries,
+    ) -> Result<Reply, Ending> {
         loop {
             let mut links = self.0.directory.links();
+            if from == ReadFrom::Followers
+                && 1 < links.len()
+                && let Some(leader) = self.0.directory.leader()
+            {
+                links.retain(|link| link.addr() != leader.link.addr());
+            }
             if !links.is_empty() {
                 let first = rand::random_range(0..links.len());
                 links.rotate_left(first);
             }
             for link in links {
                 tries.attempts += 1;
-                let ends = tries.attempt_ends();
-                match timeout_at(ends, ask.send(&link)).await {
-                    Ok(Ok(mut reply)) => {
+                let (began, ends) = (Instant::now(), tries.attempt_ends());
+                let silent = |_elapsed| Err(Fault::new(FaultKind::TimedOut, "").into());
+                let answer = timeout_at(ends, ask.send(&link)).await.unwrap_or_else(silent);
+                self.tell(&link, ask, began, &answer);
+                match answer {
+                    Ok(mut reply) => {
                         reply.receipt.attempts = tries.attempts;
                         return Ok(reply);
                     }
-                    Ok(Err(setback)) => tries.note(&self.0.tally, &link, setback.fault)?,
-                    Err(_elapsed) => {
-                        let fault = Fault::new(FaultKind::TimedOut, "");
-                        tries.note(&self.0.tally, &link, fault)?;
-                    }
+                    Err(setback) => tries.note(&self.0.tally, &link, setback.fault)?,
                 }
             }
             tries.pause(FailedKind::Unserved).await.map_err(Ending::Over)?;

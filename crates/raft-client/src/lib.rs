@@ -19,19 +19,21 @@ mod counters;
 mod discover;
 mod error;
 mod membership;
+mod observer;
 mod options;
 mod session;
 mod store;
 mod transfer;
 mod tries;
 
-pub use client::{Applied, Client, Consistency, Found, LeaderInfo, NodeStatus, Receipt};
+pub use client::{Applied, Client, Consistency, Found, LeaderInfo, NodeStatus, ReadFrom, Receipt};
 pub use counters::Counters;
 pub use error::{ClientError, Failed, FailedKind, Fault, FaultKind, Reasons, Unknown};
 pub use membership::{
     ChangeError, Changed, Configuration, Difference, Edit, Lagging, Member, MemberRole,
     MembershipChange, PlanError, Refused, Safeguards, differences, edited,
 };
+pub use observer::{Attempt, Observer};
 pub use options::Options;
 pub use store::{CasOutcome, Page};
 pub use transfer::{TransferError, Transferred};

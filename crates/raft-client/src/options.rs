@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Observer;
+
 /// Where the cluster is and how long to wait for it.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -22,6 +24,8 @@ pub struct Options {
     pub backoff_min: Duration,
     /// The longest pause between two attempts.
     pub backoff_max: Duration,
+    /// Who is told of every attempt.
+    pub observer: Option<Observer>,
 }
 
 impl Options {
@@ -36,6 +40,7 @@ impl Options {
             connect_timeout: Duration::from_millis(300),
             backoff_min: Duration::from_millis(5),
             backoff_max: Duration::from_millis(100),
+            observer: None,
         }
     }
 }

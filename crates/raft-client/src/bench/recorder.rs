@@ -8,276 +8,287 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
-use crate::{ClientError, Receipt};
-
-/// Nanoseconds in an hour. No operation's deadline is later.
-const LATENCY_MAX: u64 = 3_600_000_000_000;
-
-/// Gaps that are kept; the longest includes the others.
-const GAPS_MAX: usize = 50_000;
+use super::intervals::{Intervals, histogram};
+use super::operation::{Kind, Mix};
+use super::silence::{Reign, Silence};
 
 /// Different messages of failed operations that are kept.
 const MESSAGES_MAX: usize = 3;
 
-/// A time during which no write was acknowledged, over all workers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gap {
-    /// When it began, counted from the start of the run.
-    pub(super) at: Duration,
-    pub(super) length: Duration,
-    /// Who led before.
-    pub(super) before: Option<Reign>,
-    /// Who acknowledged the write that ended it; `None`: the run ended first.
-    pub(super) after: Option<Reign>,
+/// The finest slice of the availability map.
+pub(super) const SLOT: Duration = Duration::from_millis(100);
+
+/// How an operation ended that was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Miss {
+    /// It was looked at and turned down.
+    Refused(String),
+    /// It is not done.
+    Failed(String),
+    /// It may be done.
+    Unknown(String),
 }
 
-/// A leader and its term.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reign {
-    pub(super) leader: u64,
-    pub(super) term: u64,
+/// An operation that was done, as far as it is counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Success {
+    /// When it was wanted: in a closed loop when it was sent.
+    pub(super) wanted: Instant,
+    /// When it was sent first.
+    pub(super) sent: Instant,
+    pub(super) attempts: u32,
+    /// Who led, as the answer says.
+    pub(super) reign: Option<Reign>,
+    /// Whether it found nothing, or not what it expected: a get of a key that is not set, a swap
+    /// that was refused.
+    pub(super) in_vain: bool,
 }
 
-/// What happened while nothing was acknowledged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum SinceOk {
-    /// No operation ended.
-    #[default]
-    Nothing,
-    /// The cluster answered, and its answers were no.
-    OnlyRefusals,
-    /// It did not answer as it should.
-    Trouble,
+/// One kind of operation, over the whole run.
+#[derive(Clone, Debug)]
+pub(super) struct Tally {
+    pub(super) kind: Kind,
+    pub(super) ok: u64,
+    pub(super) failed: u64,
+    pub(super) unknown: u64,
+    pub(super) in_vain: u64,
+    /// Nanoseconds from the first attempt to the answer; only of an open loop, where the latency
+    /// counts from when the operation was wanted.
+    pub(super) service: Option<Histogram<u64>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Recorder {
-    started: Instant,
-    /// A silence between two acknowledged writes is kept if it is so long.
-    gap_min: Duration,
-    /// Nanoseconds of acknowledged writes, from the first attempt to the answer.
-    pub(super) latency: Histogram<u64>,
-    pub(super) ok: u64,
-    pub(super) failed: u64,
-    pub(super) unknown: u64,
-    /// When the last write was acknowledged; before the first, the start.
-    last_ok: Instant,
-    /// When the last operation ended.
+    pub(super) started: Instant,
+    pub(super) tallies: Vec<Tally>,
+    pub(super) intervals: Intervals,
+    pub(super) writes: Silence,
+    pub(super) reads: Silence,
+    /// Operations done in each [`SLOT`] of the run.
+    pub(super) slots: Vec<u32>,
+    /// Operations sent that have not ended.
+    pub(super) in_flight: u64,
+    /// Operations of an open loop that nobody had the time to send.
+    pub(super) dropped: u64,
+    /// Nanoseconds between when operations were due and when they were sent.
+    pub(super) lag: Option<Histogram<u64>>,
+    /// Attempts after the first ones, of operations that were done.
+    pub(super) retries: u64,
     last_end: Instant,
-    /// How the operations ended that ended since the last write was acknowledged.
-    since_ok: SinceOk,
-    pub(super) reign: Option<Reign>,
-    pub(super) leader_changes: u64,
-    pub(super) longest_gap: Duration,
-    pub(super) gaps: Vec<Gap>,
-    /// Gaps beyond those that are kept.
-    pub(super) gaps_left_out: u64,
     /// The first failures, in words.
     pub(super) messages: Vec<String>,
     /// Nothing has been acknowledged for too long to go on.
     pub(super) gave_up: bool,
 }
 
+/// What a recorder is made for.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    pub(super) started: Instant,
+    /// Who leads at the start.
+    pub(super) reign: Option<Reign>,
+    pub(super) mix: Mix,
+    pub(super) gap_min: Duration,
+    pub(super) interval: Duration,
+    /// Whether operations are due at times of their own.
+    pub(super) open_loop: bool,
+}
+
 impl Recorder {
-    /// `reign` is who leads at the start.
-    pub(super) fn new(started: Instant, reign: Reign, gap_min: Duration) -> Self {
-        Self {
-            started,
-            gap_min,
-            latency: Histogram::new_with_max(LATENCY_MAX, 3)
-                .expect("bounds and digits are allowed"),
+    pub(super) fn new(frame: Frame) -> Self {
+        let Frame { started, reign, mix, gap_min, interval, open_loop } = frame;
+        let kinds: Vec<Kind> = mix.kinds().collect();
+        let tally = |kind: &Kind| Tally {
+            kind: *kind,
             ok: 0,
             failed: 0,
             unknown: 0,
-            last_ok: started,
+            in_vain: 0,
+            service: open_loop.then(histogram),
+        };
+        let silence = Silence::new(started, reign, gap_min);
+        Self {
+            started,
+            tallies: kinds.iter().map(tally).collect(),
+            intervals: Intervals::new(interval, kinds),
+            writes: silence.clone(),
+            reads: silence,
+            slots: Vec::new(),
+            in_flight: 0,
+            dropped: 0,
+            lag: open_loop.then(histogram),
+            retries: 0,
             last_end: started,
-            since_ok: SinceOk::default(),
-            reign: Some(reign),
-            leader_changes: 0,
-            longest_gap: Duration::ZERO,
-            gaps: Vec::new(),
-            gaps_left_out: 0,
             messages: Vec::new(),
             gave_up: false,
         }
     }
 
-    pub(super) fn acknowledged(&mut self, now: Instant, latency: Duration, receipt: &Receipt) {
-        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-        self.latency.saturating_record(nanos);
-        self.last_end = now;
-        let before = self.reign;
-        let reign = Reign { leader: receipt.leader, term: receipt.term };
-        if before.is_none_or(|before| before.term < reign.term) {
-            let other = before.is_some_and(|before| before.leader != reign.leader);
-            self.leader_changes += u64::from(other);
-            self.reign = Some(reign);
+    /// An operation is wanted, from this moment on, and sent now.
+    pub(super) fn begin(&mut self, kind: Kind, wanted: Instant, now: Instant) {
+        self.in_flight += 1;
+        self.class(kind).begin(wanted);
+        if let Some(lag) = &mut self.lag {
+            lag.saturating_record(nanos(now.saturating_duration_since(wanted)));
         }
-        self.close_gap(now, before, Some(reign));
-        self.ok += 1;
-        self.last_ok = now;
-        self.since_ok = SinceOk::Nothing;
     }
 
-    pub(super) fn missed(&mut self, now: Instant, error: &ClientError) {
-        match error {
-            ClientError::Failed(failed) if failed.kind.is_refusal() => {
-                return self.refused(now, error.to_string());
-            }
-            ClientError::Failed(_) => self.failed += 1,
-            ClientError::Unknown(_) => self.unknown += 1,
+    /// An attempt failed; `term` is that of the node that answered, if one did.
+    pub(super) fn fault(&mut self, now: Instant, write: bool, term: u64) {
+        if write {
+            self.writes.fault(now, term);
+        } else {
+            self.reads.fault(now, term);
         }
-        self.since_ok = SinceOk::Trouble;
-        self.note(error.to_string());
-        self.last_end = now;
     }
 
-    /// A write was looked at and will not be done.
-    pub(super) fn refused(&mut self, now: Instant, message: String) {
-        self.failed += 1;
-        if self.since_ok == SinceOk::Nothing {
-            self.since_ok = SinceOk::OnlyRefusals;
+    pub(super) fn done(&mut self, now: Instant, kind: Kind, success: &Success) {
+        let Success { wanted, sent, attempts, reign, in_vain } = *success;
+        let at = self.ends(now);
+        self.intervals.record(kind, nanos(now.saturating_duration_since(wanted)));
+        let again = u64::from(attempts.saturating_sub(1));
+        self.intervals.row(kind).retries += again;
+        self.retries += again;
+        self.class(kind).done(now, reign);
+        let tally = self.tally(kind);
+        tally.ok += 1;
+        tally.in_vain += u64::from(in_vain);
+        if let Some(service) = &mut tally.service {
+            service.saturating_record(nanos(now.saturating_duration_since(sent)));
         }
-        self.note(message);
-        self.last_end = now;
+        let slot = usize::try_from(at.as_millis() / SLOT.as_millis()).unwrap_or(usize::MAX);
+        if self.slots.len() <= slot {
+            self.slots.resize(slot + 1, 0);
+        }
+        self.slots[slot] += 1;
     }
 
-    /// A write was answered with something that cannot be read.
-    pub(super) fn senseless(&mut self, now: Instant, message: String) {
-        self.unknown += 1;
-        self.since_ok = SinceOk::Trouble;
-        self.note(message);
-        self.last_end = now;
-    }
-
-    fn note(&mut self, message: String) {
+    pub(super) fn missed(&mut self, now: Instant, kind: Kind, miss: Miss) {
+        self.ends(now);
+        let class = self.class(kind);
+        match &miss {
+            Miss::Refused(_) => class.refused(),
+            Miss::Failed(_) | Miss::Unknown(_) => class.missed(),
+        }
+        let unknown = u64::from(matches!(miss, Miss::Unknown(_)));
+        let (tally, row) = (self.tally(kind), 1 - unknown);
+        tally.unknown += unknown;
+        tally.failed += row;
+        let row = self.intervals.row(kind);
+        row.unknown += unknown;
+        row.failed += 1 - unknown;
+        let (Miss::Refused(message) | Miss::Failed(message) | Miss::Unknown(message)) = miss;
         if self.messages.len() < MESSAGES_MAX && !self.messages.contains(&message) {
             self.messages.push(message);
         }
     }
 
-    /// The run is over: a silence that nothing ended counts too.
+    /// The run is over.
     pub(super) fn finish(&mut self) {
-        self.close_gap(self.last_end, self.reign, None);
+        let end = self.last_end;
+        self.writes.finish(end);
+        self.reads.finish(end);
+        let reign = self.reign();
+        self.intervals.finish(self.elapsed(), reign);
     }
 
-    /// For how long nothing has been acknowledged.
+    /// For how long nothing has been done.
     pub(super) fn silence(&self, now: Instant) -> Duration {
-        now - self.last_ok
+        match (self.writes.lasts(now), self.reads.lasts(now)) {
+            (Duration::ZERO, reads) => reads,
+            (writes, Duration::ZERO) => writes,
+            (writes, reads) => writes.min(reads),
+        }
     }
 
     pub(super) fn elapsed(&self) -> Duration {
-        self.last_end - self.started
+        self.last_end.saturating_duration_since(self.started)
     }
 
-    fn close_gap(&mut self, now: Instant, before: Option<Reign>, after: Option<Reign>) {
-        let between_two = 0 < self.ok && after.is_some();
-        if !between_two && self.since_ok == SinceOk::OnlyRefusals {
-            return; // The cluster was there all the time.
-        }
-        let length = now - self.last_ok;
-        self.longest_gap = self.longest_gap.max(length);
-        if length < self.gap_min {
-            return;
-        }
-        if self.gaps.len() < GAPS_MAX {
-            let at = self.last_ok - self.started;
-            self.gaps.push(Gap { at, length, before, after });
+    /// The class that outages are first told of: writes, unless there are none.
+    pub(super) fn primary(&self) -> &Silence {
+        if self.intervals.kinds.iter().all(|kind| kind.is_read()) {
+            &self.reads
         } else {
-            self.gaps_left_out += 1;
+            &self.writes
         }
     }
+
+    /// The leader of the latest term that was seen.
+    pub(super) fn reign(&self) -> Option<Reign> {
+        [self.writes.reign, self.reads.reign].into_iter().flatten().max_by_key(|reign| reign.term)
+    }
+
+    pub(super) fn sum(&self, count: impl Fn(&Tally) -> u64) -> u64 {
+        self.tallies.iter().map(count).sum()
+    }
+
+    /// Closes the slices before this moment.
+    pub(super) fn roll(&mut self, now: Instant) {
+        let at = now.saturating_duration_since(self.started);
+        let (in_flight, reign) = (self.in_flight, self.reign());
+        self.intervals.roll(at, in_flight, reign);
+    }
+
+    /// An operation ends now.
+    fn ends(&mut self, now: Instant) -> Duration {
+        self.roll(now);
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.last_end = self.last_end.max(now);
+        now.saturating_duration_since(self.started)
+    }
+
+    fn class(&mut self, kind: Kind) -> &mut Silence {
+        if kind.is_read() { &mut self.reads } else { &mut self.writes }
+    }
+
+    fn tally(&mut self, kind: Kind) -> &mut Tally {
+        let tally = self.tallies.iter_mut().find(|tally| tally.kind == kind);
+        tally.expect("only kinds of the mix are drawn")
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Failed, FailedKind, Reasons, Unknown};
-
-    const GAP_MIN: Duration = Duration::from_millis(100);
-
-    fn receipt(leader: u64, term: u64) -> Receipt {
-        Receipt {
-            term,
-            index: 1,
-            node: leader,
-            leader,
-            duplicate: false,
-            attempts: 1,
-            members_as_of: 0,
-        }
-    }
-
-    fn unknown() -> ClientError {
-        let reasons = Reasons::default();
-        ClientError::Unknown(Unknown { after: Duration::ZERO, session_lost: false, reasons })
-    }
-
-    fn failed(kind: FailedKind) -> ClientError {
-        let reasons = Reasons::default();
-        ClientError::Failed(Failed { kind, after: Duration::ZERO, reasons })
-    }
-
-    /// A cluster that says no is there; one that says nothing, or no to one write and nothing to
-    /// the next, is not.
-    #[test]
-    fn refusals_alone_are_no_outage() {
-        let (start, ms) = (Instant::now(), Duration::from_millis);
-        let first = Reign { leader: 1, term: 1 };
-        let gaps = |errors: &[ClientError]| {
-            let mut recorder = Recorder::new(start, first, GAP_MIN);
-            for error in errors {
-                recorder.missed(start + ms(400), error);
-            }
-            recorder.finish();
-            (recorder.gaps.len(), recorder.longest_gap)
-        };
-        let refusal = || failed(FailedKind::TooLarge);
-        assert_eq!(gaps(&[refusal(), refusal()]), (0, Duration::ZERO));
-        assert_eq!(gaps(&[refusal(), failed(FailedKind::NoLeader)]), (1, ms(400)));
-        assert_eq!(gaps(&[unknown(), refusal()]), (1, ms(400)));
-
-        let mut recorder = Recorder::new(start, first, GAP_MIN);
-        recorder.acknowledged(start + ms(10), ms(1), &receipt(1, 1));
-        recorder.missed(start + ms(20), &refusal());
-        recorder.acknowledged(start + ms(210), ms(1), &receipt(1, 1));
-        assert_eq!(recorder.longest_gap, ms(200), "between two acknowledged writes it counts");
-    }
 
     #[test]
-    fn a_gap_says_when_how_long_and_between_whom() {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
-        let first = Reign { leader: 1, term: 1 };
-        let mut recorder = Recorder::new(start, first, GAP_MIN);
-        let latency = Duration::from_millis(1);
-        recorder.acknowledged(at(10), latency, &receipt(1, 1));
-        recorder.acknowledged(at(330), latency, &receipt(2, 4));
-        recorder.acknowledged(at(340), latency, &receipt(2, 4));
-        recorder.missed(at(500), &unknown());
-        recorder.finish();
-        let second = Some(Reign { leader: 2, term: 4 });
+    fn kinds_are_counted_apart() {
+        let started = Instant::now();
         let ms = Duration::from_millis;
-        let gaps = [
-            Gap { at: ms(10), length: ms(320), before: Some(first), after: second },
-            Gap { at: ms(340), length: ms(160), before: second, after: None },
-        ];
-        assert_eq!(recorder.gaps, gaps);
-        assert_eq!(recorder.longest_gap, ms(320));
-        let median = recorder.latency.value_at_quantile(0.5);
-        assert!((999_000..=1_001_000).contains(&median), "{median} ns");
-        assert_eq!(recorder.leader_changes, 1);
-        assert_eq!((recorder.ok, recorder.unknown, recorder.elapsed()), (3, 1, ms(500)));
-    }
-
-    /// An answer that an old leader gave late must not look like two changes.
-    #[test]
-    fn a_late_answer_of_an_older_term_is_no_leader_change() {
-        let start = Instant::now();
-        let mut recorder = Recorder::new(start, Reign { leader: 1, term: 1 }, GAP_MIN);
-        for (leader, term) in [(2, 2), (1, 1), (2, 2)] {
-            recorder.acknowledged(start, Duration::ZERO, &receipt(leader, term));
-        }
-        assert_eq!(recorder.leader_changes, 1);
+        let mut recorder = Recorder::new(Frame {
+            started,
+            reign: None,
+            mix: "put=1,get=1".parse().unwrap(),
+            gap_min: ms(100),
+            interval: ms(1000),
+            open_loop: true,
+        });
+        let due = started + ms(10);
+        let sent = due + ms(5);
+        recorder.begin(Kind::Put, due, sent);
+        let success = Success { wanted: due, sent, attempts: 3, reign: None, in_vain: false };
+        recorder.done(sent + ms(2), Kind::Put, &success);
+        recorder.begin(Kind::Get, due, sent);
+        recorder.missed(sent + ms(1500), Kind::Get, Miss::Failed("no leader".into()));
+        recorder.finish();
+        let counts: Vec<_> =
+            recorder.tallies.iter().map(|it| (it.kind, it.ok, it.failed, it.unknown)).collect();
+        assert_eq!(counts, [(Kind::Put, 1, 0, 0), (Kind::Get, 0, 1, 0)]);
+        let close = |value: u64, ms: u64| value.abs_diff(ms * 1_000_000) < 10_000;
+        let put = recorder.intervals.sum(Kind::Put, |_| true);
+        assert!(close(put.max(), 7), "counted from when it was due: {}", put.max());
+        let service = recorder.tallies[0].service.as_ref().unwrap();
+        assert!(close(service.max(), 2), "counted from when it was sent: {}", service.max());
+        assert!(close(recorder.lag.as_ref().unwrap().max(), 5));
+        assert_eq!(recorder.retries, 2);
+        assert_eq!((recorder.slots.len(), recorder.slots.iter().sum::<u32>()), (1, 1));
+        assert_eq!(recorder.intervals.done.len(), 2);
+        assert_eq!(recorder.reads.gaps.len(), 1, "a read that nobody answered");
+        assert!(recorder.writes.gaps.is_empty());
     }
 }

@@ -1,16 +1,25 @@
 //! The report that people read: at most 80 columns, nothing that was not measured.
 
+mod chart;
+mod numbers;
+
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use super::summary::{Cluster, GapSummary, Latency, Summary, Verification};
+use super::failover::Failover;
+use super::latency::Latency;
+use super::summary::{Cluster, GapSummary, Load, OpSummary, Service, Summary, Verification};
 use super::verify::Verdict;
+
+pub use chart::sparkline;
+pub(super) use numbers::{as_float, grouped, micros, rounded, span, three_digits};
+use numbers::{milliseconds, seconds};
 
 /// A percentile counts on this many values above it, or it is marked.
 const VALUES_ABOVE_MIN: f64 = 10.0;
 
-/// Gaps that get a line.
-const GAP_LINES_MAX: usize = 10;
+/// Gaps and failovers that get a line each.
+const LINES_MAX: usize = 10;
 
 /// The whole report.
 pub fn text(summary: &Summary) -> String {
@@ -22,28 +31,50 @@ pub fn text(summary: &Summary) -> String {
 fn write_report(out: &mut String, summary: &Summary) -> fmt::Result {
     heading(out, summary)?;
     counts(out, summary)?;
-    latencies(out, summary)?;
+    services(out, summary)?;
+    chart::availability(out, summary)?;
+    failovers(out, summary)?;
     gaps(out, summary)?;
+    latencies(out, summary)?;
+    chart::histogram(out, &summary.histogram, &summary.latency_us)?;
+    chart::throughput(out, summary)?;
     errors(out, summary)?;
     if let Some(verify) = &summary.verify {
         verification(out, verify)?;
+    }
+    if let Some(error) = &summary.history_error {
+        writeln!(out, "\nthe history is incomplete: {error}")?;
     }
     Ok(())
 }
 
 fn heading(out: &mut String, summary: &Summary) -> fmt::Result {
-    let Summary { workload, concurrency, connections, value_bytes, seed, cluster, .. } = summary;
+    let Summary { load, cluster, .. } = summary;
+    let Load { mix, concurrency, key_bytes, value_bytes_min, value_bytes_max, .. } = load;
+    let Load { keys, key_choice, seed, connections, .. } = load;
+    let sizes = if value_bytes_min == value_bytes_max {
+        format!("{value_bytes_min}")
+    } else {
+        format!("{value_bytes_min}-{value_bytes_max}")
+    };
+    let (keys, plural) = (grouped(*keys), if *connections == 1 { "" } else { "s" });
+    writeln!(out, "raft-bench  {mix}  c={concurrency}  keys {key_bytes} B, values {sizes} B")?;
+    writeln!(
+        out,
+        "            {keys} keys {key_choice}  {connections} connection{plural}  seed {seed}"
+    )?;
+    let how = match (load.rate_per_s, &load.arrivals) {
+        (Some(rate), Some(arrivals)) => format!("open loop, {rate}/s {arrivals}"),
+        _ => "closed loop".to_owned(),
+    };
     let Cluster { name, nodes, up, leader, term, .. } = cluster;
     writeln!(
         out,
-        "raft-bench  {workload}  c={concurrency}  {value_bytes} B values  \
-         {connections} connection{}  seed {seed}",
-        if *connections == 1 { "" } else { "s" },
+        "cluster     {name}  at the start: {up}/{nodes} up, leader n{leader}, term {term}  {how}"
     )?;
-    writeln!(
-        out,
-        "cluster     {name}  at the start: {up}/{nodes} up, leader n{leader}, term {term}  closed loop"
-    )?;
+    if load.consistency != "linearizable" || load.read_from != "leader" {
+        writeln!(out, "reads       {}, from {}", load.consistency, load.read_from)?;
+    }
     writeln!(out, "{}", "-".repeat(76))
 }
 
@@ -68,18 +99,70 @@ fn counts(out: &mut String, summary: &Summary) -> fmt::Result {
         writeln!(out, "  given up: nothing was acknowledged any more")?;
     }
     writeln!(out, "  {counts:<50}{rate:>24}")?;
+    if 0 < summary.dropped {
+        let dropped = grouped(summary.dropped);
+        writeln!(out, "  {dropped} dropped: due, but there was no time to send them")?;
+    }
     if 0 < *duplicates {
         writeln!(out, "  {} repeats recognised by the session, not applied", grouped(*duplicates))?;
+    }
+    for OpSummary { op, in_vain, ok, .. } in summary.ops.iter().filter(|op| 0 < op.in_vain) {
+        let what = if *op == "get" { "found no value" } else { "found another value" };
+        writeln!(out, "  {} of {} {op}s {what}", grouped(*in_vain), grouped(*ok))?;
     }
     if *ok == 0 {
         return writeln!(out, "  nothing was acknowledged");
     }
+    Ok(())
+}
+
+fn services(out: &mut String, summary: &Summary) -> fmt::Result {
+    if summary.ok == 0 {
+        return Ok(());
+    }
+    for (name, service) in [("writes", summary.writes), ("reads", summary.reads)] {
+        let Some(service) = service else { continue };
+        let Service { available, outages, longest, total, .. } = service;
+        let percent = (available * 10_000.0).floor() / 100.0; // 100 % means all of it.
+        let what = match outages {
+            0 => "no outage".to_owned(),
+            1 => format!("1 outage of {}", span(longest)),
+            _ => format!("{outages} outages, longest {}, together {}", span(longest), span(total)),
+        };
+        writeln!(out, "  {name:<7}available {percent:.2}%   {what}")?;
+    }
+    let (gap, changes) = (milliseconds(summary.longest_gap), summary.leader_changes);
+    let what = if summary.writes.is_some() { "write" } else { "read" };
+    writeln!(out, "  longest time without an acknowledged {what} {gap}   leader changes {changes}")
+}
+
+fn failovers(out: &mut String, summary: &Summary) -> fmt::Result {
+    if summary.failovers.is_empty() {
+        return Ok(());
+    }
     writeln!(
         out,
-        "  longest time without an acknowledged write {}   leader changes {}",
-        milliseconds(summary.longest_gap),
-        summary.leader_changes,
-    )
+        "\nfailovers    at  leader term   by         detect  elect redirect  outage retries"
+    )?;
+    for (number, failover) in summary.failovers.iter().take(LINES_MAX).enumerate() {
+        let Failover { leader_before, leader_after, term_before, term_after, .. } = *failover;
+        let leaders = format!("n{leader_before}>n{leader_after}");
+        let terms = format!("{term_before}>{term_after}");
+        let fault = failover.fault.as_deref().unwrap_or("?");
+        let part = |us: u64| three_digits(us);
+        let detect = failover.detect_us.map_or("-".to_owned(), part);
+        let (elect, redirect) = (part(failover.elect_us), part(failover.redirect_us));
+        let outage = part(micros(failover.outage));
+        let (number, at) = (number + 1, seconds(failover.at));
+        let retries = failover.retries;
+        writeln!(
+            out,
+            "  {number:>3} {at:>8}  {leaders:<6} {terms:<6} {fault:<9}\
+             {detect:>8}{elect:>7}{redirect:>9}{outage:>8}{retries:>8}",
+        )?;
+    }
+    let more = summary.failovers.len().saturating_sub(LINES_MAX);
+    if 0 < more { writeln!(out, "  and {more} more") } else { Ok(()) }
 }
 
 fn latencies(out: &mut String, summary: &Summary) -> fmt::Result {
@@ -87,67 +170,76 @@ fn latencies(out: &mut String, summary: &Summary) -> fmt::Result {
         return Ok(());
     }
     write!(out, "\nlatency ms  ")?;
-    for name in ["p50", "p90", "p99", "p99.9", "max", "mean"] {
-        write!(out, "{name:>9}")?;
+    for (name, ..) in Latency::default().quantiles() {
+        write!(out, "{name:>8}")?;
     }
-    writeln!(out, "{:>11}", "n")?;
-    latency_row(out, summary.workload, &summary.latency_us)?;
-    if outages(summary).is_empty() {
-        return Ok(());
+    writeln!(out, "{:>8}{:>8}{:>11}", "max", "mean", "n")?;
+    for op in summary.ops.iter().filter(|op| 0 < op.latency_us.count) {
+        latency_row(out, op.op, &op.latency_us)?;
+        let views = [
+            (" corrected", op.corrected_us),
+            (" steady", op.steady_us),
+            (" service", op.service_us),
+        ];
+        for (name, latency) in views {
+            if let Some(latency) = latency.filter(|it| 0 < it.count && *it != op.latency_us) {
+                latency_row(out, name, &latency)?;
+            }
+        }
     }
-    writeln!(out, "note  raw percentiles of a closed loop hide outages; the gaps below show them")
+    if let Some(lag) = summary.schedule_lag_us {
+        latency_row(out, "sent late", &lag)?;
+    }
+    Ok(())
 }
 
 fn latency_row(out: &mut String, name: &str, latency: &Latency) -> fmt::Result {
-    write!(out, "  {name:<10}")?;
-    for (value, above) in latency.quantiles() {
+    write!(out, "{:<12}", format!("  {name}"))?;
+    for (_, value, above) in latency.quantiles() {
         let carried = VALUES_ABOVE_MIN <= as_float(latency.count) * above;
         let mark = if carried { "" } else { "~" };
-        write!(out, "{:>9}", format!("{mark}{}", three_digits(value)))?;
+        write!(out, "{:>8}", format!("{mark}{}", three_digits(value)))?;
     }
     let (max, mean) = (three_digits(latency.max), three_digits(latency.mean));
-    writeln!(out, "{max:>9}{mean:>9}{:>11}", grouped(latency.count))
+    writeln!(out, "{max:>8}{mean:>8}{:>11}", grouped(latency.count))
 }
 
-/// The gaps that are more than slowness: longer than two writes usually take, or with a new leader.
-fn outages(summary: &Summary) -> Vec<&GapSummary> {
-    let usual = Duration::from_micros(summary.latency_us.p50);
-    let is_outage = |gap: &&GapSummary| {
-        usual * 2 < gap.length || gap.leader_after != gap.leader_before || gap.leader_after == 0
+/// The gaps that are outages, or that nothing ended, and that no failover explains.
+fn unexplained(summary: &Summary) -> Vec<&GapSummary> {
+    let service = summary.writes.or(summary.reads);
+    let min = service.map_or(Duration::ZERO, |service| service.outage_min);
+    let same = |gap: &GapSummary| {
+        gap.leader_after == gap.leader_before && gap.term_after == gap.term_before
     };
-    summary.gaps.iter().filter(is_outage).collect()
+    let wanted = |gap: &&GapSummary| gap.leader_after == 0 || same(gap) && min <= gap.length;
+    summary.gaps.iter().filter(wanted).collect()
 }
 
 fn gaps(out: &mut String, summary: &Summary) -> fmt::Result {
-    let mut gaps = outages(summary);
+    let mut gaps = unexplained(summary);
     let all = gaps.len();
     if gaps.is_empty() {
         return Ok(());
     }
     writeln!(out, "\ngaps        at       length     leader        term")?;
-    if GAP_LINES_MAX < gaps.len() {
+    if LINES_MAX < gaps.len() {
         gaps.sort_by_key(|gap| std::cmp::Reverse(gap.length));
-        gaps.truncate(GAP_LINES_MAX);
+        gaps.truncate(LINES_MAX);
         gaps.sort_by_key(|gap| gap.at);
     }
     for gap in &gaps {
-        let GapSummary { leader_before, leader_after, term_before, term_after, .. } = **gap;
-        let leaders = match leader_after {
-            0 => format!("n{leader_before} > none"),
-            same if same == leader_before => format!("n{same}"),
-            other => format!("n{leader_before} > n{other}"),
-        };
-        let terms = match term_after {
-            0 => format!("{term_before}, not ended"),
-            same if same == term_before => same.to_string(),
-            other => format!("{term_before} > {other}"),
+        let GapSummary { leader_before, leader_after, term_before, .. } = **gap;
+        let (leaders, terms) = if leader_after == 0 {
+            (format!("n{leader_before} > none"), format!("{term_before}, not ended"))
+        } else {
+            (format!("n{leader_before}"), term_before.to_string())
         };
         let (at, length) = (seconds(gap.at), milliseconds(gap.length));
         writeln!(out, "  {at:>12}{length:>13}     {leaders:<12}  {terms}")?;
     }
     let left_out = all - gaps.len();
     if 0 < left_out {
-        writeln!(out, "  the {GAP_LINES_MAX} longest; {left_out} shorter ones left out")?;
+        writeln!(out, "  the {LINES_MAX} longest; {left_out} shorter ones left out")?;
     }
     Ok(())
 }
@@ -169,7 +261,7 @@ fn errors(out: &mut String, summary: &Summary) -> fmt::Result {
         writeln!(out, "{line}")?;
     }
     if !summary.messages.is_empty() {
-        writeln!(out, "\nthe first writes that were not acknowledged")?;
+        writeln!(out, "\nthe first operations that were not done")?;
     }
     for message in &summary.messages {
         writeln!(out, "  {message}")?;
@@ -182,198 +274,256 @@ fn verification(out: &mut String, verify: &Verification) -> fmt::Result {
         Verification::Done(verdict) => verdict,
         Verification::Undone(why) => return writeln!(out, "\nverify      not done: {why}"),
     };
-    let Verdict { checked, lost, applied_twice, unexpected, unknown_applied, findings } = verdict;
+    let Verdict { checked, lost, applied_twice, unexpected, unknown_applied, .. } = verdict;
     let (checked, lost, twice) = (grouped(*checked), grouped(*lost), grouped(*applied_twice));
     writeln!(out, "\nverify {checked} acked writes: {lost} lost, {twice} applied twice")?;
+    if 0 < verdict.reads {
+        let (reads, wrong) = (grouped(verdict.reads), grouped(verdict.wrong_reads));
+        writeln!(out, "verify {reads} reads: {wrong} stale or wrong")?;
+    }
     if 0 < *unknown_applied {
         writeln!(out, "  of unknown outcome, but there: {}", grouped(*unknown_applied))?;
     }
     if 0 < *unexpected {
         writeln!(out, "  there, but should not be: {}", grouped(*unexpected))?;
     }
-    for finding in findings {
+    for finding in &verdict.findings {
         writeln!(out, "  {finding}")?;
     }
     Ok(())
 }
 
-/// Digits in groups of three.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (place, digit) in digits.char_indices() {
-        if 0 < place && (digits.len() - place).is_multiple_of(3) {
-            out.push(' ');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// Microseconds as milliseconds with three digits that count.
-fn three_digits(micros: u64) -> String {
-    let millis = as_float(micros) / 1000.0;
-    match micros {
-        0..9_995 => format!("{millis:.2}"),
-        9_995..99_950 => format!("{millis:.1}"),
-        _ => grouped(rounded(millis)),
-    }
-}
-
-fn milliseconds(duration: Duration) -> String {
-    format!("{} ms", three_digits(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
-}
-
-fn seconds(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64();
-    if seconds < 9.995 { format!("{seconds:.2} s") } else { format!("{seconds:.1} s") }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "only a few digits are shown")]
-fn as_float(number: u64) -> f64 {
-    number as f64
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "rates and times are not negative and far below 2^64"
-)]
-fn rounded(number: f64) -> u64 {
-    number.round() as u64
-}
-
+/// A summary for tests.
 #[cfg(test)]
-mod tests {
+pub(super) mod example {
+    use std::sync::Arc;
+
+    use super::super::failover::FaultEvent;
+    use super::super::latency::Bin;
+    use super::super::summary::Slices;
     use super::*;
 
-    fn summary() -> Summary {
-        let latency = Latency {
-            count: 11_644,
-            p50: 8_470,
-            p90: 15_700,
-            p99: 34_400,
-            p99_9: 361_000,
-            max: 1_361_900,
-            mean: 10_300,
-        };
-        let gap = |at, length, leader_after, term_after| GapSummary {
-            at: Duration::from_millis(at),
-            length: Duration::from_millis(length),
-            leader_before: 2,
-            term_before: 1,
-            leader_after,
-            term_after,
-        };
-        Summary {
-            schema: "raft-bench/1",
-            workload: "append",
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    fn load() -> Load {
+        Load {
+            mix: "put=80,get=20".into(),
             concurrency: 10,
             connections: 4,
-            value_bytes: 128,
+            value_bytes_min: 128,
+            value_bytes_max: 128,
+            key_bytes: 16,
+            keys: 10_000,
+            key_choice: "zipf:0.99".into(),
+            rate_per_s: None,
+            arrivals: None,
+            consistency: "linearizable",
+            read_from: "leader",
+            warmup: Duration::ZERO,
             seed: 7,
-            cluster: Cluster {
-                name: "demo".into(),
-                nodes: 3,
-                up: 3,
-                leader: 2,
-                term: 1,
-                debug_build: false,
-            },
+        }
+    }
+
+    fn gap(at: u64, length: u64, leader_after: u64, term_after: u64) -> GapSummary {
+        let (at, length) = (MS(at), MS(length));
+        GapSummary { at, length, leader_before: 2, term_before: 1, leader_after, term_after }
+    }
+
+    pub(super) fn latency(count: u64, p99_9: u64) -> Latency {
+        let (p50, p90, p99, p99_99) = (8_470, 15_700, 34_400, 1_300_000);
+        Latency { count, p50, p90, p99, p99_9, p99_99, max: 1_361_900, mean: 10_300 }
+    }
+
+    fn op(op: &'static str, count: u64) -> OpSummary {
+        OpSummary {
+            op,
+            ok: count,
+            failed: 0,
+            unknown: 0,
+            in_vain: 0,
+            latency_us: latency(count, 361_000),
+            corrected_us: None,
+            steady_us: None,
+            service_us: None,
+        }
+    }
+
+    fn bins() -> Vec<Bin> {
+        let bounds = [2_500, 4_000, 6_300, 10_000, 16_000, 2_500_000];
+        let counts = [1_000, 2_000, 8_000, 640, 4];
+        let bins = bounds.windows(2).zip(counts);
+        bins.map(|(pair, count)| Bin { from_us: pair[0], to_us: pair[1], count }).collect()
+    }
+
+    fn failover() -> Failover {
+        Failover {
+            at: MS(3_020),
+            fault: Some("kill".into()),
+            leader_before: 2,
+            term_before: 1,
+            leader_after: 3,
+            term_after: 2,
+            detect_us: Some(12_300),
+            elect_us: 318_000,
+            redirect_us: 30_700,
+            outage: MS(361),
+            retries: 61,
+        }
+    }
+
+    /// Twelve seconds in which a leader was killed, and then another was silent.
+    pub(in super::super) fn summary() -> Summary {
+        let mut slots = vec![100; 120];
+        slots[31..34].fill(0);
+        slots[30] = 20;
+        let service = Service {
+            available: 0.969_75,
+            outages: 2,
+            outage_min: MS(100),
+            longest: MS(361),
+            total: MS(511),
+        };
+        let mut put = op("put", 9_644);
+        put.corrected_us = Some(latency(9_700, 412_000));
+        put.steady_us = Some(latency(5_002, 41_000));
+        let (kind, role) = ("kill".to_owned(), "leader".to_owned());
+        let event = FaultEvent { at: MS(3_020), kind, node: 2, role };
+        let mut cluster = Cluster { name: "demo".into(), ..Cluster::default() };
+        (cluster.nodes, cluster.up, cluster.leader, cluster.term) = (3, 3, 2, 1);
+        Summary {
+            schema: "raft-bench/1",
+            load: load(),
+            cluster,
             client_debug_build: false,
             interrupted: true,
             gave_up: false,
             ok: 11_644,
             failed: 0,
             unknown: 1,
-            retries: 30,
+            dropped: 0,
+            retries: 61,
             duplicates: 3,
             started_mono_us: 0,
-            elapsed: Duration::from_millis(12_010),
+            elapsed: MS(12_010),
             ops_per_s: 969.5,
-            latency_us: latency,
-            longest_gap: Duration::from_millis(361),
-            gap_min: Duration::from_millis(100),
-            gaps_left_out: 0,
+            latency_us: latency(11_644, 361_000),
+            ops: vec![put, op("get", 2_000)],
+            histogram: bins(),
+            schedule_lag_us: None,
+            writes: Some(service),
+            reads: Some(Service { outages: 0, available: 1.0, ..service }),
+            longest_gap: MS(361),
+            gap_min: MS(100),
             gaps: vec![gap(3_020, 361, 3, 2), gap(7_090, 150, 2, 1), gap(11_900, 110, 0, 0)],
+            gaps_left_out: 0,
             leader_changes: 1,
+            failovers: vec![failover()],
+            events: vec![event],
             errors: [("connection_lost", 30), ("not_leader", 2)].into(),
             messages: vec!["the write may or may not be done: no answer in time after 5s".into()],
             verify: Some(Verification::Done(Verdict {
-                checked: 11_644,
+                checked: 9_644,
                 lost: 1,
                 unknown_applied: 1,
+                reads: 2_000,
                 findings: vec!["worker 3: acknowledged write 17 is lost".into()],
                 ..Verdict::default()
             })),
+            history_error: None,
+            slices: Arc::new(Slices { slots, ..Slices::default() }),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::example::{latency, summary};
+    use super::*;
 
     #[test]
     fn a_run_with_an_outage() {
         let expected = "\
-raft-bench  append  c=10  128 B values  4 connections  seed 7
+raft-bench  put=80,get=20  c=10  keys 16 B, values 128 B
+            10 000 keys zipf:0.99  4 connections  seed 7
 cluster     demo  at the start: 3/3 up, leader n2, term 1  closed loop
 ----------------------------------------------------------------------------
   interrupted before its end
-  ok 11 644   failed 0   unknown 1   retried 30            12.0 s   970 op/s
+  ok 11 644   failed 0   unknown 1   retried 61            12.0 s   970 op/s
   3 repeats recognised by the session, not applied
+  writes available 96.97%   2 outages, longest 361 ms, together 511 ms
+  reads  available 100.00%   no outage
   longest time without an acknowledged write 361 ms   leader changes 1
 
-latency ms        p50      p90      p99    p99.9      max     mean          n
-  append         8.47     15.7     34.4      361    1 362     10.3     11 644
-note  raw percentiles of a closed loop hide outages; the gaps below show them
+availability  1 cell = 100 ms   # ok  + below half  . part outage  X none
+     0s ##############################.XXX######  ^ 3.02 s KILL n2 leader
+     4s ##############################...#######
+     8s #######################################.
+    12s X
+
+failovers    at  leader term   by         detect  elect redirect  outage retries
+    1   3.02 s  n2>n3  1>2    kill         12.3    318     30.7     361      61
 
 gaps        at       length     leader        term
-        3.02 s       361 ms     n2 > n3       1 > 2
         7.09 s       150 ms     n2            1
         11.9 s       110 ms     n2 > none     1, not ended
+
+latency ms       p50     p90     p99   p99.9  p99.99     max    mean          n
+  put           8.47    15.7    34.4    ~361  ~1 300   1 362    10.3      9 644
+   corrected    8.47    15.7    34.4    ~412  ~1 300   1 362    10.3      9 700
+   steady       8.47    15.7    34.4   ~41.0  ~1 300   1 362    10.3      5 002
+  get           8.47    15.7    34.4    ~361  ~1 300   1 362    10.3      2 000
+
+  up to ms     4 |####                               8.6%
+             6.3 |########                          17.2%
+              10 |################################  68.7%  p50
+              16 |##                                 5.5%  p90
+           2 500 |                                  <0.1%  p99 p99.9 p99.99 max
+
+  op/s, 500 ms a bar  ██████▂████████████████  min 240  max 1 000
 
 attempts that failed
   connection_lost 30  not_leader 2
 
-the first writes that were not acknowledged
+the first operations that were not done
   the write may or may not be done: no answer in time after 5s
 
-verify 11 644 acked writes: 1 lost, 0 applied twice
+verify 9 644 acked writes: 1 lost, 0 applied twice
+verify 2 000 reads: 0 stale or wrong
   of unknown outcome, but there: 1
   worker 3: acknowledged write 17 is lost
 ";
-        assert_eq!(text(&summary()), expected);
+        let shown = text(&summary());
+        assert_eq!(shown, expected, "{shown}");
+        assert!(shown.lines().all(|line| line.chars().count() <= 80));
     }
 
-    /// A percentile that too few values stand behind is marked; with no outage there is no note.
+    /// A percentile that too few values stand behind is marked.
     #[test]
     fn a_short_run() {
         let mut summary = summary();
-        summary.latency_us.count = 999;
-        summary.gaps.clear();
+        summary.ops[1].latency_us.count = 999;
         let text = text(&summary);
-        let row = text.lines().find(|line| line.starts_with("  append ")).unwrap();
-        assert!(row.contains("  15.7    ~34.4     ~361    1 362"), "{row}");
-        assert!(!text.contains("note  "), "{text}");
+        let row = text.lines().find(|line| line.starts_with("  get ")).unwrap();
+        assert!(row.contains("  15.7   ~34.4    ~361  ~1 300   1 362"), "{row}");
     }
 
-    /// Numbers and how they are shown.
+    /// An open loop says how late it was, and what it could not send.
     #[test]
-    fn numbers_keep_three_digits() {
-        let table = [
-            (0, "0.00"),
-            (7, "0.01"),
-            (1_734, "1.73"),
-            (9_994, "9.99"),
-            (9_995, "10.0"),
-            (14_700, "14.7"),
-            (99_949, "99.9"),
-            (99_950, "100"),
-            (1_157_900, "1 158"),
-        ];
-        for (micros, shown) in table {
-            assert_eq!(three_digits(micros), shown, "{micros} µs");
+    fn an_open_loop() {
+        let mut summary = summary();
+        summary.load.rate_per_s = Some(5000.0);
+        summary.load.arrivals = Some("poisson".into());
+        summary.dropped = 1_200;
+        summary.schedule_lag_us = Some(Latency { count: 11_644, p50: 40, ..Latency::default() });
+        summary.ops[0].service_us = Some(latency(9_644, 300_000));
+        let text = text(&summary);
+        for part in [
+            "open loop, 5000/s poisson",
+            "1 200 dropped: due, but there was no time to send them",
+            "\n  sent late     0.04",
+            "\n   service      8.47",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
         }
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(370_563), "370 563");
-        assert_eq!(grouped(1_000_000), "1 000 000");
     }
 }

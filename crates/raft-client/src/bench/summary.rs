@@ -1,16 +1,23 @@
 //! What a run comes to, for people and for scripts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use raft_api::pb;
 use serde::{Serialize, Serializer};
 
-use super::Bench;
-use super::recorder::{Gap, Reign};
+use super::failover::{Failover, FaultEvent, failovers};
+use super::intervals::{Interval, Intervals, histogram};
+use super::latency::{Bin, Latency, bins};
+use super::operation::Kind;
+use super::recorder::{Recorder, Tally};
+use super::run::Bench;
+use super::silence::{Gap, Reign, Silence};
 use super::verify::Verdict;
-use crate::{Client, Counters, LeaderInfo};
+use crate::{Client, Consistency, Counters, LeaderInfo, ReadFrom};
 
 /// The cluster as it was found before the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -45,49 +52,88 @@ impl Cluster {
     }
 }
 
-/// What a run comes to. Serialises to one JSON object; times are whole microseconds.
+/// What the load was. Two runs can be compared if these are the same, but for the seed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Summary {
-    /// Names this format.
-    pub schema: &'static str,
-    /// Which command.
-    pub workload: &'static str,
+pub struct Load {
+    /// How often which kind, as on the command line.
+    pub mix: String,
     /// Workers.
     pub concurrency: usize,
     /// Connections to each node.
     pub connections: usize,
-    /// Bytes of each payload.
-    pub value_bytes: usize,
-    /// Determines payloads and the choice of keys.
+    /// Bytes of the smallest value.
+    pub value_bytes_min: usize,
+    /// Bytes of the largest.
+    pub value_bytes_max: usize,
+    /// Bytes of each key, at least.
+    pub key_bytes: usize,
+    /// Number of keys.
+    pub keys: u64,
+    /// How one is chosen.
+    pub key_choice: String,
+    /// Operations per second that were due, if they were due at times of their own.
+    pub rate_per_s: Option<f64>,
+    /// How those times follow each other.
+    pub arrivals: Option<String>,
+    /// How fresh reads must be.
+    pub consistency: &'static str,
+    /// Which nodes were asked to read.
+    pub read_from: &'static str,
+    /// For how long the load ran before anything was measured.
+    #[serde(rename = "warmup_us", serialize_with = "micros")]
+    pub warmup: Duration,
+    /// Determines kinds, keys and values.
     pub seed: u64,
+}
+
+/// What a run comes to. Serialises to one JSON object; times are whole microseconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// Names this format.
+    pub schema: &'static str,
+    /// The load.
+    pub load: Load,
     /// The cluster at the start.
     pub cluster: Cluster,
     /// Whether this program is built without optimisation.
     pub client_debug_build: bool,
     /// Whether the run was broken off.
     pub interrupted: bool,
-    /// Whether it was ended because nothing had been acknowledged for too long.
+    /// Whether it was ended because nothing had been done for too long.
     pub gave_up: bool,
-    /// Acknowledged writes.
+    /// Operations that were done.
     pub ok: u64,
-    /// Writes that are not done.
+    /// Operations that are not done.
     pub failed: u64,
     /// Writes that may be done.
     pub unknown: u64,
+    /// Operations that were due, and that nobody had the time to send.
+    pub dropped: u64,
     /// Attempts that followed a failed one.
     pub retries: u64,
     /// Repeated writes that the cluster recognised.
     pub duplicates: u64,
     /// When the run started, on the machine's monotonic clock, which its other processes read too.
     pub started_mono_us: u64,
-    /// From the start to the end of the last write.
+    /// From the start to the end of the last operation.
     #[serde(rename = "elapsed_us", serialize_with = "micros")]
     pub elapsed: Duration,
-    /// Acknowledged writes per second.
+    /// Operations done per second.
     pub ops_per_s: f64,
-    /// From the first attempt of an acknowledged write to its answer.
+    /// Of all operations that were done: from the first attempt to the answer; in an open loop from
+    /// when the operation was due.
     pub latency_us: Latency,
-    /// The longest time without an acknowledged write, over all workers.
+    /// Each kind alone.
+    pub ops: Vec<OpSummary>,
+    /// All latencies, in bins that widen.
+    pub histogram: Vec<Bin>,
+    /// How late operations were sent, in an open loop.
+    pub schedule_lag_us: Option<Latency>,
+    /// How writes were served, if there were any.
+    pub writes: Option<Service>,
+    /// How reads were.
+    pub reads: Option<Service>,
+    /// The longest time in which no write was done; if there were none, no read.
     #[serde(rename = "longest_gap_us", serialize_with = "micros")]
     pub longest_gap: Duration,
     /// The times without one that were so long or longer.
@@ -99,66 +145,90 @@ pub struct Summary {
     pub gaps_left_out: u64,
     /// How often another node took over, as the answers show.
     pub leader_changes: u64,
-    /// Failed attempts by kind, also of writes that succeeded later.
+    /// Every change of the leader or of its term, and what it cost.
+    pub failovers: Vec<Failover>,
+    /// What a chaos run did meanwhile, as its own record says.
+    pub events: Vec<FaultEvent>,
+    /// Failed attempts by kind, also of operations that succeeded later.
     pub errors: BTreeMap<&'static str, u64>,
     /// The first operations that did not succeed, in words.
     pub messages: Vec<String>,
     /// What reading back has shown, if it was asked for.
     pub verify: Option<Verification>,
+    /// Why the history could not be written, if it could not.
+    pub history_error: Option<String>,
+    /// The run in slices of time.
+    #[serde(skip)]
+    pub(super) slices: Arc<Slices>,
 }
 
-/// Percentiles, in microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Latency {
-    /// Number of values.
-    pub count: u64,
-    /// Half of all were faster; and so on.
-    pub p50: u64,
-    /// 90 %.
-    pub p90: u64,
-    /// 99 %.
-    pub p99: u64,
-    /// 99.9 %.
-    pub p99_9: u64,
-    /// The slowest.
-    pub max: u64,
-    /// The arithmetic mean.
-    pub mean: u64,
+/// The run in slices of time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Slices {
+    pub(super) kinds: Vec<Kind>,
+    pub(super) intervals: Vec<Interval>,
+    /// Operations done in each tenth of a second.
+    pub(super) slots: Vec<u32>,
 }
 
-impl Latency {
-    fn of(nanos: &Histogram<u64>) -> Self {
-        if nanos.is_empty() {
-            return Self::default();
-        }
-        let at = |quantile| nanos.value_at_quantile(quantile) / 1000;
+/// One kind of operation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OpSummary {
+    /// Which.
+    pub op: &'static str,
+    /// Those that were done.
+    pub ok: u64,
+    /// Those that are not.
+    pub failed: u64,
+    /// Those that may be.
+    pub unknown: u64,
+    /// Of those that were done: gets of keys that are not set, and swaps that were refused.
+    pub in_vain: u64,
+    /// Of those that were done.
+    pub latency_us: Latency,
+    /// An estimate of what users would have seen who do not wait for each other (of a closed loop).
+    pub corrected_us: Option<Latency>,
+    /// Without the slices of time around outages and faults, if there were any.
+    pub steady_us: Option<Latency>,
+    /// From the first attempt to the answer (of an open loop).
+    pub service_us: Option<Latency>,
+}
+
+/// How a class of operations was served.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Service {
+    /// The part of the time that was no outage.
+    pub available: f64,
+    /// Times in which somebody waited and nothing was done, longer than the load itself explains.
+    pub outages: u64,
+    /// How long such a time must be.
+    #[serde(rename = "outage_min_us", serialize_with = "micros")]
+    pub outage_min: Duration,
+    /// The longest of them; zero if there was none.
+    #[serde(rename = "longest_us", serialize_with = "micros")]
+    pub longest: Duration,
+    /// All of them together.
+    #[serde(rename = "total_us", serialize_with = "micros")]
+    pub total: Duration,
+}
+
+impl Service {
+    fn of(silence: &Silence, elapsed: Duration) -> Self {
+        let lengths: Vec<Duration> = silence.outages().map(|gap| gap.length).collect();
+        let total: Duration = lengths.iter().sum();
+        let down =
+            if elapsed.is_zero() { 0.0 } else { total.as_secs_f64() / elapsed.as_secs_f64() };
         Self {
-            count: nanos.len(),
-            p50: at(0.5),
-            p90: at(0.9),
-            p99: at(0.99),
-            p99_9: at(0.999),
-            max: nanos.max() / 1000,
-            mean: mean_micros(nanos),
+            available: (1.0 - down).clamp(0.0, 1.0),
+            outages: lengths.len() as u64,
+            outage_min: silence.outage_min(),
+            longest: lengths.into_iter().max().unwrap_or_default(),
+            total,
         }
     }
-
-    /// The percentiles with the part of all values that lies above each.
-    pub(super) fn quantiles(&self) -> [(u64, f64); 4] {
-        [(self.p50, 0.5), (self.p90, 0.1), (self.p99, 0.01), (self.p99_9, 0.001)]
-    }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a mean of latencies is far below 2^53 ns and not negative"
-)]
-fn mean_micros(nanos: &Histogram<u64>) -> u64 {
-    (nanos.mean() / 1000.0).round() as u64
-}
-
-/// A time without an acknowledged write.
+/// A time in which nothing was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct GapSummary {
     /// When it began, from the start of the run.
@@ -171,7 +241,7 @@ pub struct GapSummary {
     pub leader_before: u64,
     /// In which term.
     pub term_before: u64,
-    /// Who acknowledged the write that ended it; 0: none did, the run ended.
+    /// Who did what ended it; 0: nobody did, the run ended.
     pub leader_after: u64,
     /// In which term.
     pub term_after: u64,
@@ -201,49 +271,139 @@ fn undone<S: Serializer>(why: &str, serializer: S) -> Result<S::Ok, S::Error> {
     BTreeMap::from([("error", why)]).serialize(serializer)
 }
 
-fn micros<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn micros<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }
 
 impl Bench {
-    pub(super) fn summarise(&self) -> Summary {
-        let plan = &self.shared.plan;
-        let Counters { retries, duplicates, faults } = self.shared.client.counters();
+    pub(super) fn summarise(&self, events: Vec<FaultEvent>) -> Summary {
+        let shared = &*self.shared;
+        let Counters { retries, duplicates, faults } = shared.target.client.counters();
         let before = &self.counters_before;
-        let recorder = self.shared.recorder();
+        let mut recorder = shared.recorder();
         let earlier = |kind| before.faults.iter().find(|(k, _)| *k == kind).map_or(0, |(_, n)| *n);
         let errors = faults.into_iter().map(|(kind, count)| (kind.name(), count - earlier(kind)));
         let elapsed = recorder.elapsed();
-        let rate = if elapsed.is_zero() { 0.0 } else { per_second(recorder.ok, elapsed) };
-        Summary {
+        let primary = recorder.primary();
+        let unsteady = unsteady(&recorder, &events);
+        let all = whole(&recorder);
+        let ok = recorder.sum(|tally| tally.ok);
+        let has = |read: bool| recorder.tallies.iter().any(|it| it.kind.is_read() == read);
+        let ended_early = shared.stop.is_cancelled();
+        let wanted = recorder.gave_up || shared.saw_faults.load(Ordering::Relaxed);
+        let mut summary = Summary {
             schema: "raft-bench/1",
-            workload: plan.kind.name(),
-            concurrency: plan.concurrency,
-            connections: self.shared.client.options().connections,
-            value_bytes: plan.value_size,
-            seed: plan.seed,
+            load: self.load(),
             cluster: self.cluster.clone(),
             client_debug_build: cfg!(debug_assertions),
-            interrupted: self.shared.stop.is_cancelled(),
+            interrupted: ended_early && !wanted,
             gave_up: recorder.gave_up,
-            ok: recorder.ok,
-            failed: recorder.failed,
-            unknown: recorder.unknown,
+            ok,
+            failed: recorder.sum(|tally| tally.failed),
+            unknown: recorder.sum(|tally| tally.unknown),
+            dropped: recorder.dropped,
             retries: retries - before.retries,
             duplicates: duplicates - before.duplicates,
-            started_mono_us: self.shared.started_mono_us,
+            started_mono_us: shared.started_mono_us,
             elapsed,
-            ops_per_s: rate,
-            latency_us: Latency::of(&recorder.latency),
-            longest_gap: recorder.longest_gap,
-            gap_min: plan.gap_min,
-            gaps: recorder.gaps.iter().copied().map(GapSummary::from).collect(),
-            gaps_left_out: recorder.gaps_left_out,
-            leader_changes: recorder.leader_changes,
+            ops_per_s: if elapsed.is_zero() { 0.0 } else { per_second(ok, elapsed) },
+            latency_us: Latency::of(&all),
+            ops: recorder.tallies.iter().map(|it| op(it, &recorder, &unsteady)).collect(),
+            histogram: bins(&all),
+            schedule_lag_us: recorder.lag.as_ref().map(Latency::of),
+            writes: has(false).then(|| Service::of(&recorder.writes, elapsed)),
+            reads: has(true).then(|| Service::of(&recorder.reads, elapsed)),
+            longest_gap: primary.longest,
+            gap_min: shared.plan.gap_min,
+            gaps: primary.gaps.iter().copied().map(GapSummary::from).collect(),
+            gaps_left_out: primary.gaps_left_out,
+            leader_changes: primary.leader_changes(),
+            failovers: failovers(&primary.changes, &events),
+            events,
             errors: errors.filter(|(_, count)| 0 < *count).collect(),
             messages: recorder.messages.clone(),
             verify: None,
+            history_error: None,
+            slices: Arc::default(),
+        };
+        let Intervals { kinds, done, .. } = &mut recorder.intervals;
+        let (kinds, intervals) = (kinds.clone(), std::mem::take(done));
+        let slots = std::mem::take(&mut recorder.slots);
+        summary.slices = Arc::new(Slices { kinds, intervals, slots });
+        summary
+    }
+
+    fn load(&self) -> Load {
+        let plan = &self.shared.plan;
+        let shape = &plan.shape;
+        Load {
+            mix: shape.mix.to_string(),
+            concurrency: plan.concurrency,
+            connections: self.shared.target.client.options().connections,
+            value_bytes_min: shape.sizes.min,
+            value_bytes_max: shape.sizes.max,
+            key_bytes: shape.key_size,
+            keys: shape.keys,
+            key_choice: shape.choice.to_string(),
+            rate_per_s: plan.pace.map(|pace| pace.rate),
+            arrivals: plan.pace.map(|pace| pace.arrivals.to_string()),
+            consistency: match plan.reads.consistency {
+                Consistency::Linearizable => "linearizable",
+                Consistency::Stale => "stale",
+            },
+            read_from: match plan.reads.from {
+                ReadFrom::Leader => "leader",
+                ReadFrom::Followers => "followers",
+                ReadFrom::Any => "any",
+            },
+            warmup: plan.warmup,
+            seed: shape.seed,
         }
+    }
+}
+
+/// The latencies of all kinds.
+fn whole(recorder: &Recorder) -> Histogram<u64> {
+    let mut all = histogram();
+    for kind in &recorder.intervals.kinds {
+        let one = recorder.intervals.sum(*kind, |_| true);
+        all.add(one).expect("all have the same bounds");
+    }
+    all
+}
+
+/// How long before and after an outage or a fault the run is not steady.
+const UNSTEADY: Duration = Duration::from_secs(2);
+
+/// The times that are not steady.
+fn unsteady(recorder: &Recorder, events: &[FaultEvent]) -> Vec<(Duration, Duration)> {
+    let outages = recorder.writes.outages().chain(recorder.reads.outages());
+    let outages = outages.map(|gap| (gap.at, gap.at + gap.length));
+    let faults = events.iter().map(|event| (event.at, event.at));
+    let spread = |(from, to): (Duration, Duration)| (from.saturating_sub(UNSTEADY), to + UNSTEADY);
+    outages.chain(faults).map(spread).collect()
+}
+
+fn op(tally: &Tally, recorder: &Recorder, unsteady: &[(Duration, Duration)]) -> OpSummary {
+    let raw = recorder.intervals.sum(tally.kind, |_| true);
+    let latency_us = Latency::of(&raw);
+    let usual = raw.value_at_quantile(0.5);
+    let closed = tally.service.is_none() && 0 < usual;
+    let is_steady = |slice: &Interval| {
+        let (from, to) = (slice.at, slice.at + slice.length);
+        unsteady.iter().all(|(begins, ends)| to <= *begins || *ends <= from)
+    };
+    let steady = || Latency::of(&recorder.intervals.sum(tally.kind, is_steady));
+    OpSummary {
+        op: tally.kind.name(),
+        ok: tally.ok,
+        failed: tally.failed,
+        unknown: tally.unknown,
+        in_vain: tally.in_vain,
+        latency_us,
+        corrected_us: closed.then(|| Latency::of(&raw.clone_correct(usual))),
+        steady_us: (!unsteady.is_empty()).then(steady),
+        service_us: tally.service.as_ref().map(Latency::of),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Reads back what was acknowledged.
 //!
-//! Each worker remembers only how many writes it made and which of them were not acknowledged;
-//! what the lists must hold follows from that (see [`super::workload`]). The reads are
+//! Of its appends each worker remembers only how many it made and which of them were not
+//! acknowledged; what the lists must hold follows from that (see [`super::workload`]). Of its other
+//! writes it remembers the last one to each of its keys (see [`super::registers`]). The reads are
 //! linearizable. A write of unknown outcome may be there or not, but not twice; a write that
 //! failed must not be there.
 
@@ -11,6 +12,9 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::stream::{self, StreamExt as _};
 use serde::Serialize;
 
+use super::lane::Lane;
+use super::operation::Kind;
+use super::registers::Finding;
 use super::workload::{Workload, frames};
 use crate::{Client, ClientError, Consistency};
 
@@ -37,10 +41,10 @@ pub(super) enum Doubt {
     Unknown,
 }
 
-/// What reading back has shown.
+/// What reading back has shown, and the reads of the run before.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// Acknowledged writes that were looked for.
+    /// Acknowledged writes that were looked for: every append, and the last put to each key.
     pub checked: u64,
     /// Acknowledged writes that are not there.
     pub lost: u64,
@@ -51,6 +55,10 @@ pub struct Verdict {
     pub unexpected: u64,
     /// Writes of unknown outcome that turn out to be there.
     pub unknown_applied: u64,
+    /// Reads during the run whose answers were held against what had to be there.
+    pub reads: u64,
+    /// Those among them that found something else: stale, or worse.
+    pub wrong_reads: u64,
     /// The first findings, in words.
     pub findings: Vec<String>,
 }
@@ -58,7 +66,7 @@ pub struct Verdict {
 impl Verdict {
     /// Whether nothing is wrong.
     pub fn is_clean(&self) -> bool {
-        self.lost == 0 && self.applied_twice == 0 && self.unexpected == 0
+        self.lost + self.applied_twice + self.unexpected + self.wrong_reads == 0
     }
 
     fn find(&mut self, what: impl FnOnce() -> String) {
@@ -67,14 +75,20 @@ impl Verdict {
         }
     }
 
+    pub(super) fn note(&mut self, findings: impl IntoIterator<Item = String>) {
+        self.findings.extend(findings);
+        self.findings.truncate(FINDINGS_MAX);
+    }
+
     fn add(mut self, other: Self) -> Self {
         self.checked += other.checked;
         self.lost += other.lost;
         self.applied_twice += other.applied_twice;
         self.unexpected += other.unexpected;
         self.unknown_applied += other.unknown_applied;
-        self.findings.extend(other.findings);
-        self.findings.truncate(FINDINGS_MAX);
+        self.reads += other.reads;
+        self.wrong_reads += other.wrong_reads;
+        self.note(other.findings);
         self
     }
 }
@@ -83,12 +97,10 @@ impl Verdict {
 pub(super) async fn verify(
     client: &Client,
     workload: &Workload,
-    records: &[Record],
+    lanes: Vec<Lane>,
 ) -> Result<Verdict, ClientError> {
-    let workers = records.iter().enumerate();
-    let mut verdicts = stream::iter(workers)
-        .map(|(worker, record)| verify_worker(client, workload, worker, record))
-        .buffered(READERS);
+    let mut verdicts =
+        stream::iter(lanes).map(|lane| verify_worker(client, workload, lane)).buffered(READERS);
     let mut all = Verdict::default();
     while let Some(verdict) = verdicts.next().await {
         all = all.add(verdict?);
@@ -99,20 +111,56 @@ pub(super) async fn verify(
 async fn verify_worker(
     client: &Client,
     workload: &Workload,
-    worker: usize,
-    record: &Record,
+    mut lane: Lane,
 ) -> Result<Verdict, ClientError> {
-    let mut judge = Judge { workload, worker, record, next_list: 0, verdict: Verdict::default() };
-    let (mut start, end) = workload.list_range(worker);
+    let verdict = std::mem::take(&mut lane.verdict);
+    let has_lists = workload.shape.mix.has(Kind::Append);
+    let mut lists =
+        Judge { workload, worker: lane.worker, record: &lane.record, next_list: 0, verdict };
+    let mut keys = BTreeMap::new();
+    let (mut start, end) = workload.own_range(lane.worker);
     loop {
         let consistency = Consistency::Linearizable;
         let page = client.range(start, end.clone(), 0, consistency).await?.value;
-        for (key, list) in &page.pairs {
-            judge.list(key, list);
+        for (key, value) in &page.pairs {
+            match workload.number_of_key(lane.worker, key).filter(|_| !has_lists) {
+                Some(number) => drop(keys.insert(number, value.clone())),
+                None => lists.list(key, value),
+            }
         }
         match page.pairs.last() {
             Some((last, _)) if page.more => start = just_after(last),
-            Some(_) | None => return Ok(judge.finish()),
+            Some(_) | None => break,
+        }
+    }
+    let mut verdict = lists.finish();
+    verify_keys(workload, &mut lane, &keys, &mut verdict);
+    Ok(verdict)
+}
+
+/// Holds the keys of a worker against what must be there.
+fn verify_keys(
+    workload: &Workload,
+    lane: &mut Lane,
+    keys: &BTreeMap<u64, Bytes>,
+    verdict: &mut Verdict,
+) {
+    let written = lane.registers.keys().chain(keys.keys().copied());
+    let written: std::collections::BTreeSet<u64> = written.collect();
+    for key in written {
+        verdict.checked += u64::from(lane.registers.last(key).is_some());
+        match lane.registers.judge(workload, lane.worker, key, keys.get(&key)) {
+            Finding::Expected => (),
+            Finding::UnknownApplied => verdict.unknown_applied += 1,
+            Finding::Wrong(what) => {
+                // What nobody acknowledged cannot be lost.
+                if lane.registers.last(key).is_some() {
+                    verdict.lost += 1;
+                } else {
+                    verdict.unexpected += 1;
+                }
+                verdict.find(|| what);
+            }
         }
     }
 }
@@ -126,7 +174,7 @@ fn just_after(key: &[u8]) -> Bytes {
 }
 
 /// Holds one worker's lists, in their order, against its record.
-struct Judge<'a> {
+pub(super) struct Judge<'a> {
     workload: &'a Workload,
     worker: usize,
     record: &'a Record,
@@ -135,7 +183,21 @@ struct Judge<'a> {
     verdict: Verdict,
 }
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
+    /// What one list shows while the run goes on, between two writes of the worker.
+    pub(super) fn at_once(
+        workload: &'a Workload,
+        worker: usize,
+        record: &'a Record,
+        list: u64,
+        content: &Bytes,
+    ) -> Verdict {
+        let verdict = Verdict::default();
+        let mut judge = Self { workload, worker, record, next_list: list, verdict };
+        judge.content(list, content);
+        judge.verdict
+    }
+
     fn list(&mut self, key: &Bytes, content: &Bytes) {
         let list = self.workload.list_of_key(self.worker, key);
         let Some(list) = list.filter(|list| self.next_list <= *list) else {
@@ -218,11 +280,17 @@ impl Judge<'_> {
 mod tests {
     use raft_kv::{Command, Store};
 
+    use super::super::keys::{KeyChoice, Sizes};
+    use super::super::operation::Mix;
+    use super::super::workload::{Shape, Sharing};
     use super::*;
-    use crate::bench::Kind;
 
     fn workload() -> Workload {
-        Workload { kind: Kind::Append, value_size: 400, keys: 1, seed: 1, run: 9 }
+        let sizes = Sizes { min: 400, max: 400 };
+        let choice = KeyChoice::Uniform;
+        let mix = Mix::only(Kind::Append);
+        let shape = Shape { mix, sizes, keys: 1, choice, key_size: 16, seed: 1 };
+        Workload::new(shape, 1, Sharing::Nobody, 9)
     }
 
     /// Carries out these writes of worker 0 and judges them against a record of 50.
@@ -230,7 +298,9 @@ mod tests {
         let workload = workload();
         let mut store = Store::new();
         for number in writes {
-            store.apply(&Command::decode(&workload.command(0, number)).unwrap());
+            let key = workload.list_key(0, workload.list_of(number));
+            let data = workload.frame(0, number);
+            store.apply(&Command::Append { key, data });
         }
         let record = Record { made: 50, doubtful: doubtful.iter().copied().collect() };
         let verdict = Verdict::default();
@@ -240,6 +310,28 @@ mod tests {
             judge.list(key, list);
         }
         judge.finish()
+    }
+
+    /// A key that holds an older write than the last one has lost that one.
+    #[test]
+    fn a_key_that_went_back_has_lost_a_write() {
+        let workload = workload();
+        let mut lane = Lane::new(0);
+        for (key, number) in [(1, 0), (1, 1), (2, 2)] {
+            lane.registers.wrote(key, number);
+        }
+        lane.registers.may_have_written(3, 3);
+        let shown = |pairs: &[(u64, u64)]| {
+            let held = |(key, number): &(u64, u64)| (*key, workload.payload(0, *number));
+            let mut verdict = Verdict::default();
+            let keys = pairs.iter().map(held).collect();
+            verify_keys(&workload, &mut lane.clone(), &keys, &mut verdict);
+            (verdict.checked, verdict.lost, verdict.unexpected, verdict.unknown_applied)
+        };
+        assert_eq!(shown(&[(1, 1), (2, 2)]), (2, 0, 0, 0));
+        assert_eq!(shown(&[(1, 0), (2, 2)]), (2, 1, 0, 0));
+        assert_eq!(shown(&[(2, 2), (3, 3)]), (2, 1, 0, 1));
+        assert_eq!(shown(&[(1, 1), (2, 2), (9, 9)]), (2, 0, 1, 0), "a key that nobody wrote");
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) struct Target {
     pub(crate) file: Option<PathBuf>,
     /// The cluster's name, if the nodes are from its file.
     pub(crate) cluster: Option<String>,
+    /// Where a chaos run of this cluster writes down what it does, if the nodes are from its file.
+    pub(crate) events: Option<PathBuf>,
 }
 
 impl Target {
@@ -43,16 +45,20 @@ impl Target {
         }
         if !endpoints.is_empty() {
             let nodes = endpoints.into_iter().map(|endpoint| (None, endpoint)).collect();
-            return Ok(Self { nodes, is_assumed: false, file, cluster: None });
+            return Ok(Self { nodes, is_assumed: false, file, cluster: None, events: None });
         }
         let Some(path) = ClusterConfig::locate(config)? else {
             let nodes = DEFAULT_ENDPOINTS.iter().map(|addr| (None, (*addr).to_owned())).collect();
-            return Ok(Self { nodes, is_assumed: true, file, cluster: None });
+            return Ok(Self { nodes, is_assumed: true, file, cluster: None, events: None });
         };
         let config = ClusterConfig::load(&path)?;
         let nodes = config.nodes.iter().map(|node| (Some(node.id.0), node.client.clone()));
         let nodes = nodes.collect();
-        Ok(Self { nodes, is_assumed: false, file, cluster: Some(config.name) })
+        // Beside its logs: `.raft/demo/events.jsonl` for `.raft/demo/logs`.
+        let logs = &config.runner.logs_dir;
+        let home = logs.parent().filter(|_| logs.file_name().is_some_and(|name| name == "logs"));
+        let events = Some(home.unwrap_or(logs).join("events.jsonl"));
+        Ok(Self { nodes, is_assumed: false, file, cluster: Some(config.name), events })
     }
 
     /// How the members differ from the nodes that are configured, a line for each.

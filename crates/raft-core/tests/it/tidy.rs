@@ -12,7 +12,7 @@ const IMPORTS: [(&str, &[&str]); 9] = [
     ("raft-replica", &["raft-core"]),
     ("raft-api", &["raft-core"]),
     ("raft-server", &["raft-api", "raft-core", "raft-kv", "raft-replica"]),
-    ("raft-client", &["raft-api", "raft-kv"]),
+    ("raft-client", &["lin-check", "raft-api", "raft-kv"]),
     ("raft-sim", &["lin-check", "raft-core", "raft-kv", "raft-replica"]),
     ("chaos-ctl", &["lin-check", "raft-api", "raft-client", "raft-kv"]),
 ];
