@@ -107,12 +107,13 @@ fn body_to_wire(body: Body) -> Wire {
             Wire::HeartbeatReply(pb::HeartbeatReply { round, received, matched, slow })
         }
         Body::SnapshotChunk(chunk) => {
-            let SnapshotChunk { meta, offset, data, checksum } = *chunk;
+            let SnapshotChunk { meta, offset, data, checksum, met } = *chunk;
             Wire::SnapshotChunk(pb::SnapshotChunk {
                 meta: Some(meta.into()),
                 offset,
                 data,
                 checksum,
+                met: met_to_wire(&met),
             })
         }
         Body::SnapshotReply(SnapshotReply { last, next_offset, installed }) => {
@@ -166,9 +167,10 @@ fn body_from_wire(body: Wire) -> Result<Body, WireError> {
             let (received, matched) = (Index(received), Index(matched));
             Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow })
         }
-        Wire::SnapshotChunk(pb::SnapshotChunk { meta, offset, data, checksum }) => {
+        Wire::SnapshotChunk(pb::SnapshotChunk { meta, offset, data, checksum, met }) => {
             let meta = meta.ok_or(WireError::Missing("meta"))?.try_into()?;
-            Body::SnapshotChunk(Box::new(SnapshotChunk { meta, offset, data, checksum }))
+            let met = met_from_wire(met)?;
+            Body::SnapshotChunk(Box::new(SnapshotChunk { meta, offset, data, checksum, met }))
         }
         Wire::SnapshotReply(pb::SnapshotReply { last, next_offset, installed }) => {
             let last = log_id(last, "last")?;

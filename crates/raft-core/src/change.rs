@@ -136,7 +136,7 @@ impl Node {
             next.voters.iter().all(|&id| active.contains(id)) && staged.seats_agree(active);
         let step = if next.voters == active.voters {
             Ok(Some(next))
-        } else if !change.force && !reachable {
+        } else if !reachable {
             Ok(Some(staged))
         } else {
             self.join_when_ready(&mut change, entry)
@@ -162,24 +162,25 @@ impl Node {
         entry: LogId,
     ) -> Result<Option<Membership>, MembershipRefusal> {
         let active = self.members.active();
-        if !change.force && !mutant!("newcomers vote before they have caught up") {
-            let mut ready = true;
-            for &id in change.target.voters.difference(&active.voters) {
-                ready &= self.has_caught_up(id, &mut change.rounds)?;
-            }
-            if !ready {
-                return Ok(None);
-            }
-            if !self.hears_majority_of(&change.target) {
-                return Err(MembershipRefusal::Unreachable);
-            }
+        let waits = !change.force && !mutant!("newcomers vote before they have caught up");
+        let mut ready = true;
+        for &id in change.target.voters.difference(&active.voters) {
+            ready &= self.has_caught_up(id, waits, &mut change.rounds)?;
+        }
+        if !ready {
+            return Ok(None);
+        }
+        if waits && !self.hears_majority_of(&change.target) {
+            return Err(MembershipRefusal::Unreachable);
         }
         Ok(Some(active.joint_with(&change.target, entry)))
     }
 
+    /// Whether a newcomer may vote: it has been met, and if that is waited for, a round was short.
     fn has_caught_up(
         &self,
         id: NodeId,
+        waits: bool,
         rounds: &mut BTreeMap<NodeId, Round>,
     ) -> Result<bool, MembershipRefusal> {
         let (now, last) = (self.now, self.log.last().index);
@@ -194,6 +195,9 @@ impl Node {
         // Whoever was silent before the wish is not judged by that.
         if peer.heard.max(round.since).after(patience.saturating_mul(SILENCE_MAX)) <= now {
             return Err(MembershipRefusal::Behind { id });
+        }
+        if !waits || !self.is_met(id) {
+            return Ok(self.is_met(id));
         }
         // What it had before it fell silent does not say that it is there.
         if peer.matched < round.goal || !peer.is_alive(now, patience) {

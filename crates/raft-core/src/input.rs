@@ -100,6 +100,7 @@ pub struct MembershipChange {
     /// members or other roles, the change is refused.
     pub from: Option<Membership>,
     /// Whether to do without the check that the new quorum can be reached, and without waiting until
-    /// new voters have caught up.
+    /// new voters have caught up. They must have answered once all the same: whoever has the id could
+    /// vote otherwise.
     pub force: bool,
 }

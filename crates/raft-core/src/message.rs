@@ -116,7 +116,8 @@ pub struct Append {
     /// The leader's commit index.
     pub commit: Index,
     /// Under which incarnations the leader knows the members; with an append that looks for the
-    /// place where the logs agree or carries a configuration, and empty otherwise.
+    /// place where the logs agree or carries a configuration, and empty otherwise. Also those of the
+    /// configurations it carries, which may be old.
     pub met: BTreeMap<SeatId, Incarnation>,
 }
 
@@ -177,6 +178,8 @@ pub struct SnapshotChunk {
     /// CRC32C of `data`, made where it was read and checked where it is written. The core passes it
     /// on.
     pub checksum: u32,
+    /// Under which incarnations the leader knows the members of the snapshot, and the present ones.
+    pub met: BTreeMap<SeatId, Incarnation>,
 }
 
 /// The answer to a piece of a snapshot.

@@ -115,8 +115,12 @@ impl Node {
         let entries =
             self.log.slice(next, self.config.append_bytes_max, self.config.append_entries_max);
         // Whoever learns of members here must know whom to believe that he is one; not least itself.
-        let tell = looking || entries.iter().any(|it| matches!(it.payload, Payload::Config(_)));
-        let met = if tell { self.acquaintances() } else { BTreeMap::new() };
+        let mut told = entries.iter().filter_map(Entry::membership).peekable();
+        let met = if looking || told.peek().is_some() {
+            self.acquaintances(told)
+        } else {
+            BTreeMap::new()
+        };
         let sent = entries.last().map_or(prev.index, |entry| entry.id.index);
         self.note_sent(to, sent);
         self.send(to, Body::Append(Append { prev, entries, commit: self.commit, met }));
@@ -260,7 +264,7 @@ impl Node {
         let beats: Vec<(NodeId, Index)> =
             leader.peers.iter().map(|(id, peer)| (id, told(peer))).collect();
         for (to, commit) in beats {
-            let met = self.acquaintances();
+            let met = self.acquaintances([]);
             self.send(to, Body::Heartbeat(Heartbeat { round, commit, met }));
         }
         self.release_reads(); // A cluster of one confirms itself.
@@ -320,9 +324,7 @@ impl Node {
         let agreed = fresh.end;
         if !fresh.entries.is_empty() {
             self.append_stretch(fresh.entries);
-            if !met.is_empty() {
-                self.take_notes(&met);
-            }
+            self.take_notes(&met);
         }
         let received = self.note_received(agreed);
         let bound = mutant!("a follower commits what may differ", self.log.last().index, received);
@@ -411,7 +413,9 @@ impl Node {
             let none = Index(0);
             let reply = self.heartbeat_reply(0, none, none);
             self.promise(from, Body::HeartbeatReply(reply));
-            self.owed = self.owed.max(heartbeat.commit);
+            let forgotten = heartbeat.commit;
+            let forgotten = mutant!("who has forgotten votes as before", none, forgotten);
+            self.owed = self.owed.max(forgotten);
             return self.drop_message(from, DropReason::Forgotten);
         }
         // So does the leader think by now, whoever said otherwise.

@@ -5,10 +5,11 @@ use alloc::vec::Vec;
 
 use crate::change::Change;
 use crate::effects::RoleName;
+use crate::membership::SeatId;
 use crate::message::ReadId;
 use crate::peers::Peers;
 use crate::transfer::Transfer;
-use crate::types::{Index, Instant, NodeId, SnapshotMeta, Token};
+use crate::types::{Incarnation, Index, Instant, NodeId, SnapshotMeta, Token};
 
 /// What a node is in its term.
 #[derive(Clone, Debug)]
@@ -34,11 +35,19 @@ pub(crate) struct Follower {
     /// The log agrees with the leader's up to here, durable or not.
     pub(crate) received: Index,
     /// The snapshot that is coming in.
-    pub(crate) incoming: Option<SnapshotMeta>,
+    pub(crate) incoming: Option<Incoming>,
     /// Reads for which the leader is to be asked.
     pub(crate) reads: Vec<Token>,
     /// Reads for which it has been asked.
     pub(crate) asked: VecDeque<Asked>,
+}
+
+/// A snapshot that the leader sends.
+#[derive(Clone, Debug)]
+pub(crate) struct Incoming {
+    pub(crate) meta: SnapshotMeta,
+    /// Under which incarnations the leader knows its members.
+    pub(crate) met: BTreeMap<SeatId, Incarnation>,
 }
 
 /// A question to the leader, without an answer.

@@ -3,13 +3,13 @@
 //! what that one promised, and is not believed. An id that was removed and added again has a new
 //! seat, and nothing to do with what it was before: neither for the others, nor in its own eyes.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::effects::DropReason;
 use crate::membership::{Membership, SeatId};
-use crate::message::{AppendReply, Body, Message};
+use crate::message::{Append, AppendReply, Body, Heartbeat, Message};
 use crate::node::{Node, TERM_MAX};
 use crate::progress::Peer;
 use crate::role::Role;
@@ -104,28 +104,40 @@ impl Node {
             self.meet(seat, message.incarnation);
             return Ok(()); // Nobody had the seat of a founder before.
         }
-        let binds_nobody = matches!(
-            message.body,
-            Body::PreVoteReply(_) | Body::AppendReply(AppendReply::Conflict { .. })
-        );
+        let binds_nobody = matches!(message.body, Body::AppendReply(AppendReply::Conflict { .. }));
         binds_nobody.then_some(()).ok_or(DropReason::NotAMember)
     }
 
-    /// Whether a message comes from a time when its sender's id had this seat.
+    /// Whether a message comes from a time when its sender's id had this seat. What is known here may
+    /// be old, and the sender the empty disk of a machine that has been removed since. So a member is met
+    /// while it only listens, by its leader, who tells whoever hears that it is to vote: see
+    /// [`Node::is_met`].
     fn speaks_for(&self, seat: SeatId, message: &Message) -> bool {
-        let present = self.hard.term == message.term;
         match (&message.body, &self.role) {
-            // Whom this candidate asked, it asked by the membership it has. That may be an old one, and
-            // the one who answers a new disk: who only stands in for others elects nobody so.
-            (Body::VoteReply(reply), Role::Candidate(..)) => {
-                present && reply.asked == message.term && self.has_vote_of_its_own()
+            (Body::VoteReply(reply), Role::Candidate(..))
+                if mutant!("a vote tells whose seat it is") =>
+            {
+                reply.asked == self.hard.term
             }
+            (Body::PreVoteReply(_), _) if mutant!("a vote tells whose seat it is") => true,
             (Body::HeartbeatReply(reply), Role::Leader(leader)) => {
                 let later = |peer: &Peer| peer.before < reply.round;
-                present && leader.peers.get(seat.node).is_some_and(later)
+                let present = self.hard.term == message.term;
+                let listens = !self.members.active().is_voter(seat.node);
+                listens && present && leader.peers.get(seat.node).is_some_and(later)
             }
             _ => claimed_seat(message) == Some(seat),
         }
+    }
+
+    /// Whether it is known which disk a member is. Without that nobody is made a voter: whoever has its
+    /// id could vote for it.
+    pub(crate) fn is_met(&self, id: NodeId) -> bool {
+        let is_known =
+            |seat: SeatId| seat.since == LogId::ZERO || self.hard.peers.contains_key(&seat);
+        id == self.config.id
+            || self.members.active().seat_id(id).is_some_and(is_known)
+            || mutant!("who was never met is made a voter")
     }
 
     /// Under its id, the sender is a member by a configuration that has not arrived here. It may well
@@ -167,12 +179,6 @@ impl Node {
             (active.seat_id(id) == Some(*seat)).then_some((id, *holder))
         };
         Familiar(active.members().into_iter().filter_map(present).collect())
-    }
-
-    /// Whether it is a voter by the configuration it counts by.
-    fn has_vote_of_its_own(&self) -> bool {
-        let active = self.members.active();
-        active.is_voter(self.config.id) && self.has_seat_in(active)
     }
 
     fn meet(&mut self, seat: SeatId, incarnation: Incarnation) {
@@ -218,11 +224,12 @@ impl Node {
     }
 
     /// Remembers what a leader says of the members. Of those it adds by the same message it is to be
-    /// called again once they are: a newcomer would otherwise not know whose votes count.
+    /// called again once they are: a newcomer would otherwise not know whose votes count. Of those that
+    /// an earlier configuration names, too: it may become active again.
     pub(crate) fn take_notes(&mut self, met: &BTreeMap<SeatId, Incarnation>) {
         let own = self.config.id;
         let known = |seat: &SeatId| self.hard.peers.get(seat);
-        let active = self.members.active();
+        let members = &self.members;
         let founder = |seat: &SeatId, met: Incarnation| {
             self.founder && seat.since == LogId::ZERO && met == self.config.incarnation
         };
@@ -231,7 +238,7 @@ impl Node {
             if seat.node == own {
                 !founder(seat, met)
             } else {
-                active.seat_id(seat.node) == Some(*seat)
+                members.all().any(|it| it.seat_id(seat.node) == Some(*seat))
             }
         };
         let news: Vec<(SeatId, Incarnation)> = met
@@ -245,13 +252,19 @@ impl Node {
         }
     }
 
-    /// Under which incarnations the present members are known, and this node, which may be leaving.
-    pub(crate) fn acquaintances(&self) -> BTreeMap<SeatId, Incarnation> {
-        let active = self.members.active();
+    /// Under which incarnations the present members are known, and this node, which may be leaving;
+    /// and those of the configurations that the recipient is told of.
+    pub(crate) fn acquaintances<'a>(
+        &'a self,
+        told: impl IntoIterator<Item = &'a Membership>,
+    ) -> BTreeMap<SeatId, Incarnation> {
         let own = SeatId { node: self.config.id, since: self.own_since() };
-        let present = |seat: &SeatId| *seat == own || active.seat_id(seat.node) == Some(*seat);
-        let known = self.hard.peers.iter().filter(|(seat, _)| present(seat));
-        known.map(|(&seat, &it)| (seat, it)).collect()
+        let told = told.into_iter().filter(|_| !mutant!("nobody is told who had left"));
+        let of_all = core::iter::once(self.members.active()).chain(told);
+        let mut wanted: BTreeSet<SeatId> = of_all.flat_map(Membership::seat_ids).collect();
+        wanted.insert(own);
+        let known = |seat: SeatId| self.hard.peers.get(&seat).map(|&it| (seat, it));
+        wanted.into_iter().filter_map(known).collect()
     }
 
     /// Nobody who is in no configuration any more can come back under the same seat. What is said of
@@ -325,16 +338,16 @@ impl Node {
 /// Which seat the sender says it has.
 fn claimed_seat(message: &Message) -> Option<SeatId> {
     let node = message.from;
+    let own_in = |met: &BTreeMap<SeatId, Incarnation>| {
+        let own = |(seat, holder): &(&SeatId, &Incarnation)| {
+            seat.node == node && **holder == message.incarnation
+        };
+        met.iter().filter(own).map(|(seat, _)| *seat).next_back()
+    };
     match &message.body {
         Body::PreVote(plea) | Body::Vote(plea) => Some(SeatId { node, since: plea.since }),
-        Body::Append(crate::message::Append { met, .. })
-        | Body::Heartbeat(crate::message::Heartbeat { met, .. }) => {
-            let own = |(seat, holder): &(&SeatId, &Incarnation)| {
-                seat.node == node && **holder == message.incarnation
-            };
-            met.iter().filter(own).map(|(seat, _)| *seat).next_back()
-        }
-        Body::SnapshotChunk(chunk) => chunk.meta.membership.seat_id(node),
+        Body::Append(Append { met, .. }) | Body::Heartbeat(Heartbeat { met, .. }) => own_in(met),
+        Body::SnapshotChunk(chunk) => own_in(&chunk.met),
         Body::PreVoteReply(_)
         | Body::VoteReply(_)
         | Body::AppendReply(_)

@@ -11,7 +11,7 @@ use crate::membership::Membership;
 use crate::message::{Body, SnapshotChunk, SnapshotReply};
 use crate::node::Node;
 use crate::progress::{PieceKind, Progress, SentPiece};
-use crate::role::Role;
+use crate::role::{Incoming, Role};
 use crate::types::{Index, LogId, NodeId, SnapshotMeta};
 
 /// No cluster gets here by appending.
@@ -122,7 +122,8 @@ impl Node {
         {
             *sent = Some(SentPiece { kind: PieceKind::Question, at: now, round });
             let (meta, offset) = (meta.clone(), *offset);
-            let nothing = SnapshotChunk { meta, offset, data: Bytes::new(), checksum: 0 };
+            let met = self.acquaintances([&*meta.membership]);
+            let nothing = SnapshotChunk { meta, offset, data: Bytes::new(), checksum: 0, met };
             self.send(to, Body::SnapshotChunk(Box::new(nothing)));
         }
     }
@@ -229,10 +230,10 @@ impl Node {
 /// The side that needs one.
 impl Node {
     pub(crate) fn on_snapshot_chunk(&mut self, from: NodeId, chunk: SnapshotChunk) {
-        if !self.hear_leader(from) {
+        if !self.compare_notes(from, &chunk.met) || !self.hear_leader(from) {
             return;
         }
-        let SnapshotChunk { meta, offset, data, checksum } = chunk;
+        let SnapshotChunk { meta, offset, data, checksum, met } = chunk;
         let end = u64::try_from(data.len()).ok().and_then(|len| offset.checked_add(len));
         let fits = end.is_some_and(|end| end <= meta.size);
         // No log gets so long; one that claims to would leave no indexes to go on with.
@@ -247,11 +248,11 @@ impl Node {
         if let Role::Follower(follower) = &mut self.role {
             // A leader moves on to newer snapshots only: a piece of an older one was overtaken, and
             // must not take the staging file from the newer one.
-            let newer = |it: &SnapshotMeta| meta.last.index < it.last.index;
+            let newer = |it: &Incoming| meta.last.index < it.meta.last.index;
             if follower.incoming.as_ref().is_some_and(newer) {
                 return;
             }
-            follower.incoming = Some(meta.clone());
+            follower.incoming = Some(Incoming { meta: meta.clone(), met });
         }
         // One at a time, so that whoever sends many does not fill the disk's queue. The leader sends
         // the next when this one is answered; a question it repeats.
@@ -273,17 +274,18 @@ impl Node {
         self.staging = false;
         let Role::Follower(follower) = &mut self.role else { return };
         let Some(leader) = follower.leader else { return };
-        if follower.incoming.as_ref() != Some(meta) {
+        if follower.incoming.as_ref().is_none_or(|incoming| incoming.meta != *meta) {
             return; // Given up meanwhile.
         }
         if complete {
-            follower.incoming = None;
+            let met = follower.incoming.take().map(|incoming| incoming.met).unwrap_or_default();
             if self.commit < meta.last.index || mutant!("an older snapshot is installed") {
                 // The leader has said that the logs agree there: its snapshot cannot say otherwise.
                 if meta.last.index <= follower.received && !self.log.contains(meta.last) {
                     return self.drop_message(leader, DropReason::Contradiction);
                 }
                 self.install(meta);
+                self.take_notes(&met);
             }
             self.confirm_installed(leader, meta.last);
         } else {

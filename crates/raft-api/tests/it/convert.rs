@@ -100,8 +100,8 @@ fn bodies() -> impl Strategy<Value = Body> {
             let (received, matched) = (Index(received), Index(matched));
             Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow })
         }),
-        (pieces, any::<u32>()).prop_map(|((meta, offset, data), checksum)| {
-            Body::SnapshotChunk(Box::new(SnapshotChunk { meta, offset, data, checksum }))
+        (pieces, any::<u32>(), met()).prop_map(|((meta, offset, data), checksum, met)| {
+            Body::SnapshotChunk(Box::new(SnapshotChunk { meta, offset, data, checksum, met }))
         }),
         (log_ids(), any::<(u64, bool)>()).prop_map(|(last, (next_offset, installed))| {
             Body::SnapshotReply(SnapshotReply { last, next_offset, installed })

@@ -85,8 +85,8 @@ pub(crate) struct SetConfig {
     #[arg(long)]
     wait: bool,
 
-    /// Neither wait until new voters have caught up nor ask whether a majority is alive. The cluster
-    /// may stand still afterwards.
+    /// Neither wait until new voters have caught up nor ask whether a majority is alive. They must have
+    /// answered once. The cluster may stand still afterwards.
     #[arg(long)]
     force: bool,
 

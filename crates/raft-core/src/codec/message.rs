@@ -68,12 +68,13 @@ pub fn put_message(out: &mut Vec<u8>, message: &Message) {
             put_bool(out, *slow);
         }
         Body::SnapshotChunk(chunk) => {
-            let SnapshotChunk { meta, offset, data, checksum } = &**chunk;
+            let SnapshotChunk { meta, offset, data, checksum, met } = &**chunk;
             out.push(SNAPSHOT_CHUNK);
             put_snapshot_meta(out, meta);
             put_u64(out, *offset);
             put_bytes(out, data);
             put_u32(out, *checksum);
+            put_met(out, met);
         }
         Body::SnapshotReply(SnapshotReply { last, next_offset, installed }) => {
             out.push(SNAPSHOT_REPLY);
@@ -144,6 +145,7 @@ fn take_body(input: &mut Bytes) -> Option<Body> {
             offset: take_u64(input)?,
             data: take_bytes(input)?,
             checksum: take_u32(input)?,
+            met: take_met(input)?,
         })),
         SNAPSHOT_REPLY => Body::SnapshotReply(SnapshotReply {
             last: take_log_id(input)?,

@@ -100,9 +100,11 @@ fn bodies() -> impl Strategy<Value = Body> {
             let (received, matched) = (Index(received), Index(matched));
             Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow })
         }),
-        (snapshots(), any::<(u64, u32)>(), data()).prop_map(|(meta, (offset, checksum), data)| {
-            Body::SnapshotChunk(Box::new(SnapshotChunk { meta, offset, data, checksum }))
-        }),
+        (snapshots(), any::<(u64, u32)>(), data(), met()).prop_map(
+            |(meta, (offset, checksum), data, met)| {
+                Body::SnapshotChunk(Box::new(SnapshotChunk { meta, offset, data, checksum, met }))
+            }
+        ),
         (log_ids(), any::<(u64, bool)>()).prop_map(|(last, (next_offset, installed))| {
             Body::SnapshotReply(SnapshotReply { last, next_offset, installed })
         }),

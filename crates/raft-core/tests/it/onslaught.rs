@@ -586,7 +586,8 @@ impl Victim {
         if source.flag() {
             meta.size = offset.saturating_add(data.len() as u64);
         }
-        Body::SnapshotChunk(Box::new(SnapshotChunk { meta, offset, data, checksum: 0 }))
+        let met = self.met(source);
+        Body::SnapshotChunk(Box::new(SnapshotChunk { meta, offset, data, checksum: 0, met }))
     }
 
     fn meta(&mut self, source: &mut Source<'_>) -> SnapshotMeta {

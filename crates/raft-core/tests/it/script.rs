@@ -335,6 +335,7 @@ impl Script {
                 Body::Append(Append { met, .. }) | Body::Heartbeat(Heartbeat { met, .. }) => {
                     met.extend([note]);
                 }
+                Body::SnapshotChunk(chunk) => chunk.met.extend([note]),
                 _ => return Err("only a leader's messages tell whom it met".into()),
             }
         }
@@ -400,6 +401,7 @@ fn message(
                 offset: number,
                 data: Bytes::from_static(b"xxxxx"),
                 checksum: if kind == "chunk" { CHECKSUM } else { 0 },
+                met: BTreeMap::new(),
             }))
         }
         "timeout-now" => Body::TimeoutNow,

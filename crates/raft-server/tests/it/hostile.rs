@@ -151,6 +151,7 @@ async fn a_mad_peer_does_not_stop_the_cluster() {
         offset: u64::MAX,
         data: vec![0; 10].into(),
         checksum: 0,
+        met: vec![],
     }));
     let mut frames = Vec::new();
     for message in [nothing, garbled, ahead, chunk] {
