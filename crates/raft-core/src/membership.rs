@@ -92,11 +92,6 @@ impl Membership {
         self.contains(id).then(|| SeatId { node: id, since: self.since(id) })
     }
 
-    /// The present stays of all members.
-    pub(crate) fn seat_ids(&self) -> impl Iterator<Item = SeatId> {
-        self.members().into_iter().map(|node| SeatId { node, since: self.since(node) })
-    }
-
     /// How to reach a member; empty if that is not known.
     pub fn contact(&self, id: NodeId) -> Bytes {
         self.seats.get(&id).map(|seat| seat.contact.clone()).unwrap_or_default()

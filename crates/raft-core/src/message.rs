@@ -116,8 +116,7 @@ pub struct Append {
     /// The leader's commit index.
     pub commit: Index,
     /// Under which incarnations the leader knows the members; with an append that looks for the
-    /// place where the logs agree or carries a configuration, and empty otherwise. Also those of the
-    /// configurations it carries, which may be old.
+    /// place where the logs agree or carries a configuration, and empty otherwise.
     pub met: BTreeMap<SeatId, Incarnation>,
 }
 
@@ -178,7 +177,7 @@ pub struct SnapshotChunk {
     /// CRC32C of `data`, made where it was read and checked where it is written. The core passes it
     /// on.
     pub checksum: u32,
-    /// Under which incarnations the leader knows the members of the snapshot, and the present ones.
+    /// Under which incarnations the leader knows the members: of today, not of the snapshot.
     pub met: BTreeMap<SeatId, Incarnation>,
 }
 

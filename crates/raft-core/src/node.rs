@@ -181,7 +181,7 @@ impl Node {
             Input::PersistFailed => self.on_persist_failed(),
             Input::SnapshotBuilt(meta) => self.on_snapshot_built(meta),
             Input::SnapshotRead { to, meta, offset, data, checksum } => {
-                let met = self.acquaintances([&*meta.membership]);
+                let met = self.acquaintances();
                 self.on_snapshot_read(to, SnapshotChunk { meta, offset, data, checksum, met });
             }
             Input::SnapshotStaged { meta, next_offset, complete } => {

@@ -115,12 +115,8 @@ impl Node {
         let entries =
             self.log.slice(next, self.config.append_bytes_max, self.config.append_entries_max);
         // Whoever learns of members here must know whom to believe that he is one; not least itself.
-        let mut told = entries.iter().filter_map(Entry::membership).peekable();
-        let met = if looking || told.peek().is_some() {
-            self.acquaintances(told)
-        } else {
-            BTreeMap::new()
-        };
+        let tell = looking || entries.iter().any(|it| matches!(it.payload, Payload::Config(_)));
+        let met = if tell { self.acquaintances() } else { BTreeMap::new() };
         let sent = entries.last().map_or(prev.index, |entry| entry.id.index);
         self.note_sent(to, sent);
         self.send(to, Body::Append(Append { prev, entries, commit: self.commit, met }));
@@ -264,7 +260,7 @@ impl Node {
         let beats: Vec<(NodeId, Index)> =
             leader.peers.iter().map(|(id, peer)| (id, told(peer))).collect();
         for (to, commit) in beats {
-            let met = self.acquaintances([]);
+            let met = self.acquaintances();
             self.send(to, Body::Heartbeat(Heartbeat { round, commit, met }));
         }
         self.release_reads(); // A cluster of one confirms itself.

@@ -3,7 +3,7 @@
 //! what that one promised, and is not believed. An id that was removed and added again has a new
 //! seat, and nothing to do with what it was before: neither for the others, nor in its own eyes.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -252,19 +252,13 @@ impl Node {
         }
     }
 
-    /// Under which incarnations the present members are known, and this node, which may be leaving;
-    /// and those of the configurations that the recipient is told of.
-    pub(crate) fn acquaintances<'a>(
-        &'a self,
-        told: impl IntoIterator<Item = &'a Membership>,
-    ) -> BTreeMap<SeatId, Incarnation> {
+    /// Under which incarnations the present members are known, and this node, which may be leaving.
+    pub(crate) fn acquaintances(&self) -> BTreeMap<SeatId, Incarnation> {
+        let active = self.members.active();
         let own = SeatId { node: self.config.id, since: self.own_since() };
-        let told = told.into_iter().filter(|_| !mutant!("nobody is told who had left"));
-        let of_all = core::iter::once(self.members.active()).chain(told);
-        let mut wanted: BTreeSet<SeatId> = of_all.flat_map(Membership::seat_ids).collect();
-        wanted.insert(own);
-        let known = |seat: SeatId| self.hard.peers.get(&seat).map(|&it| (seat, it));
-        wanted.into_iter().filter_map(known).collect()
+        let present = |seat: &SeatId| *seat == own || active.seat_id(seat.node) == Some(*seat);
+        let known = self.hard.peers.iter().filter(|(seat, _)| present(seat));
+        known.map(|(&seat, &it)| (seat, it)).collect()
     }
 
     /// Nobody who is in no configuration any more can come back under the same seat. What is said of

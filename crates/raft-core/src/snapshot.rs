@@ -122,7 +122,7 @@ impl Node {
         {
             *sent = Some(SentPiece { kind: PieceKind::Question, at: now, round });
             let (meta, offset) = (meta.clone(), *offset);
-            let met = self.acquaintances([&*meta.membership]);
+            let met = self.acquaintances();
             let nothing = SnapshotChunk { meta, offset, data: Bytes::new(), checksum: 0, met };
             self.send(to, Body::SnapshotChunk(Box::new(nothing)));
         }

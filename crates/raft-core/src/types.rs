@@ -154,14 +154,6 @@ impl Entry {
         ENTRY_OVERHEAD.saturating_add(body)
     }
 
-    /// The configuration that it brings, if it does.
-    pub(crate) fn membership(&self) -> Option<&Membership> {
-        match &self.payload {
-            Payload::Config(membership) => Some(membership),
-            Payload::Noop | Payload::Data(_) => None,
-        }
-    }
-
     /// The same for a command of this length.
     pub(crate) fn size_of_data(len: usize) -> usize {
         ENTRY_OVERHEAD.saturating_add(len)

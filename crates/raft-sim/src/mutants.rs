@@ -117,8 +117,7 @@ pub const MUTANTS: &[Mutant] = &[
         "newcomers vote before they have caught up",
         "script membership/newcomer_catches_up_before_it_votes",
     ),
-    seen_by("a vote tells whose seat it is", "script membership/empty_disk_that_nobody_remembers"),
-    seen_by("nobody is told who had left", "script membership/empty_disk_of_a_member_that_left"),
+    seen_by("a vote tells whose seat it is", "script membership/empty_disk_of_a_member_that_left"),
     seen_by(
         "who was never met is made a voter",
         "script membership/nobody_is_forced_to_vote_unheard",
