@@ -10,7 +10,8 @@ use raft_api::pb::Refusal;
 use tokio::time::timeout;
 use tonic::{Code, Response, Status};
 
-use crate::connect::{Api, Link};
+use crate::connect::{Api, Connection, Link};
+use crate::pipe::Loss;
 use crate::session::Ticket;
 use crate::{Consistency, Fault, FaultKind, Receipt};
 
@@ -78,7 +79,15 @@ impl Ask<'_> {
         let api = connection.api.clone();
         let answer = match self {
             Self::OpenSession => open_session(api).await,
-            Self::Propose { command, ticket } => propose(api, command, ticket).await,
+            Self::Propose { command, ticket } => {
+                let request =
+                    pb::ProposeRequest { data: command.clone(), session: Some(ticket.header()) };
+                if link.pipelined {
+                    propose_piped(link, &connection, request).await
+                } else {
+                    propose(api, request).await
+                }
+            }
             Self::Query { query, consistency } => read(api, query, consistency).await,
             Self::SetConfiguration(request) => set_configuration(api, request).await,
             Self::TransferLeadership(to) => transfer(api, to).await,
@@ -120,12 +129,25 @@ async fn transfer(mut api: Api, to: u64) -> Result<Result<Reply, Setback>, Statu
 
 async fn propose(
     mut api: Api,
-    command: &Bytes,
-    ticket: &Ticket,
+    request: pb::ProposeRequest,
 ) -> Result<Result<Reply, Setback>, Status> {
-    let session = Some(ticket.header());
-    let answer = api.propose(pb::ProposeRequest { data: command.clone(), session }).await?;
-    let answer = answer.into_inner();
+    Ok(proposed(api.propose(request).await?.into_inner()))
+}
+
+/// The same over the connection's stream.
+async fn propose_piped(
+    link: &Link,
+    connection: &Connection,
+    request: pb::ProposeRequest,
+) -> Result<Result<Reply, Setback>, Status> {
+    match link.pipe(connection).propose(request).await {
+        Ok(answer) => Ok(proposed(answer)),
+        Err(Loss::NotTakenUp) => Ok(Err(Fault::new(FaultKind::NotTakenUp, "").into())),
+        Err(Loss::Broken(status)) => Err(status),
+    }
+}
+
+fn proposed(answer: pb::ProposeResponse) -> Result<Reply, Setback> {
     let header = pb::Header {
         success: answer.success,
         refusal: answer.refusal,
@@ -137,11 +159,11 @@ async fn propose(
         node_id: answer.node_id,
         members_as_of: answer.members_as_of,
     };
-    Ok(judge(header).map(|receipt| Reply {
+    judge(header).map(|receipt| Reply {
         result: answer.result,
         session: 0,
         receipt: Receipt { duplicate: answer.duplicate, ..receipt },
-    }))
+    })
 }
 
 async fn read(

@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tonic::transport::{Channel, Endpoint, Uri};
 
+use crate::pipe::Pipe;
 use crate::{Fault, FaultKind, Options};
 
 /// Bytes in one command, at most: no server can be told to take more.
@@ -42,6 +43,8 @@ pub(crate) type Api = ManagementRpcClient<Channel>;
 pub(crate) struct Link {
     addr: Arc<str>,
     connect_timeout: Duration,
+    /// Whether writes go over streams.
+    pub(crate) pipelined: bool,
     slots: Vec<Slot>,
     /// Where the next request goes: round about.
     next: AtomicUsize,
@@ -60,6 +63,8 @@ struct Current {
     /// Counts the connections made here.
     number: u64,
     api: Option<Api>,
+    /// The stream of writes over it, once there is one.
+    pipe: Option<Arc<Pipe>>,
 }
 
 /// A connection that was usable a moment ago.
@@ -75,6 +80,7 @@ impl Link {
         Self {
             addr: addr.into(),
             connect_timeout: options.connect_timeout,
+            pipelined: options.pipelined,
             slots: (0..options.connections.max(1)).map(|_| Slot::default()).collect(),
             next: AtomicUsize::new(0),
         }
@@ -115,6 +121,7 @@ impl Link {
                 let mut current = self.lock(slot);
                 current.number += 1;
                 current.api = Some(api.clone());
+                current.pipe = None;
                 Ok(Connection { api, slot, number: current.number })
             }
             Err(fault) => {
@@ -129,6 +136,24 @@ impl Link {
         let mut current = self.lock(connection.slot);
         if current.number == connection.number {
             current.api = None;
+            current.pipe = None;
+        }
+    }
+
+    /// The stream of writes over a connection, begun now if there is none.
+    pub(crate) fn pipe(&self, connection: &Connection) -> Arc<Pipe> {
+        let mut current = self.lock(connection.slot);
+        if current.number != connection.number {
+            // It was given up meanwhile; what is sent over it will find out.
+            return Arc::new(Pipe::open(connection.api.clone()));
+        }
+        match &current.pipe {
+            Some(pipe) if !pipe.has_ended() => Arc::clone(pipe),
+            Some(_) | None => {
+                let pipe = Arc::new(Pipe::open(connection.api.clone()));
+                current.pipe = Some(Arc::clone(&pipe));
+                pipe
+            }
         }
     }
 

@@ -229,6 +229,8 @@ fault_kinds! {
     Reconfiguration = "reconfiguration", "not to be reconfigured so";
     /// It has not applied as much as it was to.
     Behind = "behind", "behind";
+    /// It ended the stream of writes before it took this one up.
+    NotTakenUp = "not_taken_up", "ended the stream without it";
     /// It stopped leading after it took the command.
     OutcomeUnknown = "outcome_unknown", "lost leadership with the command in its log";
     /// The session is not known there.

@@ -21,6 +21,7 @@ mod error;
 mod membership;
 mod observer;
 mod options;
+mod pipe;
 mod session;
 mod store;
 mod transfer;

@@ -24,6 +24,9 @@ pub struct Options {
     pub backoff_min: Duration,
     /// The longest pause between two attempts.
     pub backoff_max: Duration,
+    /// Whether writes go over one stream for each connection, instead of a call for each write.
+    /// That costs less, and pays when many are under way; what a write promises is the same.
+    pub pipelined: bool,
     /// Who is told of every attempt.
     pub observer: Option<Observer>,
 }
@@ -40,6 +43,7 @@ impl Options {
             connect_timeout: Duration::from_millis(300),
             backoff_min: Duration::from_millis(5),
             backoff_max: Duration::from_millis(100),
+            pipelined: false,
             observer: None,
         }
     }

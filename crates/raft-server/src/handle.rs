@@ -1,12 +1,14 @@
 //! The services' way to the driver.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use raft_core::{Index, MembershipChange, Node, NodeId, RoleName, Term};
 use raft_replica::{Consistency, Outcome, Refused, RequestKind, Status};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 /// The services' way to the driver. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,6 +19,14 @@ pub(crate) struct Handle {
     /// Bytes of commands and queries from arrival to answer.
     bytes: Arc<Semaphore>,
     command_bytes_max: usize,
+}
+
+/// A request that is with the driver, and resolves to its end.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    ended: oneshot::Receiver<Ended>,
+    lost: Declined,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// What a client wants, on its way to the driver.
@@ -121,6 +131,15 @@ impl View {
     }
 }
 
+impl Future for Pending {
+    type Output = Ended;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended> {
+        let ended = ready!(Pin::new(&mut self.ended).poll(context));
+        Poll::Ready(ended.unwrap_or_else(|_gone| Err(self.lost.clone())))
+    }
+}
+
 impl Handle {
     /// A handle and the driver's ends of it.
     pub(crate) fn new(view: View, command_bytes_max: usize) -> (Self, Ends) {
@@ -134,6 +153,11 @@ impl Handle {
 
     /// Puts a command into the log and waits for its end.
     pub(crate) async fn propose(&self, kind: RequestKind) -> Ended {
+        self.submit(kind)?.await
+    }
+
+    /// Sends a command on its way to the log. Two of them keep their order.
+    pub(crate) fn submit(&self, kind: RequestKind) -> Result<Pending, Declined> {
         if let RequestKind::Command { command, .. } = &kind {
             self.check_size(command.len())?;
         }
@@ -142,26 +166,31 @@ impl Handle {
             RequestKind::OpenSession => 0,
         };
         // Nobody can tell what became of a command whose answer is lost.
-        self.ask(Wish::Propose(kind), bytes, Declined::Replica(Refused::OutcomeUnknown)).await
+        self.send(Wish::Propose(kind), bytes, Declined::Replica(Refused::OutcomeUnknown))
+    }
+
+    /// Whether a command of so many bytes would not be refused as one too many, right now.
+    pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
+        0 < self.requests.capacity() && bytes + OVERHEAD <= self.bytes.available_permits()
     }
 
     /// Reads the state.
     pub(crate) async fn query(&self, query: Bytes, consistency: Consistency) -> Ended {
         let bytes = query.len();
         self.check_size(bytes)?;
-        self.ask(Wish::Query { query, consistency }, bytes, Declined::Stopping).await
+        self.send(Wish::Query { query, consistency }, bytes, Declined::Stopping)?.await
     }
 
     /// Changes the membership.
     pub(crate) async fn change_membership(&self, change: MembershipChange) -> Ended {
         let lost = Declined::Replica(Refused::OutcomeUnknown);
-        self.ask(Wish::ChangeMembership(Box::new(change)), 0, lost).await
+        self.send(Wish::ChangeMembership(Box::new(change)), 0, lost)?.await
     }
 
     /// Hands leadership over.
     pub(crate) async fn transfer(&self, to: Option<NodeId>) -> Ended {
         let lost = Declined::Replica(Refused::OutcomeUnknown);
-        self.ask(Wish::Transfer { to }, 0, lost).await
+        self.send(Wish::Transfer { to }, 0, lost)?.await
     }
 
     /// How the node is; `None` if it is ending.
@@ -186,14 +215,15 @@ impl Handle {
         self.view.clone()
     }
 
-    async fn ask(&self, wish: Wish, bytes: usize, lost: Declined) -> Ended {
+    /// Sends a wish to the driver; `lost` is its end if the driver goes away with it.
+    fn send(&self, wish: Wish, bytes: usize, lost: Declined) -> Result<Pending, Declined> {
         let cost = u32::try_from(bytes.saturating_add(OVERHEAD)).unwrap_or(u32::MAX);
-        let Ok(_permit) = self.bytes.try_acquire_many(cost) else {
+        let Ok(permit) = Arc::clone(&self.bytes).try_acquire_many_owned(cost) else {
             return Err(Declined::Replica(Refused::Overloaded));
         };
         let (answer, ended) = oneshot::channel();
         match self.requests.try_send(ClientRequest { wish, answer }) {
-            Ok(()) => ended.await.unwrap_or(Err(lost)),
+            Ok(()) => Ok(Pending { ended, lost, _permit: permit }),
             Err(TrySendError::Full(_)) => Err(Declined::Replica(Refused::Overloaded)),
             Err(TrySendError::Closed(_)) => Err(Declined::Stopping),
         }

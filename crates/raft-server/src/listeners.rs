@@ -50,9 +50,10 @@ pub(crate) async fn serve_clients(
     stop: CancellationToken,
 ) {
     let message_max = CLIENT_MESSAGE_MIN.max(front.handle.command_bytes_max().saturating_mul(2));
-    let management = ManagementRpcServer::new(Management(front.clone()))
-        .max_decoding_message_size(message_max)
-        .max_encoding_message_size(message_max);
+    let management =
+        ManagementRpcServer::new(Management { front: front.clone(), stop: stop.clone() })
+            .max_decoding_message_size(message_max)
+            .max_encoding_message_size(message_max);
     let kv = (front.node.services == Services::WithKv).then(|| {
         KvServer::new(KvService(front.clone()))
             .max_decoding_message_size(message_max)

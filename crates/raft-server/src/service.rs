@@ -4,6 +4,7 @@
 pub(crate) mod kv;
 pub(crate) mod management;
 pub(crate) mod peer;
+pub(crate) mod proposals;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,11 +14,12 @@ use raft_api::pb;
 use raft_core::{
     Incarnation, Index, MEMBERS_MAX, MembershipRefusal, NodeId, RoleName, TransferRefusal,
 };
-use raft_replica::{Consistency, Refused, RequestKind, SessionHeader};
+use raft_replica::{Consistency, Outcome, Refused, RequestKind, SessionHeader};
 use tokio::time::Instant;
+use tonic::Status;
 
 use crate::driver::Counters;
-use crate::handle::{Declined, Handle};
+use crate::handle::{Declined, Ended, Handle};
 use crate::machine::Services;
 use crate::roster::Rosters;
 use crate::writer;
@@ -85,6 +87,42 @@ impl Front {
             index: 0,
             node_id: self.node.id.0,
             members_as_of: self.handle.view().members_as_of.0,
+        }
+    }
+
+    /// The answer to a write.
+    pub(super) fn proposed(&self, ended: Ended) -> Result<pb::ProposeResponse, Status> {
+        let node_id = self.node.id.0;
+        let view = self.handle.view();
+        let members_as_of = view.members_as_of.0;
+        match ended {
+            Ok(Outcome::Applied { id, result, duplicate }) => Ok(pb::ProposeResponse {
+                success: true,
+                leader_id: wire_id(view.leader),
+                leader_addr: self.client_address(view.leader),
+                term: view.term.0,
+                index: id.index.0,
+                result,
+                refusal: pb::Refusal::None.into(),
+                message: String::new(),
+                duplicate,
+                node_id,
+                members_as_of,
+            }),
+            Ok(other) => Err(mismatch(&other)),
+            Err(declined) => {
+                let RefusalParts { refusal, message, leader } = self.refusal(declined);
+                Ok(pb::ProposeResponse {
+                    leader_id: wire_id(leader),
+                    leader_addr: self.client_address(leader),
+                    term: view.term.0,
+                    refusal: refusal.into(),
+                    message,
+                    node_id,
+                    members_as_of,
+                    ..pb::ProposeResponse::default()
+                })
+            }
         }
     }
 
@@ -220,6 +258,12 @@ pub(crate) fn consistency(wire: i32) -> Consistency {
         Ok(pb::Consistency::Stale) => Consistency::Stale,
         Ok(pb::Consistency::Linearizable) | Err(_) => Consistency::Linearizable,
     }
+}
+
+/// An outcome of another kind of request than was made.
+pub(crate) fn mismatch(outcome: &Outcome) -> Status {
+    tracing::error!(?outcome, "an answer that does not fit its request");
+    Status::internal("an answer that does not fit its request")
 }
 
 /// A command for the log, if its session makes sense.

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use raft_api::pb;
 use raft_api::pb::management_rpc_server::{ManagementRpc, ManagementRpcServer};
 use raft_kv::{Command, Store};
 use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 /// What a node does with a write instead of applying it and saying so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -533,6 +534,28 @@ impl ManagementRpc for Node {
             Some(answer) => Ok(Response::new(answer)),
             None => std::future::pending().await,
         }
+    }
+
+    type ProposeStreamStream = BoxStream<'static, Result<pb::ProposeResponse, Status>>;
+
+    /// Ends with the first answer that is a refusal.
+    async fn propose_stream(
+        &self,
+        request: Request<Streaming<pb::ProposeRequest>>,
+    ) -> Result<Response<Self::ProposeStreamStream>, Status> {
+        let node = Self { id: self.id, world: Arc::clone(&self.world) };
+        let answers = stream::unfold(Some((node, request.into_inner())), async |state| {
+            let (node, mut requests) = state?;
+            let request = requests.message().await.ok()??;
+            let session = request.session.expect("writes come under a session");
+            let answer = match node.write(session, &request.data) {
+                Some(answer) => answer,
+                None => std::future::pending().await,
+            };
+            let rest = answer.success.then_some((node, requests));
+            Some((Ok(answer), rest))
+        });
+        Ok(Response::new(answers.boxed()))
     }
 
     async fn query(

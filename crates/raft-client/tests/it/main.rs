@@ -11,6 +11,8 @@ mod health;
 #[cfg(test)]
 mod membership;
 #[cfg(test)]
+mod pipe;
+#[cfg(test)]
 mod retries;
 #[cfg(test)]
 mod transfer;

@@ -8,8 +8,8 @@ use raft_kv::{Answer, Command, Query, Reply};
 use raft_replica::Outcome;
 use tonic::{Request, Response, Status};
 
-use super::management::{invalid, mismatch};
-use super::{Front, command, consistency};
+use super::management::invalid;
+use super::{Front, command, consistency, mismatch};
 use crate::handle::Declined;
 
 /// `raft.v1.Kv`.

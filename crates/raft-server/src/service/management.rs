@@ -7,15 +7,21 @@ use std::sync::atomic::Ordering;
 use raft_api::contact::{Contact, members_from_wire, members_to_wire, roles_from_wire};
 use raft_core::{Index, Membership, MembershipChange, NodeId, RoleName, Token};
 use raft_replica::{Outcome, Refused, RequestKind};
-use tonic::{Request, Response, Status};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
 
-use super::{Front, RefusalParts, command, consistency, transfer_refusal, wire_id};
-use crate::handle::{Declined, Ended};
+use super::proposals::Proposals;
+use super::{Front, command, consistency, mismatch, transfer_refusal, wire_id};
+use crate::handle::Declined;
 use crate::writer::Space;
 
 /// `raft.v1.ManagementRpc`.
 #[derive(Debug)]
-pub(crate) struct Management(pub(crate) Front);
+pub(crate) struct Management {
+    pub(crate) front: Front,
+    /// Streams end then: the listener waits for them.
+    pub(crate) stop: CancellationToken,
+}
 
 type Reply<T> = Result<Response<T>, Status>;
 
@@ -25,17 +31,18 @@ impl ManagementRpc for Management {
         &self,
         _request: Request<pb::GetLeaderRequest>,
     ) -> Reply<pb::GetLeaderResponse> {
-        let view = self.0.handle.view();
-        let others = if view.removed { self.0.node.rosters.other_members() } else { Vec::new() };
+        let view = self.front.handle.view();
+        let others =
+            if view.removed { self.front.node.rosters.other_members() } else { Vec::new() };
         let others = others.into_iter().filter(|(_, addr)| !addr.is_empty());
         Ok(Response::new(pb::GetLeaderResponse {
             leader_id: wire_id(view.leader),
-            leader_addr: self.0.client_address(view.leader),
+            leader_addr: self.front.client_address(view.leader),
             term: view.term.0,
-            node_id: self.0.node.id.0,
+            node_id: self.front.node.id.0,
             removed: view.removed,
             member_addrs: others.map(|(_, addr)| addr).collect(),
-            cluster: self.0.node.config.name.clone(),
+            cluster: self.front.node.config.name.clone(),
         }))
     }
 
@@ -45,14 +52,14 @@ impl ManagementRpc for Management {
     ) -> Reply<pb::GetConfigurationResponse> {
         let status = self.status_of_replica().await?;
         Ok(Response::new(pb::GetConfigurationResponse {
-            cluster: self.0.node.config.name.clone(),
+            cluster: self.front.node.config.name.clone(),
             members: self.members(&status.membership),
             joint: !status.membership.outgoing.is_empty(),
             leader_id: wire_id(status.leader),
             term: status.term.0,
-            node_id: self.0.node.id.0,
+            node_id: self.front.node.id.0,
             // What its log says may be undone, as long as somebody leads it.
-            removed: status.removed || status.leader.is_none() && self.0.handle.view().removed,
+            removed: status.removed || status.leader.is_none() && self.front.handle.view().removed,
         }))
     }
 
@@ -61,13 +68,13 @@ impl ManagementRpc for Management {
         request: Request<pb::SetConfigurationRequest>,
     ) -> Reply<pb::SetConfigurationResponse> {
         let ended = match wanted(request.into_inner()) {
-            Ok(change) => self.0.handle.change_membership(change).await,
+            Ok(change) => self.front.handle.change_membership(change).await,
             Err(declined) => Err(declined),
         };
         let header = match ended {
-            Ok(Outcome::Done) => self.0.header(Index(0)),
+            Ok(Outcome::Done) => self.front.header(Index(0)),
             Ok(other) => return Err(mismatch(&other)),
-            Err(declined) => self.0.refused(declined),
+            Err(declined) => self.front.refused(declined),
         };
         let status = self.status_of_replica().await?;
         Ok(Response::new(pb::SetConfigurationResponse {
@@ -82,14 +89,14 @@ impl ManagementRpc for Management {
         request: Request<pb::TransferLeadershipRequest>,
     ) -> Reply<pb::TransferLeadershipResponse> {
         let to = Some(request.into_inner().to).filter(|&to| to != 0).map(NodeId);
-        let header = match self.0.handle.transfer(to).await {
-            Ok(Outcome::Done) => self.0.header(Index(0)),
+        let header = match self.front.handle.transfer(to).await {
+            Ok(Outcome::Done) => self.front.header(Index(0)),
             Ok(other) => return Err(mismatch(&other)),
             Err(Declined::Replica(Refused::Transfer(why))) => {
-                let header = self.0.refused(Declined::Replica(Refused::Transfer(why)));
+                let header = self.front.refused(Declined::Replica(Refused::Transfer(why)));
                 pb::Header { message: transfer_refusal(why, to), ..header }
             }
-            Err(declined) => self.0.refused(declined),
+            Err(declined) => self.front.refused(declined),
         };
         Ok(Response::new(pb::TransferLeadershipResponse { header: Some(header) }))
     }
@@ -98,10 +105,10 @@ impl ManagementRpc for Management {
         &self,
         _request: Request<pb::OpenSessionRequest>,
     ) -> Reply<pb::OpenSessionResponse> {
-        let (header, session_id) = match self.0.handle.propose(RequestKind::OpenSession).await {
-            Ok(Outcome::SessionOpened { id, session }) => (self.0.header(id.index), session),
+        let (header, session_id) = match self.front.handle.propose(RequestKind::OpenSession).await {
+            Ok(Outcome::SessionOpened { id, session }) => (self.front.header(id.index), session),
             Ok(other) => return Err(mismatch(&other)),
-            Err(declined) => (self.0.refused(declined), 0),
+            Err(declined) => (self.front.refused(declined), 0),
         };
         Ok(Response::new(pb::OpenSessionResponse { header: Some(header), session_id }))
     }
@@ -109,18 +116,28 @@ impl ManagementRpc for Management {
     async fn propose(&self, request: Request<pb::ProposeRequest>) -> Reply<pb::ProposeResponse> {
         let pb::ProposeRequest { data, session } = request.into_inner();
         let ended = match command(data, session) {
-            Ok(kind) => self.0.handle.propose(kind).await,
+            Ok(kind) => self.front.handle.propose(kind).await,
             Err(declined) => Err(declined),
         };
-        self.proposed(ended).map(Response::new)
+        self.front.proposed(ended).map(Response::new)
+    }
+
+    type ProposeStreamStream = Proposals;
+
+    async fn propose_stream(
+        &self,
+        request: Request<Streaming<pb::ProposeRequest>>,
+    ) -> Reply<Proposals> {
+        let stop = self.stop.clone();
+        Ok(Response::new(Proposals::new(self.front.clone(), request.into_inner(), stop)))
     }
 
     async fn query(&self, request: Request<pb::QueryRequest>) -> Reply<pb::QueryResponse> {
         let pb::QueryRequest { data, consistency: wire } = request.into_inner();
-        let (header, result) = match self.0.handle.query(data, consistency(wire)).await {
-            Ok(Outcome::Read { applied, result }) => (self.0.header(applied), result),
+        let (header, result) = match self.front.handle.query(data, consistency(wire)).await {
+            Ok(Outcome::Read { applied, result }) => (self.front.header(applied), result),
             Ok(other) => return Err(mismatch(&other)),
-            Err(declined) => (self.0.refused(declined), bytes::Bytes::new()),
+            Err(declined) => (self.front.refused(declined), bytes::Bytes::new()),
         };
         Ok(Response::new(pb::QueryResponse { header: Some(header), result }))
     }
@@ -133,50 +150,15 @@ impl ManagementRpc for Management {
 
 impl Management {
     async fn status_of_replica(&self) -> Result<raft_replica::Status, Status> {
-        let status = self.0.handle.status().await;
-        status.ok_or_else(|| Status::unavailable(format!("{} is ending", self.0.node.id)))
-    }
-
-    fn proposed(&self, ended: Ended) -> Result<pb::ProposeResponse, Status> {
-        let node_id = self.0.node.id.0;
-        let view = self.0.handle.view();
-        let members_as_of = view.members_as_of.0;
-        match ended {
-            Ok(Outcome::Applied { id, result, duplicate }) => Ok(pb::ProposeResponse {
-                success: true,
-                leader_id: wire_id(view.leader),
-                leader_addr: self.0.client_address(view.leader),
-                term: view.term.0,
-                index: id.index.0,
-                result,
-                refusal: pb::Refusal::None.into(),
-                message: String::new(),
-                duplicate,
-                node_id,
-                members_as_of,
-            }),
-            Ok(other) => Err(mismatch(&other)),
-            Err(declined) => {
-                let RefusalParts { refusal, message, leader } = self.0.refusal(declined);
-                Ok(pb::ProposeResponse {
-                    leader_id: wire_id(leader),
-                    leader_addr: self.0.client_address(leader),
-                    term: view.term.0,
-                    refusal: refusal.into(),
-                    message,
-                    node_id,
-                    members_as_of,
-                    ..pb::ProposeResponse::default()
-                })
-            }
-        }
+        let status = self.front.handle.status().await;
+        status.ok_or_else(|| Status::unavailable(format!("{} is ending", self.front.node.id)))
     }
 
     fn members(&self, membership: &Membership) -> Vec<pb::Member> {
         let mut members = members_to_wire(membership);
         // The file knows addresses that the log does not, if the cluster began with an older one.
         for member in &mut members {
-            if let Some(node) = self.0.node.config.node(NodeId(member.id))
+            if let Some(node) = self.front.node.config.node(NodeId(member.id))
                 && member.peer_addr.is_empty()
             {
                 let Contact { peer, client, http } = node.contact();
@@ -187,7 +169,7 @@ impl Management {
     }
 
     fn status_response(&self, status: &raft_replica::Status) -> pb::StatusResponse {
-        let node = &self.0.node;
+        let node = &self.front.node;
         let peer = |peer: &raft_replica::PeerStatus| pb::PeerStatus {
             id: peer.id.0,
             match_index: peer.matched.0,
@@ -201,7 +183,7 @@ impl Management {
             role: role(status).into(),
             term: status.term.0,
             leader_id: wire_id(status.leader),
-            leader_addr: self.0.client_address(status.leader),
+            leader_addr: self.front.client_address(status.leader),
             first_index: status.first.0,
             last_index: status.last.0,
             durable_index: status.durable.0,
@@ -258,12 +240,6 @@ fn wanted(request: pb::SetConfigurationRequest) -> Result<MembershipChange, Decl
     let from = (!expected.is_empty()).then(|| roles_from_wire(expected));
     let from = from.transpose().map_err(invalid)?;
     Ok(MembershipChange { token: Token::default(), target, from, force })
-}
-
-/// An outcome of another kind of request than was made.
-pub(super) fn mismatch(outcome: &Outcome) -> Status {
-    tracing::error!(?outcome, "an answer that does not fit its request");
-    Status::internal("an answer that does not fit its request")
 }
 
 /// A read or write whose state machine would not have it.

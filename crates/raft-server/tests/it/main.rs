@@ -30,6 +30,8 @@ mod snapshot;
 #[cfg(test)]
 mod start;
 #[cfg(test)]
+mod stream;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod unheard;
