@@ -57,6 +57,8 @@ pub const GRACE: Duration = Duration::from_secs(2);
 pub struct Plan {
     /// Workers.
     pub concurrency: usize,
+    /// Operations that each of them has under way. More than one: writes go over streams.
+    pub pipeline: usize,
     /// Operations in all; `None`: as many as fit into the duration.
     pub requests: Option<u64>,
     /// How long new operations are begun; `None`: until all are made. Those under way then get

@@ -51,14 +51,18 @@ fn write_report(out: &mut String, summary: &Summary) -> fmt::Result {
 fn heading(out: &mut String, summary: &Summary) -> fmt::Result {
     let Summary { load, cluster, .. } = summary;
     let Load { mix, concurrency, key_bytes, value_bytes_min, value_bytes_max, .. } = load;
-    let Load { keys, key_choice, seed, connections, .. } = load;
+    let Load { keys, key_choice, seed, connections, pipeline, .. } = load;
     let sizes = if value_bytes_min == value_bytes_max {
         format!("{value_bytes_min}")
     } else {
         format!("{value_bytes_min}-{value_bytes_max}")
     };
     let (keys, plural) = (grouped(*keys), if *connections == 1 { "" } else { "s" });
-    writeln!(out, "raft-bench  {mix}  c={concurrency}  keys {key_bytes} B, values {sizes} B")?;
+    let workers = match pipeline {
+        0 | 1 => format!("c={concurrency}"),
+        _ => format!("c={concurrency} x {pipeline} on streams"),
+    };
+    writeln!(out, "raft-bench  {mix}  {workers}  keys {key_bytes} B, values {sizes} B")?;
     writeln!(
         out,
         "            {keys} keys {key_choice}  {connections} connection{plural}  seed {seed}"
@@ -309,6 +313,7 @@ pub(super) mod example {
         Load {
             mix: "put=80,get=20".into(),
             concurrency: 10,
+            pipeline: 1,
             connections: 4,
             value_bytes_min: 128,
             value_bytes_max: 128,

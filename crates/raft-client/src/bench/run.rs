@@ -245,10 +245,10 @@ impl Bench {
 }
 
 impl Plan {
-    /// Workers that have something to do.
+    /// Operations that can be under way at once: each worker has so many lanes.
     pub(super) fn lanes(&self) -> usize {
-        let needed = self.requests.unwrap_or(u64::MAX);
-        self.concurrency.min(usize::try_from(needed).unwrap_or(usize::MAX))
+        let needed = usize::try_from(self.requests.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+        self.concurrency.saturating_mul(self.pipeline.max(1)).min(needed)
     }
 
     fn workload(&self) -> Workload {

@@ -59,6 +59,8 @@ pub struct Load {
     pub mix: String,
     /// Workers.
     pub concurrency: usize,
+    /// Operations that each of them has under way; of a run before there was such a thing, 1.
+    pub pipeline: usize,
     /// Connections to each node.
     pub connections: usize,
     /// Bytes of the smallest value.
@@ -339,6 +341,7 @@ impl Bench {
         Load {
             mix: shape.mix.to_string(),
             concurrency: plan.concurrency,
+            pipeline: plan.pipeline,
             connections: self.shared.target.client.options().connections,
             value_bytes_min: shape.sizes.min,
             value_bytes_max: shape.sizes.max,

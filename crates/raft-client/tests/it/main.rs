@@ -1,6 +1,8 @@
 //! The client against nodes that do as a script says.
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod command_line;
 #[cfg(test)]
 mod discovery;
@@ -12,6 +14,8 @@ mod health;
 mod membership;
 #[cfg(test)]
 mod pipe;
+#[cfg(test)]
+mod real;
 #[cfg(test)]
 mod retries;
 #[cfg(test)]

@@ -20,6 +20,9 @@ const CONNECTIONS: usize = 4;
 /// The largest payload. The store takes 8 MiB, frame included.
 const VALUE_BYTES_MAX: usize = (8 << 20) - 64;
 
+/// Writes that a session has under way at the same time, at most.
+const IN_FLIGHT_MAX: usize = 4096;
+
 /// Operations of a run that is told neither a number nor a time.
 const REQUESTS: u64 = 10_000;
 
@@ -36,6 +39,12 @@ pub(crate) struct BenchArguments {
     /// Workers, each with one operation under way.
     #[arg(short, long, default_value_t = 10, value_name = "N")]
     concurrency: u16,
+
+    /// Operations that each worker has under way. With more than one, writes go over one stream for
+    /// each connection instead of a call for each write.
+    #[arg(long, default_value_t = 1, value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pipeline: u16,
 
     /// Operations in all, such as 500, 10k or 1m [default: 10000; with --duration or
     /// --until-faults no bound].
@@ -274,6 +283,7 @@ impl BenchArguments {
         let connections = self.connections.map_or(CONNECTIONS, usize::from);
         Options {
             connections: connections.min(plan.concurrency),
+            pipelined: 1 < plan.pipeline,
             attempt_timeout: self.attempt_timeout.0,
             operation_timeout: self.op_deadline.0,
             ..target.options()
@@ -284,6 +294,13 @@ impl BenchArguments {
         let usage = |message: &str| Err(Failure::usage(message.to_owned(), None));
         if self.concurrency == 0 {
             return usage("--concurrency must be at least 1");
+        }
+        if 1 < self.pipeline
+            && IN_FLIGHT_MAX < usize::from(self.concurrency) * usize::from(self.pipeline)
+        {
+            return usage(
+                "--concurrency times --pipeline must be 4096 or less: a session's window",
+            );
         }
         if self.requests.is_some_and(|Count(requests)| requests == 0) {
             return usage("--requests must be at least 1");
@@ -304,6 +321,7 @@ impl BenchArguments {
         };
         let plan = Plan {
             concurrency: usize::from(self.concurrency),
+            pipeline: usize::from(self.pipeline),
             requests,
             duration: self.duration.map(|duration| duration.0),
             shape: self.shape(),

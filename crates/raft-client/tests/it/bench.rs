@@ -1,0 +1,138 @@
+//! The bench against real servers: its numbers are held against others' counts.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+
+use raft_api::pb;
+use raft_api::pb::management_rpc_client::ManagementRpcClient;
+use serde_json::Value;
+
+use crate::real::Real;
+
+/// What one bench said, as JSON.
+fn bench(real: &Real, arguments: &[&str]) -> Value {
+    let all = [&["bench", "--wait", "1m", "-o", "json"][..], arguments].concat();
+    let output = real.run(&all);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{:?}: {said}", output.status);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The status of the leader, once it has applied all that it knows to be committed.
+#[tokio::main(flavor = "current_thread")]
+async fn leader(real: &Real) -> pb::StatusResponse {
+    let status = real.run(&["get-leader"]);
+    let said = String::from_utf8(status.stdout).unwrap();
+    let addr = said.split_whitespace().find(|word| word.contains(':')).unwrap();
+    let mut api = ManagementRpcClient::connect(format!("http://{addr}")).await.unwrap();
+    loop {
+        let status = api.status(pb::StatusRequest {}).await.unwrap().into_inner();
+        if status.applied_index == status.last_index {
+            return status;
+        }
+    }
+}
+
+fn number(json: &Value, path: &str) -> u64 {
+    json.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("{path} in {json}"))
+}
+
+/// Every write is an entry of the log, and so is every session that is opened; a new leader adds one
+/// that is empty. Nothing else does.
+#[test]
+fn writes_are_as_many_as_the_servers_have_applied() {
+    let real = Real::start();
+    bench(&real, &["-n", "1", "--no-files"]);
+    for pipeline in ["1", "20"] {
+        let before = leader(&real);
+        let report = bench(
+            &real,
+            &["-c", "7", "--pipeline", pipeline, "-n", "2000", "--mix", "put=3,cas=1"],
+        );
+        let after = leader(&real);
+        assert_eq!(number(&report, "/ok"), 2000);
+        let sessions = after.sessions - before.sessions;
+        let applied = after.applied_index - before.applied_index - sessions;
+        let elections = after.term - before.term;
+        assert!((2000..=2000 + elections).contains(&applied), "{applied} applied");
+        assert_eq!(number(&report, "/load/pipeline").to_string(), pipeline);
+    }
+}
+
+/// Percentiles from the times that the history has, computed without histograms: sorted and counted.
+fn percentiles_of_history(path: &Path, kind: &str) -> (Vec<u64>, [u64; 7]) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut nanos: Vec<u64> = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|entry| entry.to_string().contains(&format!("\"{kind}\"")))
+        .map(|entry| number(&entry, "/returned_ns") - number(&entry, "/called_ns"))
+        .collect();
+    nanos.sort_unstable();
+    let at = |per_10_000: usize| nanos[(nanos.len() * per_10_000).div_ceil(10_000).max(1) - 1];
+    let mean = nanos.iter().sum::<u64>() / nanos.len() as u64;
+    let all = [5_000, 9_000, 9_900, 9_990, 9_999].map(at);
+    let [p50, p90, p99, p99_9, p99_99] = all;
+    let seven = [p50, p90, p99, p99_9, p99_99, *nanos.last().unwrap(), mean];
+    (nanos, seven)
+}
+
+/// What the report says of latencies is what the history says, within the three digits of its
+/// histograms and the whole microseconds of its file; and so is what the files say.
+#[test]
+fn percentiles_are_those_of_the_history() {
+    let real = Real::start();
+    let out = ["--out", "run", "--history", "history.jsonl"];
+    let report =
+        bench(&real, &[&["-c", "5", "-n", "3000", "--mix", "put=2,get=1"], &out[..]].concat());
+    let history = real.dir.path().join("history.jsonl");
+    let ops = report["ops"].as_array().unwrap();
+    assert_eq!(ops.len(), 2);
+    for op in ops {
+        let kind = op["op"].as_str().unwrap();
+        let (nanos, theirs) = percentiles_of_history(&history, kind);
+        assert_eq!(nanos.len() as u64, number(op, "/ok"), "{kind}");
+        let names = ["p50", "p90", "p99", "p99_9", "p99_99", "max", "mean"];
+        for (name, theirs) in names.iter().zip(theirs) {
+            let ours = number(op, &format!("/latency_us/{name}"));
+            let bound = theirs / 1000 / 1000 + 1;
+            assert!(ours.abs_diff(theirs / 1000) <= bound, "{kind} {name}: {ours} us, {theirs} ns");
+        }
+        let hgrm = real.dir.path().join("run").join(format!("{kind}.hgrm"));
+        let hgrm = std::fs::read_to_string(hgrm).unwrap();
+        let count = hgrm.lines().find_map(|line| line.split("Total count    =").nth(1)).unwrap();
+        assert_eq!(count.trim().trim_end_matches(']'), nanos.len().to_string());
+    }
+    let csv = std::fs::read_to_string(real.dir.path().join("run/intervals.csv")).unwrap();
+    let done: u64 = csv
+        .lines()
+        .skip(1)
+        .map(|row| row.split(',').nth(3).unwrap())
+        .map(|it| it.parse::<u64>().unwrap())
+        .sum();
+    assert_eq!(done, number(&report, "/ok"));
+}
+
+/// The leader is killed while many writes are under way on streams: the run goes on, shows it, and
+/// every acknowledged write is there once.
+#[test]
+fn a_pipelined_run_survives_its_leader() {
+    let mut real = Real::start();
+    bench(&real, &["-n", "1", "--no-files"]);
+    let leader = usize::try_from(leader(&real).node_id).unwrap();
+    let load = ["-c", "2", "--pipeline", "20", "--until-faults", "1", "-z", "1m", "--verify"];
+    let mut command = real.client(&[&["bench", "-o", "json", "--no-files"][..], &load].concat());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut progress = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(progress.any(|line| line.starts_with("t=")), "it makes progress");
+    real.kill(leader);
+    assert!(0 < progress.count(), "it goes on");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(number(&report, "/failovers/0/leader_before"), leader as u64);
+    assert_eq!((number(&report, "/failed"), number(&report, "/unknown")), (0, 0));
+    assert_eq!((number(&report, "/verify/lost"), number(&report, "/verify/applied_twice")), (0, 0));
+    assert!(number(&report, "/ok") <= number(&report, "/verify/checked"));
+}
