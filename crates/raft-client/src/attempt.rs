@@ -13,6 +13,7 @@ use tonic::{Code, Response, Status};
 use crate::connect::{Api, Connection, Link};
 use crate::pipe::Loss;
 use crate::session::Ticket;
+use crate::trace::Told;
 use crate::{Consistency, Fault, FaultKind, Receipt};
 
 /// What is asked of the leader.
@@ -75,6 +76,27 @@ impl Ask<'_> {
 
     /// Sends it to a node and waits for the answer. The caller bounds the wait.
     pub(crate) async fn send(self, link: &Link) -> Result<Reply, Setback> {
+        let span = link.span(self.name());
+        let answer = self.send_on(link).await;
+        let fault = answer.as_ref().map_err(|setback| &setback.fault);
+        span.end(fault, |reply| {
+            let Receipt { index, term, node, .. } = reply.receipt;
+            format!("n{node} at index {index}, term {term}")
+        });
+        answer
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::OpenSession => "session",
+            Self::Propose { .. } => "write",
+            Self::Query { .. } => "read",
+            Self::SetConfiguration(_) => "change members",
+            Self::TransferLeadership(_) => "hand over",
+        }
+    }
+
+    async fn send_on(self, link: &Link) -> Result<Reply, Setback> {
         let connection = link.connection().await?;
         let api = connection.api.clone();
         let answer = match self {
@@ -93,7 +115,8 @@ impl Ask<'_> {
             Self::TransferLeadership(to) => transfer(api, to).await,
         };
         answer.unwrap_or_else(|status| {
-            let fault = fault_of(&status);
+            // A write that got lost may be done, on another connection than the strange one.
+            let fault = if self.is_write() { fault_of(&status) } else { fault_at(link, &status) };
             if !fault.kind.is_answer() {
                 link.discard(&connection);
             }
@@ -201,20 +224,34 @@ fn judge(header: pb::Header) -> Result<Receipt, Setback> {
 }
 
 /// Asks one node something about itself.
-pub(crate) async fn ask_node<T>(
+pub(crate) async fn ask_node<T: Told>(
     link: &Link,
     within: Duration,
     call: impl AsyncFnOnce(Api) -> Result<Response<T>, Status>,
 ) -> Result<T, Fault> {
+    let span = link.span(T::WHAT);
     let asking = async {
         let connection = link.connection().await?;
-        call(connection.api.clone()).await.map(Response::into_inner).map_err(|status| {
+        let answer = call(connection.api.clone()).await.map(Response::into_inner);
+        answer.map_err(|status| {
             link.discard(&connection);
-            fault_of(&status)
+            fault_at(link, &status)
         })
     };
     let silent = |_elapsed| Err(Fault::new(FaultKind::TimedOut, ""));
-    timeout(within, asking).await.unwrap_or_else(silent)
+    let answer = timeout(within, asking).await.unwrap_or_else(silent);
+    span.end(answer.as_ref(), T::words);
+    answer
+}
+
+/// The same, of this node. One that speaks something else hangs up, or is hung up on; what it is matters
+/// more.
+fn fault_at(link: &Link, status: &Status) -> Fault {
+    let fault = fault_of(status);
+    if !fault.kind.is_answer() && link.is_strange() {
+        return Fault::new(FaultKind::OtherService, "it speaks no HTTP/2");
+    }
+    fault
 }
 
 /// What a gRPC status says about the request.

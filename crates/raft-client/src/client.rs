@@ -14,7 +14,7 @@ use crate::counters::{Counters, Tally};
 use crate::discover::{Directory, Leader};
 use crate::session::{Session, Ticket};
 use crate::tries::{Ending, Tries};
-use crate::{Attempt, ClientError, FailedKind, Fault, FaultKind, Options};
+use crate::{Attempt, ClientError, FailedKind, Fault, FaultKind, Options, Step};
 
 /// After this much silence of the leader somebody looks whether there is another one.
 const SILENCE: Duration = Duration::from_millis(250);
@@ -273,6 +273,9 @@ impl Client {
                 Ok(answer) => return Ok(answer),
                 Err(reasons) => tries.reasons = reasons,
             }
+            if tries.reasons.are_all_of_other_services() {
+                return Err(tries.end(FailedKind::Rejected));
+            }
             tries.pause(FailedKind::NoCluster).await?;
         }
     }
@@ -333,10 +336,14 @@ impl Client {
                     return Err(tries.end(FailedKind::Rejected));
                 }
                 Ok(Err(reasons)) => tries.reasons.renew(reasons),
-                Err(_elapsed) => return Err(tries.end(FailedKind::NoLeader)),
+                Err(_elapsed) => {
+                    tries.reasons.renew(directory.last_reasons());
+                    return Err(tries.end(FailedKind::NoLeader));
+                }
             }
             let mut watch = directory.watch();
             let pause = tries.backoff.pause();
+            tries.tell(&Step::Pause(pause));
             // Whoever finds the leader first wakes the others; both outcomes lead to another look.
             if timeout(tries.left().min(pause), watch.changed()).await.is_err()
                 && tries.left().is_zero()
@@ -425,6 +432,7 @@ impl Client {
                     return true;
                 };
                 let link = directory.link(&addr);
+                tries.tell(&Step::Follow { node, addr: &addr });
                 directory.adopt(Leader { link, node, term: setback.term });
                 false
             }

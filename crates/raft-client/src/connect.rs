@@ -7,7 +7,7 @@
 use std::io;
 use std::net::ToSocketAddrs as _;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -20,7 +20,8 @@ use tokio::time::{Instant, timeout};
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::pipe::Pipe;
-use crate::{Fault, FaultKind, Options};
+use crate::trace::Span;
+use crate::{Fault, FaultKind, Options, Tracer};
 
 /// Bytes in one command, at most: no server can be told to take more.
 pub(crate) const COMMAND_BYTES_MAX: usize = 16 << 20;
@@ -45,6 +46,9 @@ pub(crate) struct Link {
     connect_timeout: Duration,
     /// Whether writes go over streams.
     pub(crate) pipelined: bool,
+    tracer: Option<Tracer>,
+    /// Whether the last one that was met there greeted with something that is no HTTP/2.
+    is_strange: Arc<AtomicBool>,
     slots: Vec<Slot>,
     /// Where the next request goes: round about.
     next: AtomicUsize,
@@ -81,6 +85,8 @@ impl Link {
             addr: addr.into(),
             connect_timeout: options.connect_timeout,
             pipelined: options.pipelined,
+            tracer: options.tracer.clone(),
+            is_strange: Arc::default(),
             slots: (0..options.connections.max(1)).map(|_| Slot::default()).collect(),
             next: AtomicUsize::new(0),
         }
@@ -88,6 +94,16 @@ impl Link {
 
     pub(crate) fn addr(&self) -> &Arc<str> {
         &self.addr
+    }
+
+    /// To be told to whoever follows it, when the node has answered.
+    pub(crate) fn span(&self, what: &'static str) -> Span<'_> {
+        Span::begin(self.tracer.as_ref(), &self.addr, what)
+    }
+
+    /// Whether HTTP/2 is not spoken there.
+    pub(crate) fn is_strange(&self) -> bool {
+        self.is_strange.load(Ordering::Relaxed)
     }
 
     /// A connection, made now if there is none.
@@ -116,7 +132,7 @@ impl Link {
         if let Some((_, fault)) = failure.as_ref().filter(|(at, _)| since <= *at) {
             return Err(fault.clone());
         }
-        match connect(&self.addr, self.connect_timeout).await {
+        match connect(&self.addr, self.connect_timeout, &self.is_strange).await {
             Ok(api) => {
                 let mut current = self.lock(slot);
                 current.number += 1;
@@ -168,7 +184,7 @@ impl Link {
     }
 }
 
-async fn connect(addr: &str, within: Duration) -> Result<Api, Fault> {
+async fn connect(addr: &str, within: Duration, is_strange: &Arc<AtomicBool>) -> Result<Api, Fault> {
     let unreachable =
         |error: &dyn std::fmt::Display| Fault::new(FaultKind::Unreachable, error.to_string());
     let endpoint = Endpoint::from_shared(format!("http://{addr}"))
@@ -193,7 +209,8 @@ async fn connect(addr: &str, within: Duration) -> Result<Api, Fault> {
     stream.set_nodelay(true).map_err(|error| unreachable(&error))?;
     // The connector hands out the one stream. Asked again, after that one broke, it refuses: the
     // channel is then of no use to anybody and will be discarded.
-    let mut stream = Some(TokioIo::new(PlainStream(stream)));
+    let greeting = Some(Arc::clone(is_strange));
+    let mut stream = Some(TokioIo::new(PlainStream { stream, greeting }));
     let connector = tower::service_fn(move |_: Uri| {
         let stream = stream.take().ok_or(io::ErrorKind::NotConnected);
         std::future::ready(stream.map_err(io::Error::from))
@@ -226,7 +243,14 @@ async fn resolve(addr: &str) -> Result<std::net::SocketAddr, Fault> {
 /// A TCP stream that does not offer vectored writes. With them h2 flushes every data frame of 256
 /// bytes or more by itself; without them it gathers small frames first, which carries up to 1.6
 /// times as many requests.
-struct PlainStream(TcpStream);
+struct PlainStream {
+    stream: TcpStream,
+    /// To be told whether the other side does not begin as HTTP/2 does; nothing once it has begun.
+    greeting: Option<Arc<AtomicBool>>,
+}
+
+/// A server's first frame is of this kind (RFC 9113 §3.4): `SETTINGS`, told by the fourth byte.
+const FIRST_FRAME: u8 = 4;
 
 impl AsyncRead for PlainStream {
     fn poll_read(
@@ -234,7 +258,14 @@ impl AsyncRead for PlainStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if let Some(kind) = buffer.filled()[before..].get(3).copied()
+            && let Some(is_strange) = self.greeting.take()
+        {
+            is_strange.store(kind != FIRST_FRAME, Ordering::Relaxed);
+        }
+        read
     }
 }
 
@@ -244,15 +275,15 @@ impl AsyncWrite for PlainStream {
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, buffer)
+        Pin::new(&mut self.stream).poll_write(context, buffer)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 
     fn is_write_vectored(&self) -> bool {

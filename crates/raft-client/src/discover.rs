@@ -173,6 +173,8 @@ impl Directory {
                 Ok(())
             }
             Err(reasons) => {
+                // Before anything else: who is broken off below still has something to tell.
+                *last = Some((Instant::now(), reasons.clone()));
                 // Those who were members once may know who is now.
                 let answered = reasons.iter().any(|(_, fault)| fault.kind.is_answer());
                 if answered && self.is_to_relearn(RELEARNING_LEADERLESS) {
@@ -182,6 +184,13 @@ impl Directory {
                 Err(reasons)
             }
         }
+    }
+
+    /// What each node had to say in the last search, unless one is under way.
+    pub(crate) fn last_reasons(&self) -> Reasons {
+        let last = self.searching.try_lock();
+        let last = last.ok().and_then(|last| last.as_ref().map(|(_, reasons)| reasons.clone()));
+        last.unwrap_or_default()
     }
 
     /// Looks whether another leader has come up while the known one keeps silent.

@@ -77,6 +77,19 @@ pub enum FailedKind {
 }
 
 impl FailedKind {
+    /// A short name for scripts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoCluster => "no_cluster",
+            Self::NoLeader => "no_leader",
+            Self::Unserved => "unserved",
+            Self::TooLarge => "too_large",
+            Self::Invalid => "invalid",
+            Self::Rejected => "rejected",
+            Self::OutOfBounds => "out_of_bounds",
+        }
+    }
+
     /// Whether it was looked at and turned down, so that no repeat would be of use.
     pub fn is_refusal(self) -> bool {
         match self {

@@ -24,6 +24,7 @@ mod options;
 mod pipe;
 mod session;
 mod store;
+mod trace;
 mod transfer;
 mod tries;
 
@@ -37,4 +38,5 @@ pub use membership::{
 pub use observer::{Attempt, Observer};
 pub use options::Options;
 pub use store::{CasOutcome, Page};
+pub use trace::{Outcome, Step, Tracer};
 pub use transfer::{TransferError, Transferred};

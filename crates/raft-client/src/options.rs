@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Observer;
+use crate::{Observer, Tracer};
 
 /// Where the cluster is and how long to wait for it.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Options {
     pub pipelined: bool,
     /// Who is told of every attempt.
     pub observer: Option<Observer>,
+    /// Who is told of every step, also of those that look for the leader.
+    pub tracer: Option<Tracer>,
 }
 
 impl Options {
@@ -45,6 +47,7 @@ impl Options {
             backoff_max: Duration::from_millis(100),
             pipelined: false,
             observer: None,
+            tracer: None,
         }
     }
 }

@@ -7,7 +7,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::backoff::Backoff;
 use crate::connect::Link;
 use crate::counters::Tally;
-use crate::{ClientError, Failed, FailedKind, Fault, FaultKind, Options, Reasons, Unknown};
+use crate::{
+    ClientError, Failed, FailedKind, Fault, FaultKind, Options, Reasons, Step, Tracer, Unknown,
+};
 
 /// What an operation has been through.
 pub(crate) struct Tries {
@@ -26,6 +28,7 @@ pub(crate) struct Tries {
     pub(crate) under_way: bool,
     pub(crate) reasons: Reasons,
     pub(crate) backoff: Backoff,
+    tracer: Option<Tracer>,
 }
 
 /// How asking the leader came to an end without an answer.
@@ -49,6 +52,7 @@ impl Tries {
             under_way: false,
             reasons: Reasons::default(),
             backoff: Backoff::new(options),
+            tracer: options.tracer.clone(),
         }
     }
 
@@ -64,9 +68,18 @@ impl Tries {
 
     /// Waits before the next attempt; an error if there is no time for one.
     pub(crate) async fn pause(&mut self, kind: FailedKind) -> Result<(), ClientError> {
-        let until = Instant::now() + self.backoff.pause();
+        let pause = self.backoff.pause();
+        self.tell(&Step::Pause(pause));
+        let until = Instant::now() + pause;
         sleep_until(until.min(self.deadline)).await;
         if until < self.deadline { Ok(()) } else { Err(self.end(kind)) }
+    }
+
+    /// Tells whoever follows the operation.
+    pub(crate) fn tell(&self, step: &Step<'_>) {
+        if let Some(tracer) = &self.tracer {
+            tracer.tell(step);
+        }
     }
 
     /// The error if this kind of fault ends the operation.
