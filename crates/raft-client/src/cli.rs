@@ -5,32 +5,41 @@
 
 mod address;
 mod bench;
+mod bytes;
 mod cas;
 mod del;
 mod failure;
+mod format;
 mod get;
 mod get_config;
 mod get_leader;
+mod output;
 mod propose;
 mod put;
 mod range;
 mod set_config;
 mod status;
+mod survey;
+mod table;
 mod target;
+mod trace;
 mod transfer_leader;
 
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
-use std::os::unix::ffi::OsStringExt as _;
+use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bytes::Bytes;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use raft_api::units::{HumanDuration, UnitError};
+use raft_client::Client;
 use tracing_subscriber::EnvFilter;
 
-use failure::{Failure, LIMITS};
+use bytes::{bytes_of, bytes_or_stdin, printable, quoted, shortened, value_alone};
+use failure::Failure;
+use format::Format;
+use output::{Done, complain, emit, finish, say};
 use target::Target;
 
 /// Exit codes, the same in all programs of this project.
@@ -53,14 +62,14 @@ const CLUSTER: &str = "Which cluster";
 #[derive(Debug, Parser)]
 #[command(name = "raft-client", version, after_help = EXIT_CODES, max_term_width = 100)]
 struct Arguments {
-    /// The cluster's YAML file, for the addresses of its nodes [default: `$RAFT_CONFIG`,
+    /// The cluster's YAML file, for the addresses of its nodes [env: `RAFT_CONFIG`] [default:
     /// ./cluster.yaml, ./configs/cluster.yaml; without any of them 127.0.0.1:7101 to 7103 are
     /// talked to].
     #[arg(short = 'f', long, global = true, value_name = "FILE", help_heading = CLUSTER)]
     config: Option<PathBuf>,
 
-    /// Client addresses of some nodes; the others are learnt. Goes before the file [default:
-    /// `$RAFT_ENDPOINTS`, unless a file is named].
+    /// Client addresses of some nodes; the others are learnt. Goes before the file [env:
+    /// `RAFT_ENDPOINTS`, unless a file is named].
     #[arg(
         long,
         global = true,
@@ -77,9 +86,37 @@ struct Arguments {
         global = true,
         value_name = "DURATION",
         value_parser = time_to_wait,
+        env = "RAFT_TIMEOUT",
+        hide_env_values = true,
         help_heading = CLUSTER
     )]
     timeout: Option<HumanDuration>,
+
+    /// How to answer, where the command has that form; may stand after the command as well.
+    /// Errors are then an object on standard error [default: text].
+    #[arg(
+        short,
+        long,
+        short_alias = 'w',
+        alias = "write-out",
+        value_name = "FORM",
+        value_enum,
+        hide_possible_values = true,
+        env = "RAFT_OUTPUT",
+        hide_env_values = true
+    )]
+    output: Option<Format>,
+
+    /// Tell on standard error which node was asked what, what it said, and what came next; not for
+    /// `bench`.
+    #[arg(
+        long,
+        global = true,
+        env = "RAFT_TRACE",
+        hide_env_values = true,
+        value_parser = clap::builder::FalseyValueParser::new()
+    )]
+    trace: bool,
 
     #[command(subcommand)]
     command: Command,
@@ -88,7 +125,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Print the leader, where it serves clients, and its term.
-    GetLeader,
+    GetLeader(get_leader::GetLeader),
     /// Print the members and their addresses.
     GetConfig(get_config::GetConfig),
     /// Change the members: print what is different, make the change, and end when it is committed.
@@ -111,112 +148,104 @@ enum Command {
     #[command(alias = "scan")]
     Range(range::Range),
     /// Show how every node is; exit 0 if all is well, 8 if not, 3 if nobody answers.
-    Status,
+    Status(status::StatusCommand),
     /// Press the cluster and report latencies, outages, failovers and, with --verify, losses.
     Bench(Box<bench::BenchArguments>),
-}
-
-/// What a command has to say in the end.
-#[derive(Debug, Default)]
-struct Done {
-    /// For standard output.
-    data: Vec<u8>,
-    /// A line for standard error.
-    note: Option<String>,
-    code: u8,
-}
-
-impl Done {
-    fn with(data: impl Into<Vec<u8>>) -> Self {
-        Self { data: data.into(), ..Self::default() }
-    }
 }
 
 /// Not found, or not the expected value.
 const NOT_FOUND: u8 = 7;
 
+/// What a command is given besides its own arguments.
+struct Context {
+    target: Target,
+    client: Client,
+    /// What --timeout says.
+    timeout: Option<Duration>,
+    format: Format,
+}
+
 pub(crate) fn main() -> ExitCode {
-    let arguments = Arguments::parse();
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::from_env("RAFT_LOG"))
         .with_writer(io::stderr)
         // What cannot be written is lost. Else it is reported to stderr, which panics if that fails too.
         .log_internal_errors(false)
         .init();
-    let outcome = run(arguments).and_then(|done| {
-        emit(&done.data)?;
-        Ok(done)
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let mut program = program();
+    let parsed = program.try_get_matches_from_mut(&words).and_then(|matches| {
+        let arguments = Arguments::from_arg_matches(&matches);
+        Ok((arguments.map_err(|error| error.format(&mut program))?, format::chosen(&matches)))
     });
-    match outcome {
-        Ok(done) => {
-            if let Some(note) = done.note {
-                complain(&note);
-            }
-            ExitCode::from(done.code)
+    let (arguments, format) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) if error.use_stderr() && format::words_ask_for_json(&words) => {
+            return finish(Err(Failure::misuse(&error)), Format::Json).into();
         }
+        Err(error) => {
+            // If nobody reads it, there is nobody to tell.
+            drop(error.print());
+            return u8::try_from(error.exit_code()).unwrap_or(failure::USAGE).into();
+        }
+    };
+    match format {
+        Ok(format) => finish(run(arguments, format), format).into(),
         Err(failure) => {
-            complain(&failure.to_string());
-            ExitCode::from(failure.code)
+            let json = format::words_ask_for_json(&words);
+            finish(Err(failure), if json { Format::Json } else { Format::Text }).into()
         }
     }
 }
 
-fn run(arguments: Arguments) -> Result<Done, Failure> {
+/// What may be said.
+fn program() -> clap::Command {
+    format::with_output(Arguments::command())
+}
+
+fn run(arguments: Arguments, format: Format) -> Result<Done, Failure> {
     // One thread: waking a second one costs more than it carries.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::internal(format!("could not start the runtime: {error}")))?;
-    let done = runtime.block_on(dispatch(arguments));
+    let done = runtime.block_on(dispatch(arguments, format));
     // A name that is being looked up must not hold up the end.
     runtime.shutdown_timeout(Duration::ZERO);
     done
 }
 
-async fn dispatch(arguments: Arguments) -> Result<Done, Failure> {
-    let Arguments { config, endpoints, timeout, command } = arguments;
-    let target = Target::find(config.as_deref(), endpoints)?;
+async fn dispatch(arguments: Arguments, format: Format) -> Result<Done, Failure> {
+    let Arguments { config, endpoints, timeout, trace, command, .. } = arguments;
+    let mut target = Target::find(config.as_deref(), endpoints)?;
+    target.tracer = trace.then(|| trace::tracer(format));
     let timeout = timeout.map(|timeout| timeout.0);
     let client = target.client(timeout.unwrap_or(TIMEOUT));
-    let outcome = match command {
-        Command::GetLeader => get_leader::run(&client).await,
-        Command::GetConfig(command) => command.run(&target, &client).await,
-        Command::SetConfig(command) => {
-            let timeout = timeout.unwrap_or(set_config::TIMEOUT);
-            Box::pin(command.run(&target, timeout)).await
-        }
-        Command::TransferLeader(command) => command.run(&client).await,
-        Command::Propose(command) => command.run(&client).await,
-        Command::Put(command) => command.run(&client).await,
-        Command::Get(command) => command.run(&client).await,
-        Command::Del(command) => command.run(&client).await,
-        Command::Cas(command) => command.run(&client).await,
-        Command::Range(command) => command.run(&client).await,
-        Command::Status => status::run(&target, &client).await,
-        Command::Bench(command) => Box::pin(command.run(&target)).await,
-    };
-    for addr in client.removed_endpoints() {
-        complain(&format!("note: {addr} was removed from the cluster"));
+    let context = Context { target, client, timeout, format };
+    let outcome = command.run(&context).await;
+    for addr in context.client.removed_endpoints() {
+        say(format, "note", &format!("note: {addr} was removed from the cluster"));
     }
-    if target.is_assumed { outcome.map_err(Failure::without_a_target) } else { outcome }
+    if context.target.is_assumed { outcome.map_err(Failure::without_a_target) } else { outcome }
 }
 
-/// Writes to standard output. A reader that has seen enough is no error; tells whether it wants
-/// more.
-fn emit(data: &[u8]) -> Result<bool, Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(data).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => {
-            Err(Failure::internal(format!("could not write to standard output: {error}")))
+impl Command {
+    async fn run(self, context: &Context) -> Result<Done, Failure> {
+        match self {
+            Self::GetLeader(command) => command.run(context).await,
+            Self::GetConfig(command) => command.run(context).await,
+            Self::SetConfig(command) => Box::pin(command.run(context)).await,
+            Self::TransferLeader(command) => command.run(context).await,
+            Self::Propose(command) => command.run(context).await,
+            Self::Put(command) => command.run(context).await,
+            Self::Get(command) => command.run(context).await,
+            Self::Del(command) => command.run(context).await,
+            Self::Cas(command) => command.run(context).await,
+            Self::Range(command) => command.run(context).await,
+            Self::Status(command) => command.run(context).await,
+            Self::Bench(command) => Box::pin(command.run(&context.target)).await,
         }
     }
-}
-
-/// A line on standard error. If nobody reads that either, there is nobody left to tell.
-fn complain(line: &str) {
-    drop(writeln!(io::stderr().lock(), "{line}"));
 }
 
 /// The times that can be waited for: in less nothing can be done, and more nobody means.
@@ -233,73 +262,4 @@ fn time_to_wait(text: &str) -> Result<HumanDuration, String> {
     } else {
         Ok(wait)
     }
-}
-
-/// The bytes of an argument; `-` stands for all of standard input.
-fn bytes_or_stdin(argument: std::ffi::OsString) -> Result<Bytes, Failure> {
-    if argument != "-" {
-        return Ok(bytes_of(argument));
-    }
-    let mut data = Vec::new();
-    let bound = raft_kv::VALUE_BYTES_MAX;
-    // One byte more tells that there is too much, however much it is.
-    match io::stdin().lock().take(bound as u64 + 1).read_to_end(&mut data) {
-        Ok(read) if bound < read => Err(Failure::usage(
-            format!("standard input holds more than the {bound} bytes that a value may have"),
-            Some(LIMITS),
-        )),
-        Ok(_) => Ok(data.into()),
-        Err(error) => Err(Failure::usage(format!("could not read standard input: {error}"), None)),
-    }
-}
-
-fn bytes_of(argument: std::ffi::OsString) -> Bytes {
-    argument.into_vec().into()
-}
-
-/// Text as it is, except that backslashes, what would disturb a terminal and what is no text are
-/// escaped: no two contents look the same.
-fn printable(bytes: &[u8]) -> String {
-    let mut shown = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for symbol in chunk.valid().chars() {
-            if symbol == '\\' || symbol.is_control() {
-                let mut place = [0; 4];
-                let escaped = symbol.encode_utf8(&mut place).as_bytes().escape_ascii();
-                shown.extend(escaped.map(char::from));
-            } else {
-                shown.push(symbol);
-            }
-        }
-        shown.extend(chunk.invalid().escape_ascii().map(char::from));
-    }
-    shown
-}
-
-/// Bytes of a key or value that a message shows, at most.
-const SHOWN_MAX: usize = 64;
-
-/// As much of it as a message has room for.
-fn shortened(bytes: &[u8]) -> String {
-    if bytes.len() <= SHOWN_MAX {
-        return printable(bytes);
-    }
-    // Not amid a character.
-    let begins = |place: &usize| bytes[*place] & 0xc0 != 0x80;
-    let end = (SHOWN_MAX - 3..=SHOWN_MAX).rev().find(begins).unwrap_or(SHOWN_MAX);
-    format!("{}… ({} bytes)", printable(&bytes[..end]), bytes.len())
-}
-
-/// A key as messages name it.
-fn quoted(key: &[u8]) -> String {
-    format!("`{}`", shortened(key))
-}
-
-/// A value alone: a terminal gets a line end after it, a file gets the value.
-fn value_alone(value: &[u8]) -> Vec<u8> {
-    let mut data = value.to_vec();
-    if io::stdout().is_terminal() {
-        data.push(b'\n');
-    }
-    data
 }

@@ -2,9 +2,11 @@
 
 use std::ffi::OsString;
 
-use raft_client::{CasOutcome, Client};
+use raft_client::CasOutcome;
+use serde_json::json;
 
-use super::{Done, Failure, NOT_FOUND, bytes_of, bytes_or_stdin, quoted, shortened};
+use super::format::{Format, bytes_json, written};
+use super::{Context, Done, Failure, NOT_FOUND, bytes_of, bytes_or_stdin, quoted, shortened};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cas {
@@ -17,19 +19,27 @@ pub(crate) struct Cas {
 }
 
 impl Cas {
-    pub(crate) async fn run(self, client: &Client) -> Result<Done, Failure> {
+    pub(crate) async fn run(self, context: &Context) -> Result<Done, Failure> {
         let (key, old) = (bytes_of(self.key), bytes_of(self.old));
         let name = quoted(&key);
         let new = bytes_or_stdin(self.new)?;
-        let outcome = client
-            .cas(key, Some(old), Some(new))
-            .await
-            .map_err(|error| Failure::from(error).during(&format!("could not change {name}")))?;
-        let note = match outcome.value {
-            CasOutcome::Swapped => return Ok(Done::default()),
-            CasOutcome::Mismatch(Some(actual)) => format!("{name} is {}", shortened(&actual)),
-            CasOutcome::Mismatch(None) => format!("{name} is not set"),
+        let outcome =
+            context.client.cas(key.clone(), Some(old), Some(new)).await.map_err(|error| {
+                Failure::from(error).during(&format!("could not change {name}"))
+            })?;
+        let (swapped, actual, note) = match &outcome.value {
+            CasOutcome::Swapped => (true, None, None),
+            CasOutcome::Mismatch(Some(actual)) => {
+                (false, Some(bytes_json(actual)), Some(format!("{name} is {}", shortened(actual))))
+            }
+            CasOutcome::Mismatch(None) => (false, None, Some(format!("{name} is not set"))),
         };
-        Ok(Done { note: Some(note), code: NOT_FOUND, ..Done::default() })
+        let fields = json!({ "key": bytes_json(&key), "swapped": swapped, "actual": actual });
+        let data = match context.format {
+            Format::Table | Format::Raw if !swapped => Vec::new(),
+            format => written(format, "cas", &outcome.receipt, String::new(), fields),
+        };
+        let note = note.filter(|_| context.format != Format::Json);
+        Ok(Done { data, note, code: if swapped { 0 } else { NOT_FOUND } })
     }
 }

@@ -3,14 +3,21 @@
 use std::fmt;
 
 use raft_api::ConfigError;
-use raft_client::{ClientError, Failed, FailedKind, FaultKind, Reasons};
+use raft_client::{ClientError, Failed, FailedKind, Fault, FaultKind, Reasons, Unknown};
+use serde_json::{Value, json};
 
 /// The end of a command that did not do what it was asked.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) code: u8,
+    /// For programs.
+    kind: &'static str,
     message: String,
     hint: Option<String>,
+    /// Whether a write may have been done all the same.
+    is_unknown: bool,
+    /// What each node had to say, where that is why.
+    reasons: Reasons,
 }
 
 /// What may be written, for those who tried something else.
@@ -23,22 +30,61 @@ pub(crate) const ASSUMED: &str = "no cluster.yaml was found and no --endpoints g
     127.0.0.1:7101 to 7103 were tried; `scripts/local-cluster.sh start` starts a cluster there";
 
 const INTERNAL: u8 = 1;
-const USAGE: u8 = 2;
-const NO_CLUSTER: u8 = 3;
+pub(crate) const USAGE: u8 = 2;
+pub(crate) const NO_CLUSTER: u8 = 3;
 pub(crate) const REFUSED: u8 = 4;
 pub(crate) const DEADLINE: u8 = 124;
 
 impl Failure {
     pub(crate) fn internal(message: String) -> Self {
-        Self { code: INTERNAL, message, hint: None }
+        Self::new(INTERNAL, message, None)
     }
 
     pub(crate) fn new(code: u8, message: String, hint: Option<&str>) -> Self {
-        Self { code, message, hint: hint.map(str::to_owned) }
+        let kind = match code {
+            USAGE => "usage",
+            NO_CLUSTER => "no_cluster",
+            REFUSED => "refused",
+            DEADLINE => "deadline",
+            _ => "internal",
+        };
+        let hint = hint.map(str::to_owned);
+        Self { code, kind, message, hint, is_unknown: false, reasons: Reasons::default() }
     }
 
     pub(crate) fn usage(message: String, hint: Option<&str>) -> Self {
         Self::new(USAGE, message, hint)
+    }
+
+    /// Words that make no command, as the parser put it: what is wrong, and below it how it goes.
+    pub(crate) fn misuse(error: &clap::Error) -> Self {
+        let said = error.to_string();
+        let mut parts = said.splitn(2, "\n\n");
+        let what = parts.next().unwrap_or_default();
+        let what = what.strip_prefix("error: ").unwrap_or(what);
+        let what: Vec<&str> = what.lines().map(str::trim).collect();
+        let advice = parts.next().map(|advice| advice.trim().to_owned());
+        Self::usage(what.join(" "), advice.as_deref())
+    }
+
+    /// The same with what each node had to say.
+    pub(crate) fn because(self, reasons: Reasons) -> Self {
+        Self { reasons, ..self }
+    }
+
+    /// One object for programs.
+    pub(crate) fn json(&self) -> Value {
+        let node = |(addr, fault): (&str, &Fault)| json!({ "addr": addr, "kind": fault.kind.name(), "detail": fault.detail });
+        json!({
+            "schema": "raft-error/1",
+            "level": "error",
+            "exit": self.code,
+            "kind": self.kind,
+            "message": self.message,
+            "hint": self.hint,
+            "may_be_done": self.is_unknown,
+            "nodes": self.reasons.iter().map(node).collect::<Vec<_>>(),
+        })
     }
 
     /// Nobody had said where the cluster is.
@@ -90,7 +136,12 @@ impl From<ClientError> for Failure {
                 (DEADLINE, "read it back before you repeat it: a repeat is a second write")
             }
         };
-        Self { code, message: error.to_string(), hint: Some(hint.to_owned()) }
+        let message = error.to_string();
+        let (kind, is_unknown, reasons) = match error {
+            ClientError::Failed(Failed { kind, reasons, .. }) => (kind.name(), false, reasons),
+            ClientError::Unknown(Unknown { reasons, .. }) => ("unknown", true, reasons),
+        };
+        Self { kind, is_unknown, reasons, ..Self::new(code, message, Some(hint)) }
     }
 }
 
@@ -100,8 +151,7 @@ fn meets_other_services(reasons: &Reasons) -> bool {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        let hint = error.hint().map(str::to_owned);
-        Self { code: USAGE, message: error.to_string(), hint }
+        Self::usage(error.to_string(), error.hint())
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 
-use raft_client::Client;
+use serde_json::json;
 
-use super::{Done, Failure, bytes_or_stdin};
+use super::format::written;
+use super::{Context, Done, Failure, bytes_or_stdin};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Propose {
@@ -13,12 +14,15 @@ pub(crate) struct Propose {
 }
 
 impl Propose {
-    pub(crate) async fn run(self, client: &Client) -> Result<Done, Failure> {
-        let done = client
+    pub(crate) async fn run(self, context: &Context) -> Result<Done, Failure> {
+        let done = context
+            .client
             .propose_data(bytes_or_stdin(self.data)?)
             .await
             .map_err(|error| Failure::from(error).during("could not propose"))?;
         let at = done.receipt;
-        Ok(Done::with(format!("index {} term {} leader n{}\n", at.index, at.term, at.leader)))
+        let text = format!("index {} term {} leader n{}\n", at.index, at.term, at.leader);
+        let fields = json!({ "count": done.value });
+        Ok(Done::with(written(context.format, "propose", &at, text, fields)))
     }
 }

@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 
-use raft_client::Client;
+use serde_json::json;
 
-use super::{Done, Failure, bytes_of, bytes_or_stdin, quoted};
+use super::format::{bytes_json, written};
+use super::{Context, Done, Failure, bytes_of, bytes_or_stdin, quoted};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Put {
@@ -15,13 +16,17 @@ pub(crate) struct Put {
 }
 
 impl Put {
-    pub(crate) async fn run(self, client: &Client) -> Result<Done, Failure> {
+    pub(crate) async fn run(self, context: &Context) -> Result<Done, Failure> {
         let key = bytes_of(self.key);
         let what = format!("could not put {}", quoted(&key));
+        let fields = json!({ "key": bytes_json(&key) });
         let value = bytes_or_stdin(self.value)?;
-        let outcome = client.put(key, value).await;
+        let outcome = context.client.put(key, value).await;
         let done = outcome.map_err(|error| Failure::from(error).during(&what))?;
         let at = done.receipt;
-        Ok(Done::with(format!("index {} term {}\n", at.index, at.term)))
+        let text = format!("index {} term {}\n", at.index, at.term);
+        let mut fields = fields;
+        fields["replaced"] = done.value.into();
+        Ok(Done::with(written(context.format, "put", &at, text, fields)))
     }
 }

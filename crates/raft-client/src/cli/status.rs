@@ -1,218 +1,123 @@
 //! `status`
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, SystemTime};
 
-use comfy_table::{CellAlignment, Table, presets};
-use futures_util::future::join_all;
 use raft_api::pb::{Role, StatusResponse};
-use raft_api::trouble;
-use raft_client::{Client, NodeStatus};
-use tokio::time::sleep;
+use raft_api::units::HumanDuration;
+use raft_client::NodeStatus;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until};
 
 use super::failure::ASSUMED;
-use super::target::Target;
-use super::{Done, Failure};
+use super::format::{Format, line};
+use super::survey::{Health, Survey, Verdict, name, outdated_word};
+use super::table::table;
+use super::{Context, Done, Failure, emit, time_to_wait};
 
-const NO_CLUSTER: u8 = 3;
-const UNSAFE: u8 = 5;
-pub(super) const DEGRADED: u8 = 8;
+/// Clears a terminal and begins at its top.
+const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
 
-/// Addresses that are not configured are asked for, but not for long.
-const LEARNING: Duration = Duration::from_millis(500);
-
-/// Two looks tell a busy node from one that stands still, once the leader has committed something.
-const LOOKS_MAX: usize = 5;
-
-/// Long enough for a node that is only busy to have moved on.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
-
-/// A leader hears its followers many times a second.
-const HEARD_MAX: Duration = Duration::from_secs(2);
-
-const REPLACED: &str = ": its data directory may have been replaced";
-const OLDER: &str = ": its data directory may be an older copy of itself";
-const LEADERLESS: &str = "all nodes answer and none leads: an election is under way, or too many \
-    refuse each other because data directories were replaced";
-
-pub(crate) async fn run(target: &Target, client: &Client) -> Result<Done, Failure> {
-    let mut ids: BTreeMap<String, u64> =
-        target.nodes.iter().filter_map(|(id, addr)| Some((addr.clone(), (*id)?))).collect();
-    let learnt = client.get_configuration_within(LEARNING).await.unwrap_or_default();
-    // Who was removed tells of a membership that is past, if it is all there is.
-    let (members, outdated) = (learnt.members, learnt.removed);
-    let is_stranger =
-        |id: u64| !outdated && !members.is_empty() && members.iter().all(|member| member.id != id);
-    let member_ids: Vec<u64> = members.iter().map(|member| member.id).collect();
-    let nodes = target.nodes.iter().filter(|(id, _)| !id.is_some_and(is_stranger));
-    let mut addrs: Vec<String> = nodes.map(|(_, addr)| addr.clone()).collect();
-    for member in members.into_iter().filter(|member| !member.client_addr.is_empty()) {
-        if !addrs.contains(&member.client_addr) {
-            addrs.push(member.client_addr.clone());
-        }
-        ids.entry(member.client_addr).or_insert(member.id);
-    }
-    let look = async || join_all(addrs.iter().map(|addr| client.status(addr))).await;
-    let mut nodes = look().await;
-    let mut earlier = nodes.clone();
-    for _ in 1..LOOKS_MAX {
-        let reports = answers(&nodes);
-        if !is_uneven(&reports) {
-            break;
-        }
-        let enough = leader(&reports).is_some_and(|leader| 0 < leader.commit_index);
-        sleep(BETWEEN_LOOKS).await;
-        earlier = std::mem::replace(&mut nodes, look().await);
-        if enough {
-            break;
-        }
-    }
-    let mut done = report(&nodes, &earlier, &ids, target.cluster.as_deref());
-    if outdated {
-        done.data.extend_from_slice(outdated_word(learnt.node_id).as_bytes());
-    } else {
-        for line in target.differences(&member_ids) {
-            done.data.extend_from_slice(line.as_bytes());
-        }
-    }
-    let lost = target.is_assumed && done.code == NO_CLUSTER;
-    Ok(Done { note: lost.then(|| format!("hint: {ASSUMED}")), ..done })
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusCommand {
+    /// Look again and again, until it is interrupted.
+    #[arg(
+        long,
+        value_name = "EVERY",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1s",
+        value_parser = time_to_wait
+    )]
+    watch: Option<HumanDuration>,
 }
 
-fn answers(nodes: &[NodeStatus]) -> Vec<&StatusResponse> {
-    nodes.iter().filter_map(|node| node.status.as_ref().ok()).collect()
+impl StatusCommand {
+    pub(crate) async fn run(self, context: &Context) -> Result<Done, Failure> {
+        let Some(every) = self.watch else {
+            let survey = Survey::take(context).await;
+            let verdict = survey.verdict();
+            let lost = context.target.is_assumed && verdict.health == Health::Unreachable;
+            return Ok(Done {
+                data: shown(&survey, &verdict, context.format),
+                note: lost.then(|| format!("hint: {ASSUMED}")),
+                code: verdict.health.code(),
+            });
+        };
+        loop {
+            let next = Instant::now() + every.0;
+            let survey = Survey::take(context).await;
+            let mut data = shown(&survey, &survey.verdict(), context.format);
+            if context.format != Format::Json {
+                let at = humantime::format_rfc3339_seconds(SystemTime::now());
+                let begin = if io::stdout().is_terminal() { CLEAR } else { "" };
+                data = [format!("{begin}{at}\n").as_bytes(), &data, b"\n"].concat();
+            }
+            if !emit(&data)? {
+                return Ok(Done::default());
+            }
+            sleep_until(next).await;
+        }
+    }
 }
 
-/// A node that serves another cluster than the one that was asked for.
-fn foreign(node: &NodeStatus, cluster: &str) -> Option<String> {
-    let served = &node.status.as_ref().ok()?.cluster;
-    let said = || format!("{} serves the cluster `{served}`, not `{cluster}`", node.addr);
-    (served != cluster).then(said)
+fn shown(survey: &Survey, verdict: &Verdict, format: Format) -> Vec<u8> {
+    match format {
+        Format::Json => line(&json(survey, verdict)),
+        Format::Table | Format::Raw => (nodes(survey) + "\n").into_bytes(),
+        Format::Text => text(survey, verdict).into_bytes(),
+    }
 }
 
-fn report(
-    nodes: &[NodeStatus],
-    earlier: &[NodeStatus],
-    ids: &BTreeMap<String, u64>,
-    cluster: Option<&str>,
-) -> Done {
-    let reports = answers(nodes);
-    let commit = reports.iter().map(|report| report.commit_index).max().unwrap_or(0);
-    let id = |node: &NodeStatus| match &node.status {
-        Ok(report) => Some(report.node_id),
-        Err(_) => ids.get(&node.addr).copied(),
-    };
-    let mut ordered: Vec<&NodeStatus> = nodes.iter().collect();
-    ordered.sort_by_key(|node| id(node).unwrap_or(u64::MAX));
-    let rows = ordered.into_iter().map(|node| match &node.status {
+fn text(survey: &Survey, verdict: &Verdict) -> String {
+    let mut text = nodes(survey);
+    text.extend(["\n", &verdict.line, "\n"]);
+    for problem in &verdict.problems {
+        text.extend([&problem.text, "\n"]);
+    }
+    match survey.outdated_by {
+        Some(by) => text.push_str(&outdated_word(by)),
+        None => text.extend(survey.differences.iter().map(String::as_str)),
+    }
+    text
+}
+
+fn nodes(survey: &Survey) -> String {
+    let commit = survey.reports().iter().map(|report| report.commit_index).max().unwrap_or(0);
+    let rows = survey.nodes.iter().map(|node| match &node.status {
         Ok(report) => row(node, report, commit),
         Err(fault) => {
-            let id = id(node).map_or_else(|| "-".to_owned(), |id| format!("n{id}"));
             let mut row = [const { String::new() }; COLUMNS.len()];
-            [row[0], row[1], row[2]] = [id, node.addr.clone(), "DOWN".to_owned()];
+            [row[0], row[1], row[2]] =
+                [name(survey.id(node)), node.addr.clone(), "DOWN".to_owned()];
             row[COLUMNS.len() - 1] = fault.to_string();
             row
         }
     });
-    let mut data = table(COLUMNS, rows);
-    let (line, code) = judgement(&reports, nodes.len());
-    data.extend(["\n", &line, "\n"]);
-    let mut problems = cut_off(&reports, &answers(earlier));
-    let foreign = nodes.iter().filter_map(|node| foreign(node, cluster?));
-    let foreign: Vec<String> = foreign.collect();
-    if foreign.is_empty() && reports.len() == nodes.len() && leader(&reports).is_none() {
-        problems.push(LEADERLESS.to_owned());
-    }
-    problems.extend(foreign);
-    let mut members = reports.clone();
-    members.sort_by_key(|report| report.node_id);
-    problems.extend(members.into_iter().filter_map(trouble::full_disk));
-    for problem in &problems {
-        data.extend([problem, "\n"]);
-    }
-    let code = if code == 0 && !problems.is_empty() { DEGRADED } else { code };
-    Done { data: data.into(), note: None, code }
-}
-
-/// Who leads: of those that claim to, the one with the highest term.
-fn leader<'a>(reports: &[&'a StatusResponse]) -> Option<&'a StatusResponse> {
-    let claims = reports.iter().filter(|report| report.role() == Role::Leader);
-    claims.max_by_key(|report| report.term).copied()
-}
-
-/// Whether another look could tell more: some node is not where the leader is, or that has not
-/// begun yet.
-fn is_uneven(reports: &[&StatusResponse]) -> bool {
-    let Some(leader) = leader(reports) else {
-        return false;
-    };
-    let led = leader.applied_index;
-    led == 0 || reports.iter().any(|report| report.applied_index < led)
-}
-
-/// Nodes that answer and are cut off all the same, in words. One look is not enough to tell a node
-/// that is busy from one that stands still, so there is an earlier one to compare with.
-fn cut_off(reports: &[&StatusResponse], earlier: &[&StatusResponse]) -> Vec<String> {
-    let Some(leader) = leader(reports) else {
-        return Vec::new();
-    };
-    let then = |node: u64| earlier.iter().find(|report| report.node_id == node);
-    let followers = reports.iter().filter(|report| report.node_id != leader.node_id);
-    let cut_off = followers.filter_map(|node| {
-        let id = node.node_id;
-        let why = if node.last_index == 0 && 0 < leader.commit_index { REPLACED } else { "" };
-        if why.is_empty()
-            && let Some(held) = then(leader.node_id).and_then(|led| forgotten(node, leader, led))
-        {
-            let last = node.last_index;
-            return Some(format!("n{id} ends at index {last} and has confirmed {held}{OLDER}"));
-        }
-        let peer = leader.peers.iter().find(|peer| peer.id == id);
-        if let Some(peer) = peer.filter(|peer| HEARD_MAX < Duration::from_millis(peer.heard_ms)) {
-            let silence = peer.heard_ms / 1000;
-            return Some(format!(
-                "n{id} is up but the leader has not heard it for {silence} s{why}"
-            ));
-        }
-        let (was, led) = (then(id)?, then(leader.node_id)?);
-        let empty = was.commit_index == 0 && node.commit_index == 0 && 0 < led.commit_index;
-        let stands = node.applied_index == was.applied_index
-            && node.applied_index < led.applied_index
-            && led.applied_index < leader.applied_index;
-        let (at, of) = (node.applied_index, leader.commit_index);
-        (empty || stands).then(|| format!("n{id} is up but stands at index {at} of {of}{why}"))
-    });
-    let idle = (leader.commit_index == 0)
-        .then(|| format!("n{} leads and has committed nothing", leader.node_id));
-    idle.into_iter().chain(cut_off).collect()
-}
-
-/// How far a node has confirmed the log, if that is more than it holds by now: within a term nobody cuts
-/// what it confirmed. What the leader said must be older than what the node says.
-fn forgotten(node: &StatusResponse, leader: &StatusResponse, led: &StatusResponse) -> Option<u64> {
-    let same_term = led.role() == Role::Leader && led.term == leader.term && led.term == node.term;
-    let held = led.peers.iter().find(|peer| peer.id == node.node_id)?.match_index;
-    (same_term && node.last_index < held).then_some(held)
+    table(COLUMNS, rows)
 }
 
 /// The last column says why a node did not answer.
 const COLUMNS: [&str; 11] =
     ["NODE", "ADDRESS", "ROLE", "TERM", "COMMIT", "APPLIED", "LAG", "SNAPSHOT", "RTT", "UP", ""];
 
-fn row(node: &NodeStatus, report: &StatusResponse, commit: u64) -> [String; COLUMNS.len()] {
-    let role = match report.role() {
+fn role(report: &StatusResponse) -> &'static str {
+    match report.role() {
         _ if report.removed => "removed",
         Role::Follower => "follower",
         Role::PreCandidate => "pre-candidate",
         Role::Candidate => "candidate",
         Role::Leader => "LEADER",
         Role::Learner => "learner",
-    };
+    }
+}
+
+fn row(node: &NodeStatus, report: &StatusResponse, commit: u64) -> [String; COLUMNS.len()] {
     let up = Duration::from_secs(report.uptime_ms / 1000);
     [
         format!("n{}", report.node_id),
         node.addr.clone(),
-        role.to_owned(),
+        role(report).to_owned(),
         report.term.to_string(),
         report.commit_index.to_string(),
         report.applied_index.to_string(),
@@ -224,67 +129,56 @@ fn row(node: &NodeStatus, report: &StatusResponse, commit: u64) -> [String; COLU
     ]
 }
 
-/// The line below the table, and the exit code.
-fn judgement(reports: &[&StatusResponse], nodes: usize) -> (String, u8) {
-    let up = reports.len();
-    let Some(latest) = reports.iter().max_by_key(|report| (report.term, report.leader_id)) else {
-        return (format!("0/{nodes} up"), NO_CLUSTER);
-    };
-    let mut words = vec![format!("cluster {}", latest.cluster), format!("{up}/{nodes} up")];
-    let agreed = reports.iter().all(|report| {
-        (report.leader_id, report.term) == (latest.leader_id, latest.term) && report.leader_id != 0
-    });
-    let (leader, term) = (latest.leader_id, latest.term);
-    words.push(match (leader, agreed) {
-        (0, _) => "no leader".to_owned(),
-        (_, true) => format!("leader n{leader} term {term}"),
-        (_, false) => format!("leader n{leader} term {term}, not known to all"),
-    });
-    let mut code = if agreed && up == nodes { 0 } else { DEGRADED };
-    let mut hashes: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
-    for report in reports {
-        hashes.entry(report.applied_index).or_default().push(report.state_hash);
-    }
-    for (index, hashes) in hashes.iter().filter(|(_, hashes)| 1 < hashes.len()) {
-        let equal = hashes.windows(2).all(|pair| pair[0] == pair[1]);
-        if equal {
-            let count = hashes.len();
-            words.push(format!("the {count} nodes at index {index} hold the same state"));
-        } else {
-            words.push(format!("STATES DIFFER at index {index}"));
-            code = UNSAFE;
-        }
-    }
-    if reports.iter().any(|report| report.debug_build) {
-        words.push("(debug build)".to_owned());
-    }
-    (words.join("   "), code)
+fn json(survey: &Survey, verdict: &Verdict) -> Value {
+    let commit = survey.reports().iter().map(|report| report.commit_index).max().unwrap_or(0);
+    let nodes: Vec<Value> =
+        survey.nodes.iter().map(|node| node_json(node, survey.id(node), commit)).collect();
+    let problems: Vec<Value> = verdict
+        .problems
+        .iter()
+        .map(|problem| json!({ "node": problem.node, "message": problem.text }))
+        .collect();
+    let differences: Vec<&str> = survey.differences.iter().map(|line| line.trim_end()).collect();
+    json!({
+        "schema": "raft-status/1",
+        "cluster": survey.reports().first().map(|report| &report.cluster),
+        "health": verdict.health.name(),
+        "leader": verdict.leader.map(|(node, _)| node),
+        "term": verdict.leader.map(|(_, term)| term),
+        "nodes": nodes,
+        "problems": problems,
+        "unlike_the_file": differences,
+        "outdated_by": survey.outdated_by,
+    })
 }
 
-/// What is to be thought of members that are known from a node that was removed.
-pub(super) fn outdated_word(node: u64) -> String {
-    format!(
-        "the members are those that n{node} knew when it was removed, and none of them answers; if \
-         there are others by now, name one of them with --endpoints\n"
-    )
-}
-
-/// A table without lines; numbers stand on the right.
-pub(super) fn table<const N: usize>(
-    header: [&str; N],
-    rows: impl IntoIterator<Item = [String; N]>,
-) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header).add_rows(rows);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    for (position, name) in header.iter().enumerate() {
-        if matches!(*name, "TERM" | "COMMIT" | "APPLIED" | "LAG" | "SNAPSHOT" | "RTT")
-            && let Some(column) = table.column_mut(position)
-        {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+/// A node that does not answer has the same fields, all but three of them null.
+fn node_json(node: &NodeStatus, id: Option<u64>, commit: u64) -> Value {
+    let report = node.status.as_ref().ok();
+    let fault = node.status.as_ref().err();
+    let micros = u64::try_from(node.round_trip.as_micros()).unwrap_or(u64::MAX);
+    json!({
+        "id": id,
+        "addr": node.addr,
+        "error": fault.map(|fault| json!({ "kind": fault.kind.name(), "message": fault.to_string() })),
+        "role": report.map(|it| role(it).to_ascii_lowercase()),
+        "term": report.map(|it| it.term),
+        "leader": report.map(|it| it.leader_id),
+        "commit": report.map(|it| it.commit_index),
+        "applied": report.map(|it| it.applied_index),
+        "lag": report.map(|it| commit.saturating_sub(it.applied_index)),
+        "last": report.map(|it| it.last_index),
+        "durable": report.map(|it| it.durable_index),
+        "snapshot": report.map(|it| it.snapshot_index),
+        // More than a double can hold.
+        "state_hash": report.map(|it| format!("{:016x}", it.state_hash)),
+        "keys": report.map(|it| it.keys),
+        "sessions": report.map(|it| it.sessions),
+        "round_trip_us": report.map(|_| micros),
+        "uptime_ms": report.map(|it| it.uptime_ms),
+        "pid": report.map(|it| it.pid),
+        "version": report.map(|it| &it.version),
+        "debug_build": report.map(|it| it.debug_build),
+        "data_dir": report.map(|it| &it.data_dir),
+    })
 }

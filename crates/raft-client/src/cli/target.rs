@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use raft_api::{ClusterConfig, address};
-use raft_client::{Client, Options};
+use raft_client::{Client, Options, Tracer};
 
 use super::failure::Failure;
 
@@ -20,10 +20,14 @@ pub(crate) struct Target {
     pub(crate) is_assumed: bool,
     /// The file that was named, whether or not the nodes are from it.
     pub(crate) file: Option<PathBuf>,
+    /// The file that the nodes are from, if they are from one.
+    source: Option<PathBuf>,
     /// The cluster's name, if the nodes are from its file.
     pub(crate) cluster: Option<String>,
     /// Where a chaos run of this cluster writes down what it does, if the nodes are from its file.
     pub(crate) events: Option<PathBuf>,
+    /// Who follows what is done.
+    pub(crate) tracer: Option<Tracer>,
 }
 
 impl Target {
@@ -45,11 +49,27 @@ impl Target {
         }
         if !endpoints.is_empty() {
             let nodes = endpoints.into_iter().map(|endpoint| (None, endpoint)).collect();
-            return Ok(Self { nodes, is_assumed: false, file, cluster: None, events: None });
+            return Ok(Self {
+                nodes,
+                is_assumed: false,
+                file,
+                source: None,
+                cluster: None,
+                events: None,
+                tracer: None,
+            });
         }
         let Some(path) = ClusterConfig::locate(config)? else {
             let nodes = DEFAULT_ENDPOINTS.iter().map(|addr| (None, (*addr).to_owned())).collect();
-            return Ok(Self { nodes, is_assumed: true, file, cluster: None, events: None });
+            return Ok(Self {
+                nodes,
+                is_assumed: true,
+                file,
+                source: None,
+                cluster: None,
+                events: None,
+                tracer: None,
+            });
         };
         let config = ClusterConfig::load(&path)?;
         let nodes = config.nodes.iter().map(|node| (Some(node.id.0), node.client.clone()));
@@ -58,23 +78,40 @@ impl Target {
         let logs = &config.runner.logs_dir;
         let home = logs.parent().filter(|_| logs.file_name().is_some_and(|name| name == "logs"));
         let events = Some(home.unwrap_or(logs).join("events.jsonl"));
-        Ok(Self { nodes, is_assumed: false, file, cluster: Some(config.name), events })
+        let cluster = Some(config.name);
+        Ok(Self {
+            nodes,
+            is_assumed: false,
+            file,
+            source: Some(path),
+            cluster,
+            events,
+            tracer: None,
+        })
     }
 
     /// How the members differ from the nodes that are configured, a line for each.
     pub(super) fn differences(&self, members: &[u64]) -> Vec<String> {
         let configured: Vec<u64> = self.nodes.iter().filter_map(|(id, _)| *id).collect();
-        if configured.is_empty() || members.is_empty() {
+        let Some(source) = self.source.as_ref().filter(|_| !members.is_empty()) else {
             return Vec::new();
-        }
+        };
+        let source = source.display();
         let gone = configured.iter().filter(|id| !members.contains(id));
         let joined = members.iter().filter(|id| !configured.contains(id));
-        let gone = gone.map(|id| format!("n{id} is configured and is no member\n"));
-        gone.chain(joined.map(|id| format!("n{id} is a member and is not configured\n"))).collect()
+        let gone = gone.map(|id| format!("n{id} is listed in {source} and is no member\n"));
+        gone.chain(joined.map(|id| format!("n{id} is a member and is not listed in {source}\n")))
+            .collect()
     }
 
     pub(crate) fn client(&self, timeout: Duration) -> Client {
-        Client::new(Options { operation_timeout: timeout, ..self.options() })
+        let options = self.options();
+        Client::new(Options {
+            operation_timeout: timeout,
+            attempt_timeout: options.attempt_timeout.min(timeout),
+            tracer: self.tracer.clone(),
+            ..options
+        })
     }
 
     pub(crate) fn options(&self) -> Options {

@@ -7,15 +7,15 @@ use serde_json::json;
 
 use super::address::node_id;
 use super::failure::REFUSED;
-use super::set_config::Output;
-use super::{Done, Failure};
+use super::format::{Format, line};
+use super::{Context, Done, Failure};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   raft-client transfer-leader      to whom the leader finds best
   raft-client transfer-leader n2   to n2
 
-Exit code 4: it is no voter, too far behind or silent.";
+Exit code 4: it is no member, no voter, too far behind or silent.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -23,25 +23,22 @@ pub(crate) struct TransferLeader {
     /// The node that is to lead, such as 2 or n2 [default: the voter that is furthest along].
     #[arg(value_parser = node_id)]
     to: Option<u64>,
-
-    /// How to report.
-    #[arg(short, long, default_value = "text", value_name = "FORMAT")]
-    output: Output,
 }
 
 impl TransferLeader {
-    pub(crate) async fn run(self, client: &Client) -> Result<Done, Failure> {
+    pub(crate) async fn run(self, context: &Context) -> Result<Done, Failure> {
+        let client = &context.client;
         let within = client.options().operation_timeout;
         let done = match client.transfer_leadership(self.to, within).await {
             Ok(done) => done,
             Err(error) => return Err(self.failed(error, client).await),
         };
         let LeaderInfo { node, addr, term } = &done.to;
-        let text = match self.output {
-            Output::Text if done.led_already() => {
+        let text = match context.format {
+            Format::Text if done.led_already() => {
                 format!("n{node} {addr} term {term} leads already\n")
             }
-            Output::Text => {
+            Format::Text | Format::Table | Format::Raw => {
                 let millis = done.took.as_secs_f64() * 1000.0;
                 let before = &done.from;
                 format!(
@@ -49,7 +46,7 @@ impl TransferLeader {
                     before.node, before.addr, before.term
                 )
             }
-            Output::Json => {
+            Format::Json => {
                 let micros = |took: Duration| u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
                 let leader = |leader: &LeaderInfo| json!({ "node": leader.node, "addr": leader.addr, "term": leader.term });
                 let report = json!({
@@ -59,7 +56,7 @@ impl TransferLeader {
                     "to": leader(&done.to),
                     "elapsed_us": micros(done.took),
                 });
-                format!("{report}\n")
+                return Ok(Done::with(line(&report)));
             }
         };
         Ok(Done::with(text))
@@ -67,14 +64,14 @@ impl TransferLeader {
 }
 
 impl TransferLeader {
-    /// What went wrong. Nobody can hand over to a node that does not exist: that is a slip of the pen.
+    /// What went wrong. Of a node that is no member the leader says only that it is no voter.
     async fn failed(&self, error: TransferError, client: &Client) -> Failure {
         if let (TransferError::Refused { .. }, Some(to)) = (&error, self.to)
             && let Ok(configuration) = client.configuration().await
             && configuration.member(to).is_none()
         {
             let hint = "`raft-client get-config` shows the members";
-            return Failure::usage(format!("n{to} is not a member"), Some(hint));
+            return Failure::new(REFUSED, format!("n{to} is not a member"), Some(hint));
         }
         failed(error)
     }

@@ -59,6 +59,8 @@ pub(crate) struct World {
     pub(crate) unheard_ms: BTreeMap<u64, u64>,
     /// What space the nodes' disks have; enough, where nothing is said.
     pub(crate) disk_space: BTreeMap<u64, pb::DiskSpace>,
+    /// Nodes that hold another state than the others.
+    pub(crate) hashes: BTreeMap<u64, u64>,
     /// The members, unlike those nodes that merely run.
     pub(crate) members: BTreeMap<u64, pb::Member>,
     /// A joint configuration ends after it has been looked at so often.
@@ -598,6 +600,7 @@ impl ManagementRpc for Node {
             commit_index: index,
             applied_index: index,
             last_index: index,
+            state_hash: world.hashes.get(&self.id).copied().unwrap_or(index * 0x1_0001),
             peers: peers.collect(),
             data_dir: format!("/data/n{}", self.id),
             disk_space: world.disk_space.get(&self.id).copied().unwrap_or_default().into(),

@@ -9,6 +9,8 @@ mod discovery;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod membership;
@@ -20,3 +22,5 @@ mod real;
 mod retries;
 #[cfg(test)]
 mod transfer;
+
+test_each_file::test_each_path! { in "crates/raft-client/tests/scripts" as scripts => golden::run }

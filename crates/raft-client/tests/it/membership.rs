@@ -335,7 +335,10 @@ fn the_difference_is_shown_and_then_made() {
     assert!(out.starts_with(difference), "{out}");
     assert!(out.contains("\nn3    learner  127.0.0.1:"), "{out}");
     assert!(out.contains("\nchanged in 0.") && out.contains(" s   term 1\n"), "{out}");
-    assert!(out.ends_with("\nall members have applied everything up to index 0\n"), "{out}");
+    assert!(
+        out.ends_with("\nall voters and newcomers have applied everything up to index 0\n"),
+        "{out}"
+    );
 
     let again = run(&fakes, &wish);
     assert_eq!(again.0, 2, "{again:?}");
@@ -456,6 +459,32 @@ fn what_the_leader_refuses_exits_4() {
     let said = "error: somebody else changed the configuration meanwhile: now n1 voter, n2 voter\n";
     assert!(err.starts_with(said), "{err}");
     assert!(fakes.world().changes.last().unwrap().force);
+}
+
+/// The newcomer did not catch up: the error says what it is now, and how that is undone.
+#[test]
+fn a_newcomer_that_is_left_behind_is_named_with_the_way_back() {
+    let fakes = three_and_one();
+    fakes.twist(|world: &mut World, request| {
+        world.stage(request);
+        Some((Refusal::MembershipBehind, "in its words"))
+    });
+    let (code, _, err) = run(&fakes, &["set-config", "--add", &full(&fakes, 4)]);
+    assert_eq!(code, 4, "{err}");
+    assert!(err.contains("\nhint: n4 stays in the configuration as a learner"), "{err}");
+    assert!(err.ends_with("`raft-client set-config --remove 4` undoes it\n"), "{err}");
+}
+
+/// A learner of earlier that does not answer is not waited for.
+#[test]
+fn an_idle_learner_does_not_hold_up_a_wait() {
+    let mut fakes = three_and_one();
+    let learner = fakes.world().member(4, Wire::Learner);
+    fakes.world().members.insert(4, learner);
+    fakes.kill(4);
+    let (code, out, err) = run(&fakes, &["set-config", "--remove", "3", "--wait"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("\nall voters and newcomers have applied everything up to"), "{out}");
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn the_program_tells_from_whom_to_whom() {
     assert_eq!(again, (0, format!("n2 {two} term 2 leads already\n"), String::new()));
 
     let (code, out, err) = run(&fakes, &["9"]);
-    assert_eq!((code, &*out), (2, ""));
+    assert_eq!((code, &*out), (4, ""));
     assert!(err.starts_with("error: n9 is not a member\nhint: "), "{err}");
     fakes.world().member_is_learner(3);
     let (code, out, err) = run(&fakes, &["3"]);
