@@ -13,11 +13,16 @@ mod format;
 mod get;
 mod get_config;
 mod get_leader;
+mod hash;
+mod health;
+mod member;
 mod output;
+mod pages;
 mod propose;
 mod put;
 mod range;
 mod set_config;
+mod shell;
 mod status;
 mod survey;
 mod table;
@@ -36,7 +41,7 @@ use raft_api::units::{HumanDuration, UnitError};
 use raft_client::Client;
 use tracing_subscriber::EnvFilter;
 
-use bytes::{bytes_of, bytes_or_stdin, printable, quoted, shortened, value_alone};
+use bytes::{bytes_of, printable, quoted, shortened, value_alone, value_of};
 use failure::Failure;
 use format::Format;
 use output::{Done, complain, emit, finish, say};
@@ -125,11 +130,18 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Print the leader, where it serves clients, and its term.
+    #[command(visible_alias = "leader")]
     GetLeader(get_leader::GetLeader),
     /// Print the members and their addresses.
     GetConfig(get_config::GetConfig),
     /// Change the members: print what is different, make the change, and end when it is committed.
-    SetConfig(set_config::SetConfig),
+    SetConfig(Box<set_config::SetConfig>),
+    /// List, add, remove, promote or demote members.
+    #[command(subcommand)]
+    Member(member::MemberCommand),
+    /// As `get-config` and `set-config`.
+    #[command(subcommand)]
+    Config(member::ConfigCommand),
     /// Hand leadership over, and end when the new leader is known.
     TransferLeader(transfer_leader::TransferLeader),
     /// Put opaque data into the log.
@@ -149,8 +161,19 @@ enum Command {
     Range(range::Range),
     /// Show how every node is; exit 0 if all is well, 8 if not, 3 if nobody answers.
     Status(status::StatusCommand),
+    /// Tell in a word for each node whether it is ready; exit as `status`.
+    Health(health::HealthCommand),
+    /// Compare the states of all nodes at one index; exit 5 if they differ, 10 if there is no such
+    /// index.
+    Hash(hash::HashCommand),
     /// Press the cluster and report latencies, outages, failovers and, with --verify, losses.
     Bench(Box<bench::BenchArguments>),
+    /// Take commands line by line, over one connection and session, with a history.
+    Shell(shell::ShellCommand),
+    /// Print what a shell needs to complete commands and options.
+    Completions(pages::Completions),
+    /// Print the manual page, or write all of them.
+    Man(pages::ManPages),
 }
 
 /// Not found, or not the expected value.
@@ -163,6 +186,8 @@ struct Context {
     /// What --timeout says.
     timeout: Option<Duration>,
     format: Format,
+    /// Whether standard input holds the lines of a shell, and so no value.
+    is_shell: bool,
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -176,7 +201,10 @@ pub(crate) fn main() -> ExitCode {
     let mut program = program();
     let parsed = program.try_get_matches_from_mut(&words).and_then(|matches| {
         let arguments = Arguments::from_arg_matches(&matches);
-        Ok((arguments.map_err(|error| error.format(&mut program))?, format::chosen(&matches)))
+        Ok((
+            arguments.map_err(|error| error.format(&mut program))?,
+            format::chosen(&matches, Format::Text),
+        ))
     });
     let (arguments, format) = match parsed {
         Ok(parsed) => parsed,
@@ -221,7 +249,7 @@ async fn dispatch(arguments: Arguments, format: Format) -> Result<Done, Failure>
     target.tracer = trace.then(|| trace::tracer(format));
     let timeout = timeout.map(|timeout| timeout.0);
     let client = target.client(timeout.unwrap_or(TIMEOUT));
-    let context = Context { target, client, timeout, format };
+    let context = Context { target, client, timeout, format, is_shell: false };
     let outcome = command.run(&context).await;
     for addr in context.client.removed_endpoints() {
         say(format, "note", &format!("note: {addr} was removed from the cluster"));
@@ -243,6 +271,13 @@ impl Command {
             Self::Cas(command) => command.run(context).await,
             Self::Range(command) => command.run(context).await,
             Self::Status(command) => command.run(context).await,
+            Self::Member(command) => Box::pin(command.run(context)).await,
+            Self::Config(command) => Box::pin(command.run(context)).await,
+            Self::Health(command) => command.run(context).await,
+            Self::Hash(command) => command.run(context).await,
+            Self::Shell(command) => Box::pin(command.run(context)).await,
+            Self::Completions(command) => command.run(),
+            Self::Man(command) => command.run(),
             Self::Bench(command) => Box::pin(command.run(&context.target)).await,
         }
     }

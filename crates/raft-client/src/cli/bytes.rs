@@ -1,20 +1,37 @@
 //! Keys and values: from the command line, and in messages.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
 
 use bytes::Bytes;
 
-use super::Failure;
 use super::failure::LIMITS;
+use super::{Context, Failure};
 
-/// The bytes of an argument; `-` stands for all of standard input.
-pub(crate) fn bytes_or_stdin(argument: OsString) -> Result<Bytes, Failure> {
-    if argument != "-" {
-        return Ok(bytes_of(argument));
+/// A value as an argument gives it: `-` stands for all of standard input, `@FILE` for what is in a file,
+/// `@@` for one `@`.
+pub(crate) fn value_of(argument: OsString, context: &Context) -> Result<Bytes, Failure> {
+    let argument = bytes_of(argument);
+    match argument.split_first() {
+        Some((b'-', [])) if context.is_shell => {
+            let hint = "write the value, or @FILE";
+            Err(Failure::usage("standard input is this shell's".to_owned(), Some(hint)))
+        }
+        Some((b'-', [])) => all_of(io::stdin().lock(), "standard input"),
+        Some((b'@', [b'@', ..])) => Ok(argument.slice(1..)),
+        Some((b'@', path)) => {
+            let path = Path::new(OsStr::from_bytes(path));
+            let file = File::open(path).map_err(|error| {
+                let message = format!("could not open `{}`: {error}", path.display());
+                Failure::usage(message, Some("a value that begins with one @ is written with two"))
+            })?;
+            all_of(file, &format!("`{}`", path.display()))
+        }
+        _ => Ok(argument),
     }
-    all_of(io::stdin().lock(), "standard input")
 }
 
 fn all_of(source: impl Read, name: &str) -> Result<Bytes, Failure> {
@@ -73,10 +90,11 @@ pub(crate) fn quoted(key: &[u8]) -> String {
     format!("`{}`", shortened(key))
 }
 
-/// A value alone: a terminal gets a line end after it, a file gets the value.
-pub(crate) fn value_alone(value: &[u8]) -> Vec<u8> {
+/// A value alone: a terminal, or whoever reads a shell's answers line by line, gets a line end after it,
+/// a file gets the value.
+pub(crate) fn value_alone(value: &[u8], context: &Context) -> Vec<u8> {
     let mut data = value.to_vec();
-    if io::stdout().is_terminal() {
+    if context.is_shell || io::stdout().is_terminal() {
         data.push(b'\n');
     }
     data

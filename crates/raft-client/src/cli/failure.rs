@@ -63,8 +63,9 @@ impl Failure {
         let what = parts.next().unwrap_or_default();
         let what = what.strip_prefix("error: ").unwrap_or(what);
         let what: Vec<&str> = what.lines().map(str::trim).collect();
-        let advice = parts.next().map(|advice| advice.trim().to_owned());
-        Self::usage(what.join(" "), advice.as_deref())
+        let advice = parts.next().map(str::trim);
+        let advice = advice.map(|advice| advice.strip_prefix("tip: ").unwrap_or(advice));
+        Self::usage(what.join(" "), advice)
     }
 
     /// The same with what each node had to say.

@@ -34,6 +34,16 @@ const FORMS: &[(&str, &[Format])] = &[
     ("cas", &[Format::Text, Format::Table, Format::Json, Format::Raw]),
     ("range", &[Format::Text, Format::Table, Format::Json, Format::Raw]),
     ("status", &[Format::Text, Format::Table, Format::Json]),
+    ("health", &[Format::Text, Format::Table, Format::Json, Format::Raw]),
+    ("hash", &[Format::Text, Format::Table, Format::Json]),
+    ("member list", &[Format::Text, Format::Table, Format::Json]),
+    ("member add", &[Format::Text, Format::Json]),
+    ("member remove", &[Format::Text, Format::Json]),
+    ("member promote", &[Format::Text, Format::Json]),
+    ("member demote", &[Format::Text, Format::Json]),
+    ("config get", &[Format::Text, Format::Table, Format::Json]),
+    ("config set", &[Format::Text, Format::Json]),
+    ("shell", &[Format::Text, Format::Table, Format::Json, Format::Raw]),
 ];
 
 const ID: &str = "output";
@@ -98,7 +108,8 @@ fn output(forms: &'static [Format]) -> Arg {
 
 /// The wish as it holds for the command that was given: said after it, or else before it.
 pub(crate) fn wish(matches: &ArgMatches) -> Wish {
-    let mut wish = match matches.get_one::<Format>(ID) {
+    // The lines of a shell have it after the command only.
+    let mut wish = match matches.try_get_one::<Format>(ID).ok().flatten() {
         None => Wish::Nothing,
         Some(form) if matches.value_source(ID) == Some(clap::parser::ValueSource::EnvVariable) => {
             Wish::Preferred(*form)
@@ -117,7 +128,7 @@ pub(crate) fn wish(matches: &ArgMatches) -> Wish {
 }
 
 /// The form in which the command of these matches is to answer.
-pub(crate) fn chosen(matches: &ArgMatches) -> Result<Format, Failure> {
+pub(crate) fn chosen(matches: &ArgMatches, otherwise: Format) -> Result<Format, Failure> {
     let mut path = String::new();
     let mut level = matches;
     while let Some((name, below)) = level.subcommand() {
@@ -141,6 +152,7 @@ pub(crate) fn chosen(matches: &ArgMatches) -> Result<Format, Failure> {
             let message = format!("`{path}` does not answer as {}", form.name());
             Err(Failure::usage(message, Some(&hint)))
         }
+        Wish::Nothing if has(otherwise) => Ok(otherwise),
         Wish::Preferred(_) | Wish::Nothing => Ok(Format::Text),
     }
 }

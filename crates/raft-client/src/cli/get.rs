@@ -42,7 +42,7 @@ impl Get {
                 let row = [cell(&key), cell(&value), at.index.to_string()];
                 table::lines(["KEY", "VALUE", "INDEX"], [row]).into_bytes()
             }
-            Format::Text | Format::Json => value_alone(&value),
+            Format::Text | Format::Json => value_alone(&value, context),
         }))
     }
 }

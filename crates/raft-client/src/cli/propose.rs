@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use serde_json::json;
 
 use super::format::written;
-use super::{Context, Done, Failure, bytes_or_stdin};
+use super::{Context, Done, Failure, value_of};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Propose {
-    /// The data; `-` reads standard input. After `--` it may begin with a dash.
+    /// The data; `-` reads standard input, `@FILE` a file, and `@@` begins data with @. After `--` it
+    /// may begin with a dash.
     data: OsString,
 }
 
@@ -17,7 +18,7 @@ impl Propose {
     pub(crate) async fn run(self, context: &Context) -> Result<Done, Failure> {
         let done = context
             .client
-            .propose_data(bytes_or_stdin(self.data)?)
+            .propose_data(value_of(self.data, context)?)
             .await
             .map_err(|error| Failure::from(error).during("could not propose"))?;
         let at = done.receipt;

@@ -50,39 +50,45 @@ Start a new node before its membership: a voter has to catch up before it counts
 not in time stays a learner. A change that was broken off may still be finished by the cluster; \
 `raft-client get-config` shows it.";
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(after_help = EXAMPLES, group(
     ArgGroup::new("wish").required(true).multiple(true)
         .args(["add", "remove", "promote", "demote", "file"])
 ))]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct SetConfig {
     /// A new voter, or with --learner a new learner. ADDR is its peer address, host:port; it serves
     /// clients at port + 100 and metrics at port + 200, or write PEER/CLIENT/HTTP. Without an
     /// address cluster.yaml tells it.
     #[arg(long, value_delimiter = ',', value_name = "ID[=ADDR]", value_parser = Newcomer::parse)]
-    add: Vec<Newcomer>,
+    pub(super) add: Vec<Newcomer>,
 
     /// Those that are added receive everything and count for nothing.
     #[arg(long, requires = "add")]
-    learner: bool,
+    pub(super) learner: bool,
 
     /// A member that is to be none any more.
     #[arg(long, value_delimiter = ',', value_name = "ID", value_parser = node_id)]
-    remove: Vec<u64>,
+    pub(super) remove: Vec<u64>,
 
     /// A learner that is to be a voter.
     #[arg(long, value_delimiter = ',', value_name = "ID", value_parser = node_id)]
-    promote: Vec<u64>,
+    pub(super) promote: Vec<u64>,
 
     /// A voter that is to be a learner.
     #[arg(long, value_delimiter = ',', value_name = "ID", value_parser = node_id)]
-    demote: Vec<u64>,
+    pub(super) demote: Vec<u64>,
 
     /// A file like cluster.yaml: the nodes in it are to be the voters, and nobody else a member.
     #[arg(long, conflicts_with_all = ["add", "remove", "promote", "demote"], value_name = "FILE")]
-    file: Option<PathBuf>,
+    pub(super) file: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(super) manner: Manner,
+}
+
+/// How a change is made.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Manner {
     /// Only print what would be done.
     #[arg(long)]
     dry_run: bool,
@@ -113,7 +119,7 @@ impl SetConfig {
         if let Some(warning) = moves(&differences) {
             say(format, "warning", &warning);
         }
-        if self.dry_run {
+        if self.manner.dry_run {
             let report =
                 Report { change: &change, configuration: &base, done: None, applied: None };
             return Ok(report.shown(format));
@@ -135,7 +141,7 @@ impl SetConfig {
                 });
             }
         };
-        let applied = if self.wait {
+        let applied = if self.manner.wait {
             let members = awaited(&done.configuration, &differences);
             Some(wait(&client, &members, deadline).await?)
         } else {
@@ -153,7 +159,7 @@ impl SetConfig {
                 edited(&base, &self.edits(&base, target)?).map_err(|error| senseless(&error))?
             }
         };
-        let safeguards = if self.force { Safeguards::Waived } else { Safeguards::Kept };
+        let safeguards = if self.manner.force { Safeguards::Waived } else { Safeguards::Kept };
         let change = MembershipChange::new(base, members).map_err(|error| senseless(&error))?;
         Ok(change.with_safeguards(safeguards))
     }

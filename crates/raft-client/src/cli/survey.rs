@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Context;
 
-pub(super) use verdict::{DEGRADED, Health, Verdict};
+pub(super) use verdict::{DEGRADED, Health, UNSAFE, Verdict};
 
 /// Addresses that are not configured are asked for, but not for long.
 const LEARNING: Duration = Duration::from_millis(500);
@@ -60,13 +60,18 @@ impl Survey {
                 break;
             }
         }
-        let ids = &survey.ids;
-        survey.nodes.sort_by_key(|node| id_of(node, ids).unwrap_or(u64::MAX));
+        survey.sort();
         survey
     }
 
+    /// By number, those without one last.
+    pub(super) fn sort(&mut self) {
+        let ids = &self.ids;
+        self.nodes.sort_by_key(|node| id_of(node, ids).unwrap_or(u64::MAX));
+    }
+
     /// Who is to be looked at, and where.
-    async fn prepare(context: &Context) -> (Self, Vec<String>) {
+    pub(super) async fn prepare(context: &Context) -> (Self, Vec<String>) {
         let Context { target, client, .. } = context;
         let mut ids: BTreeMap<String, u64> =
             target.nodes.iter().filter_map(|(id, addr)| Some((addr.clone(), (*id)?))).collect();

@@ -12,7 +12,7 @@ use super::failure::Failure;
 const DEFAULT_ENDPOINTS: [&str; 3] = ["127.0.0.1:7101", "127.0.0.1:7102", "127.0.0.1:7103"];
 
 /// The cluster's nodes, as far as they are configured.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Target {
     /// Number, if it is known, and client address.
     pub(crate) nodes: Vec<(Option<u64>, String)>,

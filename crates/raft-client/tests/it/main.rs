@@ -15,6 +15,8 @@ mod health;
 #[cfg(test)]
 mod membership;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod pipe;
 #[cfg(test)]
 mod real;
