@@ -105,13 +105,35 @@ async fn ask(mut apis: BTreeMap<u64, Api>, members: Vec<pb::Member>) -> Result<(
             | Refusal::TooLarge => {
                 return Err(header.message);
             }
-            Refusal::NotLeader => named = Some(header.leader_id).filter(|named| *named != id),
-            // It will be otherwise in a moment: a new leader, another change, a node that is late.
             refusal => {
-                tracing::debug!(?refusal, "not yet");
-                named = Some(id);
+                tracing::debug!(?refusal, node = id, "not yet");
+                named = whom_next(refusal, id, header.leader_id);
             }
         }
         sleep(PAUSE).await;
+    }
+}
+
+/// Whom to ask after this answer of `id`; if nobody in particular, then anybody.
+fn whom_next(refusal: Refusal, id: u64, leader: u64) -> Option<u64> {
+    match refusal {
+        Refusal::NotLeader => Some(leader).filter(|leader| *leader != id),
+        // It will say so for ever.
+        Refusal::Removed | Refusal::Stopping => None,
+        // It will be otherwise in a moment: a new leader, another change, a node that is late.
+        _ => Some(id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_left_in_the_middle_of_a_change_is_not_asked_again() {
+        assert_eq!(whom_next(Refusal::OutcomeUnknown, 4, 0), Some(4));
+        assert_eq!(whom_next(Refusal::Removed, 4, 0), None);
+        assert_eq!(whom_next(Refusal::NotLeader, 5, 7), Some(7));
+        assert_eq!(whom_next(Refusal::NotLeader, 5, 5), None);
     }
 }
