@@ -267,6 +267,7 @@ fn fault_of(status: &Status) -> Fault {
         Code::Unimplemented => FaultKind::OtherService,
         Code::OutOfRange => FaultKind::TooLarge, // A message beyond the size limits, so tonic.
         _ if was_not_sent(status) => return Fault::new(FaultKind::ConnectionClosed, ""),
+        _ if kept_silent(status) => return Fault::new(FaultKind::TimedOut, ""),
         // From here on nobody knows: the status of a broken connection and the one of a server that
         // broke down look the same.
         _ => FaultKind::ConnectionLost,
@@ -274,6 +275,19 @@ fn fault_of(status: &Status) -> Fault {
     let said = status.message();
     let noise = said.is_empty() || said == "transport error";
     Fault::new(kind, if noise { String::new() } else { said.to_owned() })
+}
+
+/// Whether the connection was given up because nothing came over it, not even the answer to a ping.
+fn kept_silent(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        // Its type is hyper's own affair.
+        if error.to_string().contains("keep-alive timed out") {
+            return true;
+        }
+        source = error.source();
+    }
+    false
 }
 
 /// Whether the request met a connection that was closed before, as our connector tells.

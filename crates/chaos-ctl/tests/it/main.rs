@@ -1,6 +1,8 @@
 //! Integration tests: processes that are stood in for, and a real cluster for a few seconds.
 
 #[cfg(test)]
+mod client;
+#[cfg(test)]
 mod cluster;
 #[cfg(test)]
 mod help;

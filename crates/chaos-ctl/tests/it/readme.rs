@@ -14,7 +14,7 @@ fn root() -> PathBuf {
 }
 
 /// The lines that begin with a prompt in the console blocks of a document.
-fn commands(document: &str) -> Vec<String> {
+pub(super) fn commands(document: &str) -> Vec<String> {
     let text = std::fs::read_to_string(root().join(document)).unwrap();
     let mut commands = Vec::new();
     let mut inside = false;
@@ -58,7 +58,7 @@ fn plan(command: &str) -> Plan {
 }
 
 /// The shell's words, on a cluster of the test's own instead of the one that may be running here.
-fn shell(stage: &Stage, bin: &Path, command: &str) -> Child {
+pub(super) fn shell(stage: &Stage, bin: &Path, command: &str) -> Child {
     let command = command.replace("target/release/", &format!("{}/", bin.display()));
     let config = stage.path("cluster.yaml");
     Command::new("bash")
