@@ -255,7 +255,7 @@ fn fault_at(link: &Link, status: &Status) -> Fault {
 }
 
 /// What a gRPC status says about the request.
-fn fault_of(status: &Status) -> Fault {
+pub(crate) fn fault_of(status: &Status) -> Fault {
     let kind = match status.code() {
         // The server looked at it and will not have it.
         Code::InvalidArgument

@@ -9,6 +9,8 @@
 //! [`Pace`]).
 
 mod compare;
+mod cost;
+mod etcd;
 mod expect;
 mod failover;
 mod files;
@@ -33,9 +35,11 @@ mod workload;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 pub use compare::{CompareError, Comparison, Run};
+pub use cost::{Cpu, NodeCpu};
 pub use expect::{Expectation, Kept};
 pub use failover::{Failover, FaultEvent};
 pub use keys::{KeyChoice, Sizes};
@@ -52,9 +56,23 @@ pub use workload::Shape;
 /// Operations under way when a run's time is up get this long, or what is left of their own time.
 pub const GRACE: Duration = Duration::from_secs(2);
 
+/// Whose cluster is pressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum System {
+    /// This project's.
+    #[default]
+    Raft,
+    /// etcd's, v3. For put, get and cas; it has no sessions, so that a write whose answer is lost is
+    /// unknown.
+    Etcd,
+}
+
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// Whose cluster is pressed.
+    pub system: System,
     /// Workers.
     pub concurrency: usize,
     /// Operations that each of them has under way. More than one: writes go over streams.
@@ -72,6 +90,9 @@ pub struct Plan {
     pub pace: Option<Pace>,
     /// For how long the load runs before anything is measured.
     pub warmup: Duration,
+    /// For how long requests are sent before that which the leader answers at once, to know what
+    /// the way costs.
+    pub calibration: Duration,
     /// How long one operation is tried.
     pub operation_timeout: Duration,
     /// The run ends when nothing has been done for so long: the cluster is not coming back.
@@ -103,6 +124,15 @@ pub enum PlanError {
     /// Two short values are easily the same.
     #[error("--verify and --history tell values apart only if they have 16 bytes or more")]
     ValuesTooShort,
+    /// It cannot be asked for.
+    #[error("etcd knows put, get and cas: no --mix with append or propose, and no --pipeline")]
+    NotOfEtcd,
+    /// A write is not repeated there, and what is unknown stays so.
+    #[error("--verify is for clusters of this project: etcd has no sessions")]
+    EtcdVerified,
+    /// Its clients choose the leader.
+    #[error("--read-from is for clusters of this project")]
+    EtcdFollowers,
     /// A history is one of keys that are set and read.
     #[error("--history is for put, get and cas")]
     NoHistory,
@@ -117,6 +147,9 @@ impl Plan {
         let Shape { mix, sizes, .. } = &self.shape;
         let (lists, keys) = (mix.has(Kind::Append), mix.has(Kind::Put) || mix.has(Kind::Cas));
         let verified = self.verify.is_some();
+        if self.system == System::Etcd {
+            self.check_for_etcd()?;
+        }
         if verified && mix.has(Kind::Propose) {
             return Err(PlanError::ProposalsVerified);
         }
@@ -128,6 +161,20 @@ impl Plan {
         }
         if sizes.min < NAMED_VALUE && (self.history.is_some() || verified && keys) {
             return Err(PlanError::ValuesTooShort);
+        }
+        Ok(())
+    }
+
+    fn check_for_etcd(&self) -> Result<(), PlanError> {
+        let mix = &self.shape.mix;
+        if mix.has(Kind::Append) || mix.has(Kind::Propose) || 1 < self.pipeline {
+            return Err(PlanError::NotOfEtcd);
+        }
+        if self.verify.is_some() {
+            return Err(PlanError::EtcdVerified);
+        }
+        if self.reads.from != crate::ReadFrom::Leader {
+            return Err(PlanError::EtcdFollowers);
         }
         Ok(())
     }

@@ -185,6 +185,17 @@ impl Link {
 }
 
 async fn connect(addr: &str, within: Duration, is_strange: &Arc<AtomicBool>) -> Result<Api, Fault> {
+    Ok(Api::new(channel(addr, within, is_strange).await?)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX))
+}
+
+/// A connection over which any service can be asked.
+pub(crate) async fn channel(
+    addr: &str,
+    within: Duration,
+    is_strange: &Arc<AtomicBool>,
+) -> Result<Channel, Fault> {
     let unreachable =
         |error: &dyn std::fmt::Display| Fault::new(FaultKind::Unreachable, error.to_string());
     let endpoint = Endpoint::from_shared(format!("http://{addr}"))
@@ -215,13 +226,10 @@ async fn connect(addr: &str, within: Duration, is_strange: &Arc<AtomicBool>) -> 
         let stream = stream.take().ok_or(io::ErrorKind::NotConnected);
         std::future::ready(stream.map_err(io::Error::from))
     });
-    let channel = timeout(within, endpoint.connect_with_connector(connector))
+    timeout(within, endpoint.connect_with_connector(connector))
         .await
         .map_err(|_elapsed| unreachable(&"no HTTP/2 in time"))?
-        .map_err(|error| unreachable(&error))?;
-    Ok(Api::new(channel)
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(MESSAGE_BYTES_MAX))
+        .map_err(|error| unreachable(&error))
 }
 
 /// Numbers need no resolver; names are looked up beside the runtime, which would wait for them.

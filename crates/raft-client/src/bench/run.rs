@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::cost::{Meter, calibrate};
+use super::etcd::Etcd;
 use super::failover::FaultEvent;
 use super::history::{Journal, Record, Span};
 use super::lane::Lane;
@@ -19,11 +22,11 @@ use super::queue::Queue;
 use super::recorder::{Frame, Miss, Recorder, Success};
 use super::silence::Reign;
 use super::summary::{Cluster, Summary, Verification};
-use super::target::{Answered, Target};
+use super::target::{Answered, Raft, Target};
 use super::verify::{self, Doubt};
 use super::workload::{Sharing, Workload};
-use super::{Brake, GRACE, Plan};
-use crate::{Client, ClientError, Consistency, Counters, LeaderInfo, Observer, Options};
+use super::{Brake, GRACE, Plan, System};
+use crate::{Client, ClientError, Consistency, Counters, Observer, Options};
 
 /// How long a run goes on after the last fault that it waits for.
 const AFTERMATH: Duration = Duration::from_secs(1);
@@ -37,6 +40,8 @@ pub struct Bench {
     pub(super) shared: Arc<Shared>,
     pub(super) cluster: Cluster,
     pub(super) counters_before: Counters,
+    /// What processor time had been used before.
+    pub(super) meter: Meter,
     lanes: Vec<Lane>,
 }
 
@@ -44,6 +49,8 @@ pub struct Bench {
 pub(super) struct Shared {
     pub(super) target: Target,
     pub(super) plan: Plan,
+    /// Nanoseconds of requests that the leader answered at once.
+    pub(super) empty_trips: Option<Histogram<u64>>,
     workload: Workload,
     recorder: Arc<Mutex<Recorder>>,
     journal: Option<Journal>,
@@ -120,14 +127,21 @@ impl Bench {
                 lock(&witness).fault(Instant::now(), attempt.write, attempt.term);
             }
         });
-        let client = Client::new(Options { observer: Some(observer), ..options });
-        let leader = client.ready(wait).await?;
-        let cluster = Cluster::look(&client, &leader).await;
-        let LeaderInfo { node, term, .. } = leader;
-        frame.reign = Some(Reign { leader: node, term });
+        let target = match plan.system {
+            System::Raft => {
+                let client = Client::new(Options { observer: Some(observer), ..options });
+                Target::Raft(Raft { client, reads: plan.reads })
+            }
+            System::Etcd => Target::Etcd(Box::new(Etcd::new(options, plan.reads))),
+        };
+        let cluster = target.ready(wait).await?;
+        let (leader, term) = (cluster.leader, cluster.term);
+        frame.reign = (leader != 0).then_some(Reign { leader, term });
+        let empty_trips = calibrate(&target, plan.lanes(), plan.calibration).await;
         let mut shared = Shared {
             workload: plan.workload(),
-            target: Target { client, reads: plan.reads },
+            target,
+            empty_trips,
             journal: None,
             recorder,
             started: frame.started,
@@ -145,11 +159,12 @@ impl Bench {
             shared = Arc::into_inner(arc).expect("the workers have ended");
             frame.reign = shared.recorder().reign().or(frame.reign);
         }
+        let counters_before = shared.target.counters();
+        let meter = shared.target.meter().await;
         (frame.started, shared.started_mono_us) = (Instant::now(), monotonic_us());
         shared.started = frame.started;
         *shared.recorder() = Recorder::new(frame);
-        let counters_before = shared.target.client.counters();
-        Ok(Self { shared: Arc::new(shared), cluster, counters_before, lanes })
+        Ok(Self { shared: Arc::new(shared), cluster, counters_before, meter, lanes })
     }
 
     /// Opens the file of the history, if the plan wants one.
@@ -222,11 +237,12 @@ impl Bench {
             never = self.shared.give_out(&phase) => match never {},
         };
         self.shared.recorder().finish();
+        let cpu = self.meter.read();
         let events = self.shared.plan.events.as_ref();
         let elapsed = self.shared.recorder().elapsed();
         let events =
             events.map(|path| FaultEvent::read(path, self.shared.started_mono_us, elapsed));
-        let mut summary = self.summarise(events.unwrap_or_default());
+        let mut summary = self.summarise(events.unwrap_or_default(), cpu);
         if let Some(journal) = &self.shared.journal {
             summary.history_error = journal.finish().err().map(|error| error.to_string());
         }
@@ -237,8 +253,11 @@ impl Bench {
     }
 
     async fn verify(&self, lanes: Vec<Lane>, wait: Duration) -> Verification {
+        let Target::Raft(Raft { client, .. }) = &self.shared.target else {
+            return Verification::Undone("only a cluster of this project is read back".to_owned());
+        };
         // The deadlines of the writes are none of the reads': those may be tiny on purpose.
-        let client = self.shared.target.client.patient(wait);
+        let client = client.patient(wait);
         let checked = verify::verify(&client, &self.shared.workload, lanes).await;
         checked.map_or_else(|error| Verification::Undone(error.to_string()), Verification::Done)
     }

@@ -9,6 +9,8 @@ use hdrhistogram::Histogram;
 use raft_api::pb;
 use serde::{Serialize, Serializer};
 
+use super::System;
+use super::cost::Cpu;
 use super::failover::{Failover, FaultEvent, failovers};
 use super::intervals::{Interval, Intervals, histogram};
 use super::latency::{Bin, Latency, bins};
@@ -55,6 +57,8 @@ impl Cluster {
 /// What the load was. Two runs can be compared if these are the same, but for the seed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Load {
+    /// Whose cluster was pressed.
+    pub system: System,
     /// How often which kind, as on the command line.
     pub mix: String,
     /// Workers.
@@ -129,6 +133,11 @@ pub struct Summary {
     pub ops: Vec<OpSummary>,
     /// All latencies, in bins that widen.
     pub histogram: Vec<Bin>,
+    /// Of requests that the leader answered at once, before the run: what the way there and back
+    /// takes, if it was asked for.
+    pub empty_trip_us: Option<Latency>,
+    /// What processor time the run took.
+    pub cpu: Cpu,
     /// How late operations were sent, in an open loop.
     pub schedule_lag_us: Option<Latency>,
     /// How writes were served, if there were any.
@@ -278,9 +287,9 @@ pub(super) fn micros<S: Serializer>(duration: &Duration, serializer: S) -> Resul
 }
 
 impl Bench {
-    pub(super) fn summarise(&self, events: Vec<FaultEvent>) -> Summary {
+    pub(super) fn summarise(&self, events: Vec<FaultEvent>, cpu: Cpu) -> Summary {
         let shared = &*self.shared;
-        let Counters { retries, duplicates, faults } = shared.target.client.counters();
+        let Counters { retries, duplicates, faults } = shared.target.counters();
         let before = &self.counters_before;
         let mut recorder = shared.recorder();
         let earlier = |kind| before.faults.iter().find(|(k, _)| *k == kind).map_or(0, |(_, n)| *n);
@@ -312,6 +321,8 @@ impl Bench {
             latency_us: Latency::of(&all),
             ops: recorder.tallies.iter().map(|it| op(it, &recorder, &unsteady)).collect(),
             histogram: bins(&all),
+            empty_trip_us: shared.empty_trips.as_ref().map(Latency::of),
+            cpu: cpu.with_leader(recorder.reign()),
             schedule_lag_us: recorder.lag.as_ref().map(Latency::of),
             writes: has(false).then(|| Service::of(&recorder.writes, elapsed)),
             reads: has(true).then(|| Service::of(&recorder.reads, elapsed)),
@@ -339,10 +350,11 @@ impl Bench {
         let plan = &self.shared.plan;
         let shape = &plan.shape;
         Load {
+            system: plan.system,
             mix: shape.mix.to_string(),
             concurrency: plan.concurrency,
             pipeline: plan.pipeline,
-            connections: self.shared.target.client.options().connections,
+            connections: self.shared.target.connections(),
             value_bytes_min: shape.sizes.min,
             value_bytes_max: shape.sizes.max,
             key_bytes: shape.key_size,

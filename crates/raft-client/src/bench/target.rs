@@ -3,13 +3,18 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use raft_api::pb;
 use raft_kv::{Answer, Command, Query, Reply};
 use tokio_util::sync::CancellationToken;
 
+use super::etcd::Etcd;
 use super::operation::{Operation, Outcome};
 use super::recorder::Miss;
 use super::silence::Reign;
-use crate::{Applied, Client, ClientError, Consistency, Found, ReadFrom, Receipt};
+use super::summary::Cluster;
+use crate::attempt::ask_node;
+use crate::connect::Api;
+use crate::{Applied, Client, ClientError, Consistency, Counters, Found, ReadFrom, Receipt};
 
 /// How gets are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,16 +35,93 @@ pub(super) struct Answered {
     pub(super) index: Option<u64>,
 }
 
+/// What is pressed.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// A cluster of this project.
+    Raft(Raft),
+    /// One of etcd, for comparison.
+    Etcd(Box<Etcd>),
+}
+
 /// A cluster of this project.
-#[derive(Clone, Debug)]
-pub(super) struct Target {
+#[derive(Debug)]
+pub(super) struct Raft {
     pub(super) client: Client,
     pub(super) reads: Reads,
 }
 
 impl Target {
+    /// Finds the cluster and its leader within this time, and makes the connections.
+    pub(super) async fn ready(&self, within: Duration) -> Result<Cluster, ClientError> {
+        match self {
+            Self::Raft(Raft { client, .. }) => {
+                let leader = client.ready(within).await?;
+                Ok(Cluster::look(client, &leader).await)
+            }
+            Self::Etcd(etcd) => etcd.ready(within).await,
+        }
+    }
+
     /// Carries it out within this time, or until nobody waits for it any more.
     pub(super) async fn carry_out(
+        &self,
+        operation: &Operation,
+        within: Duration,
+        abandoned: &CancellationToken,
+    ) -> Result<Answered, Miss> {
+        match self {
+            Self::Raft(raft) => raft.carry_out(operation, within, abandoned).await,
+            Self::Etcd(etcd) => {
+                let doing = etcd.carry_out(operation, within);
+                tokio::select! {
+                    biased;
+                    done = doing => done,
+                    () = abandoned.cancelled() => {
+                        let is_read = operation.kind().is_read();
+                        let miss = if is_read { Miss::Failed } else { Miss::Unknown };
+                        Err(miss("given up with the run".to_owned()))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks the leader for what it knows without asking anybody: the way there and back.
+    pub(super) async fn empty_trip(&self) -> Result<(), String> {
+        match self {
+            Self::Raft(raft) => raft.empty_trip().await,
+            Self::Etcd(etcd) => etcd.empty_trip().await,
+        }
+    }
+
+    /// What went wrong so far, attempt by attempt.
+    pub(super) fn counters(&self) -> Counters {
+        match self {
+            Self::Raft(raft) => raft.client.counters(),
+            Self::Etcd(etcd) => etcd.counters(),
+        }
+    }
+
+    /// Connections to each node.
+    pub(super) fn connections(&self) -> usize {
+        match self {
+            Self::Raft(raft) => raft.client.options().connections,
+            Self::Etcd(etcd) => etcd.connections(),
+        }
+    }
+}
+
+impl Raft {
+    async fn empty_trip(&self) -> Result<(), String> {
+        let leader = self.client.directory().leader().ok_or("no leader is known")?;
+        let within = self.client.options().attempt_timeout;
+        let ask = async |mut api: Api| api.get_leader(pb::GetLeaderRequest {}).await;
+        let answer = ask_node(&leader.link, within, ask).await;
+        answer.map(drop).map_err(|fault| fault.to_string())
+    }
+
+    async fn carry_out(
         &self,
         operation: &Operation,
         within: Duration,

@@ -7,6 +7,8 @@ mod command_line;
 #[cfg(test)]
 mod discovery;
 #[cfg(test)]
+mod etcd;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod golden;

@@ -14,6 +14,9 @@ const BAR: u64 = 32;
 /// A bin with a smaller part of all is said to have less than this.
 const PERCENT_MIN: f64 = 0.1;
 
+/// Percentiles that fit beside one bar.
+const MARKS_MAX: usize = 4;
+
 /// The latencies in bins that widen, with the place of each percentile.
 pub(super) fn histogram(out: &mut String, bins: &[Bin], latency: &Latency) -> fmt::Result {
     let all: u64 = bins.iter().map(|bin| bin.count).sum();
@@ -36,6 +39,9 @@ pub(super) fn histogram(out: &mut String, bins: &[Bin], latency: &Latency) -> fm
         let mut marks: Vec<&str> = marks.map(|(name, ..)| name).collect();
         if holds(latency.max) {
             marks.push("max");
+        }
+        if MARKS_MAX < marks.len() {
+            marks = vec![marks[0], "to", marks[marks.len() - 1]];
         }
         let to = bound(bin.to_us);
         let line = format!("  {title:<8}{to:>6} |{bar:<32}{part:>7}  {}", marks.join(" "));
@@ -169,6 +175,26 @@ mod tests {
         assert_eq!(sparkline(&[0, 1, 4, 8]), " ▁▄█");
         assert_eq!(sparkline(&[]), "");
         assert_eq!(sparkline(&[0, 0]), "  ");
+    }
+
+    /// Wherever the percentiles lie, a row fits.
+    #[test]
+    fn a_row_with_all_percentiles_in_it_fits() {
+        let bins = [Bin { from_us: 100, to_us: 250, count: 1000 }];
+        let latency = Latency {
+            count: 1000,
+            p50: 101,
+            p90: 102,
+            p99: 103,
+            p99_9: 104,
+            p99_99: 105,
+            max: 106,
+            mean: 101,
+        };
+        let mut out = String::new();
+        histogram(&mut out, &bins, &latency).unwrap();
+        assert!(out.ends_with(" 100.0%  p50 to max\n"), "{out}");
+        assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
     }
 
     #[test]

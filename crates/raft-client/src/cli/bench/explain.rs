@@ -15,6 +15,8 @@ pub(super) enum Topic {
     Outcome,
     /// What --verify finds.
     Verify,
+    /// Processor time, and what of a latency is the way.
+    Cost,
 }
 
 const CO: &str = "\
@@ -72,6 +74,15 @@ verify
   A write of unknown outcome may be there or not.
 ";
 
+const COST: &str = "\
+cost
+  cpu us/op   processor time of the run, divided by the operations that were done: of this program,
+              and of the nodes that ran on this machine from the beginning to the end. A client that
+              uses more than the leader does measures itself.
+  empty trip  with --calibrate: requests that the leader answers at once, sent before the run by as
+              many workers. Subtract it to know what a latency is without the way there and back.
+";
+
 pub(super) fn text(topic: Option<Topic>) -> String {
     let one = |topic: &Topic| match topic {
         Topic::Co => CO,
@@ -79,6 +90,7 @@ pub(super) fn text(topic: Option<Topic>) -> String {
         Topic::Failover => FAILOVER,
         Topic::Outcome => OUTCOME,
         Topic::Verify => VERIFY,
+        Topic::Cost => COST,
     };
     match topic {
         Some(topic) => one(&topic).to_owned(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use raft_api::units::{Count, HumanDuration};
 use raft_client::bench::{
-    Arrivals, Expectation, KeyChoice, Kind, Mix, Pace, Plan, Reads, Shape, Sizes,
+    Arrivals, Expectation, KeyChoice, Kind, Mix, Pace, Plan, Reads, Shape, Sizes, System,
 };
 use raft_client::{Consistency, Options, ReadFrom};
 
@@ -19,6 +19,9 @@ const CONNECTIONS: usize = 4;
 
 /// The largest payload. The store takes 8 MiB, frame included.
 const VALUE_BYTES_MAX: usize = (8 << 20) - 64;
+
+/// Where etcd serves clients unless it is told otherwise.
+const ETCD: &str = "127.0.0.1:2379";
 
 /// Writes that a session has under way at the same time, at most.
 const IN_FLIGHT_MAX: usize = 4096;
@@ -35,6 +38,10 @@ const WARMUP_MAX: std::time::Duration = std::time::Duration::from_secs(2);
 pub(crate) struct BenchArguments {
     #[command(subcommand)]
     pub(super) command: Option<BenchCommand>,
+
+    /// Whose cluster is pressed. etcd's is told of by --endpoints [default: 127.0.0.1:2379].
+    #[arg(long = "target", default_value = "raft", value_name = "SYSTEM")]
+    system: System,
 
     /// Workers, each with one operation under way.
     #[arg(short, long, default_value_t = 10, value_name = "N")]
@@ -73,6 +80,12 @@ pub(crate) struct BenchArguments {
     /// of it, at most 2 s; else none].
     #[arg(short, long, value_name = "DURATION")]
     warmup: Option<HumanDuration>,
+
+    /// Before the run, send requests for this long that the leader answers at once, and report how
+    /// long they took: what of a latency is the way [default: 1s, if named].
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "1s",
+        value_parser = time_to_wait)]
+    calibrate: Option<HumanDuration>,
 
     /// How often which operation is made: put, get, cas, append, propose [default: put].
     #[arg(long, value_name = "KIND=WEIGHT,...", group = "workload")]
@@ -258,9 +271,9 @@ enum Readers {
 impl BenchArguments {
     /// Where the files of this run go and where baselines are kept.
     pub(super) fn shelf(&self, target: &Target) -> Shelf<'_> {
-        let home = target.events.as_ref().and_then(|events| events.parent());
+        let home = self.events(target).and_then(|events| Some(events.parent()?.to_owned()));
         Shelf {
-            home: home.map(std::path::Path::to_owned),
+            home,
             out: self.out.as_deref(),
             no_files: self.no_files,
             save: self.save.as_deref(),
@@ -282,11 +295,26 @@ impl BenchArguments {
     pub(super) fn options(&self, target: &Target, plan: &Plan) -> Options {
         let connections = self.connections.map_or(CONNECTIONS, usize::from);
         Options {
+            endpoints: self.endpoints(target),
             connections: connections.min(plan.concurrency),
             pipelined: 1 < plan.pipeline,
             attempt_timeout: self.attempt_timeout.0,
             operation_timeout: self.op_deadline.0,
             ..target.options()
+        }
+    }
+
+    /// What a chaos run writes down, if it is the cluster's that is pressed.
+    fn events(&self, target: &Target) -> Option<PathBuf> {
+        target.events.clone().filter(|_| self.system == System::Raft)
+    }
+
+    /// Where the cluster is: of etcd the cluster's file says nothing.
+    fn endpoints(&self, target: &Target) -> Vec<String> {
+        let named = !target.is_assumed && target.cluster.is_none();
+        match self.system {
+            System::Etcd if !named => vec![ETCD.to_owned()],
+            System::Etcd | System::Raft => target.options().endpoints,
         }
     }
 
@@ -320,6 +348,7 @@ impl BenchArguments {
             None => (!bounded).then_some(REQUESTS),
         };
         let plan = Plan {
+            system: self.system,
             concurrency: usize::from(self.concurrency),
             pipeline: usize::from(self.pipeline),
             requests,
@@ -328,6 +357,7 @@ impl BenchArguments {
             reads: self.reads(),
             pace: self.pace(),
             warmup: self.warmup(),
+            calibration: self.calibrate.map(|lasts| lasts.0).unwrap_or_default(),
             operation_timeout: self.op_deadline.0,
             give_up: self.give_up.0,
             faults: self.until_faults,
@@ -335,7 +365,7 @@ impl BenchArguments {
             interval: self.interval.0,
             verify: self.verify.then_some(self.wait.0),
             history: self.history.clone(),
-            events: target.events.clone(),
+            events: self.events(target),
         };
         plan.check().map_err(|error| Failure::usage(error.to_string(), None))?;
         let unread = self.expectations.iter().find(|it| it.needs_verification() && !self.verify);

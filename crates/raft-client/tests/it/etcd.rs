@@ -1,0 +1,214 @@
+//! The bench against a server that speaks etcd's language.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status};
+
+use wire::kv_server::{Kv, KvServer};
+use wire::maintenance_server::{Maintenance, MaintenanceServer};
+use wire::{request_op, response_op};
+
+mod wire {
+    #![expect(
+        unreachable_pub,
+        unused_qualifications,
+        clippy::pedantic,
+        clippy::all,
+        clippy::allow_attributes,
+        clippy::allow_attributes_without_reason,
+        reason = "generated code"
+    )]
+    tonic::include_proto!("etcdserverpb");
+}
+
+/// One node, which leads.
+#[derive(Clone, Default)]
+struct Fake(Arc<Mutex<World>>);
+
+#[derive(Default)]
+struct World {
+    keys: BTreeMap<Bytes, Bytes>,
+    writes: u64,
+    /// What is said to every write instead of carrying it out.
+    refusal: Option<&'static str>,
+}
+
+impl Fake {
+    /// It ends with its runtime.
+    fn start(refusal: Option<&'static str>) -> (Self, Runtime, String) {
+        let runtime = Runtime::new().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let fake = Self::default();
+        fake.0.lock().unwrap().refusal = refusal;
+        let (kv, maintenance) = (fake.clone(), fake.clone());
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            tonic::transport::Server::builder()
+                .add_service(KvServer::new(kv))
+                .add_service(MaintenanceServer::new(maintenance))
+                .serve_with_incoming(TcpListenerStream::new(listener))
+                .await
+        });
+        (fake, runtime, addr)
+    }
+
+    fn range(&self, key: &Bytes) -> wire::RangeResponse {
+        let value = self.0.lock().unwrap().keys.get(key).cloned();
+        let pair = value.map(|value| wire::KeyValue { key: key.clone(), value });
+        wire::RangeResponse { header: Some(header()), kvs: pair.into_iter().collect() }
+    }
+
+    fn put(&self, request: wire::PutRequest) -> wire::PutResponse {
+        let mut world = self.0.lock().unwrap();
+        world.keys.insert(request.key, request.value);
+        world.writes += 1;
+        wire::PutResponse { header: Some(header()) }
+    }
+
+    fn check(&self) -> Result<(), Status> {
+        self.0.lock().unwrap().refusal.map_or(Ok(()), |said| Err(Status::unavailable(said)))
+    }
+}
+
+fn header() -> wire::ResponseHeader {
+    wire::ResponseHeader { cluster_id: 1, member_id: 7, revision: 1, raft_term: 3 }
+}
+
+#[tonic::async_trait]
+impl Maintenance for Fake {
+    async fn status(
+        &self,
+        _: Request<wire::StatusRequest>,
+    ) -> Result<Response<wire::StatusResponse>, Status> {
+        let version = "0.0.fake".to_owned();
+        let status =
+            wire::StatusResponse { header: Some(header()), version, leader: 7, raft_term: 3 };
+        Ok(Response::new(status))
+    }
+}
+
+#[tonic::async_trait]
+impl Kv for Fake {
+    async fn range(
+        &self,
+        request: Request<wire::RangeRequest>,
+    ) -> Result<Response<wire::RangeResponse>, Status> {
+        Ok(Response::new(self.range(&request.into_inner().key)))
+    }
+
+    async fn put(
+        &self,
+        request: Request<wire::PutRequest>,
+    ) -> Result<Response<wire::PutResponse>, Status> {
+        self.check()?;
+        Ok(Response::new(self.put(request.into_inner())))
+    }
+
+    async fn txn(
+        &self,
+        request: Request<wire::TxnRequest>,
+    ) -> Result<Response<wire::TxnResponse>, Status> {
+        self.check()?;
+        let wire::TxnRequest { compare, success, failure } = request.into_inner();
+        let held = self.range(&compare[0].key).kvs.pop().map(|pair| pair.value);
+        let succeeded = match compare[0].target_union.clone() {
+            Some(wire::compare::TargetUnion::Value(value)) => held == Some(value),
+            Some(wire::compare::TargetUnion::Version(version)) => version == 0 && held.is_none(),
+            None => panic!("it compares nothing"),
+        };
+        let mut responses = Vec::new();
+        for operation in if succeeded { success } else { failure } {
+            let response = match operation.request.expect("it is an operation") {
+                request_op::Request::RequestPut(put) => {
+                    response_op::Response::ResponsePut(self.put(put))
+                }
+                request_op::Request::RequestRange(range) => {
+                    response_op::Response::ResponseRange(self.range(&range.key))
+                }
+            };
+            responses.push(wire::ResponseOp { response: Some(response) });
+        }
+        Ok(Response::new(wire::TxnResponse { header: Some(header()), succeeded, responses }))
+    }
+}
+
+fn run(addr: &str, arguments: &[&str]) -> Output {
+    let anywhere = tempfile::tempdir().unwrap();
+    let mut client = Command::new(assert_cmd::cargo::cargo_bin!("raft-client"));
+    client.args(["--endpoints", addr, "bench", "--target", "etcd"]).args(arguments);
+    client.current_dir(anywhere.path()).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Swaps and puts reach the store as often as the report says, and what the store knows of itself
+/// is in it.
+#[test]
+fn a_load_is_carried_out_as_it_is_reported() {
+    let (fake, _runtime, addr) = Fake::start(None);
+    let mix = ["--mix", "put=2,cas=2,get=1", "--keys", "20", "-c", "4", "-n", "1000"];
+    let output = run(&addr, &[&mix[..], &["-o", "json", "--calibrate", "50ms"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["ok"], &report["load"]["system"]), (&1000.into(), &"etcd".into()));
+    assert_eq!((&report["cluster"]["term"], &report["cluster"]["leader"]), (&3.into(), &1.into()));
+    assert!(report["empty_trip_us"]["count"].as_u64() > Some(0), "{report}");
+    let count = |kind: &str, what: &str| {
+        let ops = report["ops"].as_array().unwrap();
+        ops.iter().find(|op| op["op"] == kind).unwrap()[what].as_u64().unwrap()
+    };
+    let writes = fake.0.lock().unwrap().writes;
+    assert_eq!(writes, count("put", "ok") + count("cas", "ok") - count("cas", "in_vain"));
+    assert!(0 < count("cas", "in_vain") && count("cas", "in_vain") < count("cas", "ok"));
+}
+
+/// A write that etcd did not look at is tried again; one whose outcome it does not tell is unknown.
+#[test]
+fn what_etcd_says_is_understood() {
+    let short = ["-c", "2", "-n", "4", "--op-deadline", "200ms"];
+    for (refusal, outcome, attempts) in [
+        ("etcdserver: no leader", "failed", "overloaded"),
+        ("etcdserver: leader changed", "unknown", "outcome_unknown"),
+    ] {
+        let (_fake, _runtime, addr) = Fake::start(Some(refusal));
+        let output = run(&addr, &[&short[..], &["-o", "json"]].concat());
+        assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let count = |of: &Value| of.as_u64().unwrap_or(0);
+        // On a busy machine the time of one may be up before it hears anything.
+        assert!(0 < count(&report[outcome]), "{report}");
+        assert_eq!(count(&report["failed"]) + count(&report["unknown"]), 4, "{report}");
+        assert!(0 < count(&report["errors"][attempts]), "{report}");
+        assert!(report["messages"].to_string().contains(refusal), "{report}");
+    }
+}
+
+/// What cannot be asked of etcd is said at once, and so is who does not answer.
+#[test]
+fn what_etcd_cannot_do_is_said() {
+    let (_held, addr) = crate::fake::nobody();
+    for (arguments, expected) in [
+        (&["--verify", "--put"][..], "error: --verify is for clusters of this project"),
+        (&["--append"], "error: etcd knows put, get and cas"),
+        (&["--pipeline", "2"], "error: etcd knows put, get and cas"),
+        (&["--read-from", "any"], "error: --read-from is for clusters of this project"),
+    ] {
+        let output = run(&addr, arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));
+        assert!(said(&output).contains(expected), "{arguments:?}: {}", said(&output));
+    }
+    let output = run(&addr, &["--wait", "200ms"]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains(&addr), "{}", said(&output));
+}
