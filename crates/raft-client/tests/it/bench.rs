@@ -6,9 +6,10 @@ use std::process::Stdio;
 
 use raft_api::pb;
 use raft_api::pb::management_rpc_client::ManagementRpcClient;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::real::Real;
+use crate::schema;
 
 /// What one bench said, as JSON.
 fn bench(real: &Real, arguments: &[&str]) -> Value {
@@ -135,4 +136,40 @@ fn a_pipelined_run_survives_its_leader() {
     assert_eq!((number(&report, "/failed"), number(&report, "/unknown")), (0, 0));
     assert_eq!((number(&report, "/verify/lost"), number(&report, "/verify/applied_twice")), (0, 0));
     assert!(number(&report, "/ok") <= number(&report, "/verify/checked"));
+}
+
+/// The published schema holds for what a run writes, with everything there can be in it; and it would
+/// not hold for anything.
+#[test]
+fn the_file_is_as_its_schema_says() {
+    let real = Real::start();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/bench.schema.json");
+    let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let wrong = |json: &Value| schema::faults(&schema, json);
+    let loads: [&[&str]; 3] = [
+        &["--mix", "put=3,get=1,cas=1", "--verify", "--calibrate", "20ms"],
+        &["--mix", "append", "-r", "2000", "--arrivals", "poisson"],
+        &["--propose", "--pipeline", "5"],
+    ];
+    for load in loads {
+        let printed = bench(&real, &[&["-c", "3", "-n", "300", "--out", "run"], load].concat());
+        assert_eq!(wrong(&printed), [""; 0]);
+        let file = std::fs::read_to_string(real.dir.path().join("run/bench.json")).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&file).unwrap(), printed);
+    }
+    let printed = bench(&real, &["-n", "10", "--no-files"]);
+    for (path, value) in [
+        ("/ok", json!("10")),
+        ("/failed", json!(-1)),
+        ("/schema", json!("raft-bench/2")),
+        ("/writes/available", json!(1.5)),
+        ("/ops/0/op", json!("del")),
+        ("/ops/0/latency_us", json!({})),
+        ("/errors", json!({"timed_out": "many"})),
+        ("/cluster", json!({"foreign": 1})),
+    ] {
+        let mut spoilt = printed.clone();
+        *spoilt.pointer_mut(path).unwrap() = value;
+        assert_ne!(wrong(&spoilt), [""; 0], "{path}");
+    }
 }

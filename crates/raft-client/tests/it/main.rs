@@ -25,6 +25,8 @@ mod real;
 #[cfg(test)]
 mod retries;
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod transfer;
 
 test_each_file::test_each_path! { in "crates/raft-client/tests/scripts" as scripts => golden::run }
