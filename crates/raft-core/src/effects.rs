@@ -359,6 +359,12 @@ pub enum DropReason {
     Malformed,
     /// It contradicts what is known to be committed, or a second leader speaks in one term.
     Contradiction,
+    /// It comes from a leader that knows this member by another disk than this node does. One of the
+    /// two disks has forgotten what the member promised.
+    OtherDisk {
+        /// Whose disk.
+        of: NodeId,
+    },
     /// The leader knows that this node held entries which are not here: its disk is an older copy of
     /// itself, or a new one.
     Forgotten,

@@ -200,7 +200,7 @@ impl Node {
     }
 
     /// Learns from the leader under which incarnations the members are known. Answers false if it
-    /// knows one under another than we do: then one of us obeys a disk that has forgotten what it
+    /// counts on one under another than we do: then one of us obeys a disk that has forgotten what it
     /// promised, and the leader may have been elected without regard to what is acknowledged.
     pub(crate) fn compare_notes(
         &mut self,
@@ -209,42 +209,61 @@ impl Node {
     ) -> bool {
         let own = self.config.id;
         let known = |seat: &SeatId| self.hard.peers.get(seat);
-        let differs = |(seat, met): (&SeatId, &Incarnation)| {
-            seat.node != own && known(seat).is_some_and(|known| known != met)
+        let differs = |(seat, met): &(&SeatId, &Incarnation)| {
+            seat.node != own && known(seat).is_some_and(|known| known != *met)
         };
         if met.is_empty() {
             return true;
         }
-        if met.iter().any(differs) {
-            self.drop_message(from, DropReason::Contradiction);
+        if let Some((seat, _)) = met.iter().filter(differs).find(|(seat, _)| self.counts_on(seat)) {
+            self.drop_message(from, DropReason::OtherDisk { of: seat.node });
             return false;
         }
         self.take_notes(met);
         true
     }
 
+    /// Whether somebody may have counted on the disk that is known on this seat: it is a founder's, or
+    /// a voter's by what is committed. Of one that listens two leaders may have met different disks,
+    /// if the first died before it had told anybody; and if it made that one a voter, then in vain.
+    fn counts_on(&self, seat: &SeatId) -> bool {
+        let settled = self.members.at(self.commit);
+        seat.since == LogId::ZERO
+            || settled.is_voter(seat.node) && settled.seat_id(seat.node) == Some(*seat)
+            || mutant!("of a learner's disk the first word is the last")
+    }
+
     /// Remembers what a leader says of the members. Of those it adds by the same message it is to be
     /// called again once they are: a newcomer would otherwise not know whose votes count. Of those that
-    /// an earlier configuration names, too: it may become active again.
+    /// an earlier configuration names, too: it may become active again. Of those that nobody here
+    /// counts on, the last word is believed.
     pub(crate) fn take_notes(&mut self, met: &BTreeMap<SeatId, Incarnation>) {
         let own = self.config.id;
-        let known = |seat: &SeatId| self.hard.peers.get(seat);
-        let members = &self.members;
+        let (members, peers) = (&self.members, &self.hard.peers);
         let founder = |seat: &SeatId, met: Incarnation| {
             self.founder && seat.since == LogId::ZERO && met == self.config.incarnation
+        };
+        let holds = |it: &Membership, seat: &SeatId| it.seat_id(seat.node) == Some(*seat);
+        let votes = |seat: &SeatId| {
+            let votes = |it: &Membership| it.is_voter(seat.node) && holds(it, seat);
+            seat.since == LogId::ZERO || members.all().any(votes)
         };
         // What is said of the own id matters before the configuration that it is about arrives.
         let concerns = |seat: &SeatId, met: Incarnation| {
             if seat.node == own {
                 !founder(seat, met)
             } else {
-                members.all().any(|it| it.seat_id(seat.node) == Some(*seat))
+                members.all().any(|it| holds(it, seat))
             }
+        };
+        let is_news = |seat: &SeatId, met: Incarnation| match peers.get(seat) {
+            Some(known) => *known != met && seat.node != own && !votes(seat),
+            None => concerns(seat, met),
         };
         let news: Vec<(SeatId, Incarnation)> = met
             .iter()
-            .filter(|&(seat, met)| known(seat).is_none() && concerns(seat, *met))
-            .map(|(seat, met)| (*seat, *met))
+            .filter(|(seat, met)| is_news(seat, **met))
+            .map(|(&seat, &met)| (seat, met))
             .collect();
         if !news.is_empty() {
             self.hard.peers.extend(news);

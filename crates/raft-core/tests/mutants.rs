@@ -96,6 +96,10 @@ const STORIES: &[(&str, &str)] = &[
     ),
     ("newcomers vote before they have caught up", "membership/newcomer_catches_up_before_it_votes"),
     ("a vote tells whose seat it is", "membership/empty_disk_of_a_member_that_left"),
+    (
+        "of a learner's disk the first word is the last",
+        "membership/two_leaders_met_different_disks_of_a_learner",
+    ),
     ("who was never met is made a voter", "membership/nobody_is_forced_to_vote_unheard"),
     ("who has forgotten votes as before", "restart/older_copy_of_the_disk"),
     ("a leader that is out goes on", "membership/removed_leader_hands_over"),

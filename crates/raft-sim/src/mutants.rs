@@ -119,6 +119,10 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     seen_by("a vote tells whose seat it is", "script membership/empty_disk_of_a_member_that_left"),
     seen_by(
+        "of a learner's disk the first word is the last",
+        "script membership/two_leaders_met_different_disks_of_a_learner",
+    ),
+    seen_by(
         "who was never met is made a voter",
         "script membership/nobody_is_forced_to_vote_unheard",
     ),

@@ -27,6 +27,8 @@ pub(super) struct Reporter {
     counters: Arc<Counters>,
     /// The leader, and its term, of whom it was logged that it counts on what is not here.
     forgotten: Option<(NodeId, Term)>,
+    /// The leader that knows a member by another disk, and in which term.
+    disputed: Option<(NodeId, Term)>,
     /// Peers that came with another data directory than the one known, and were logged.
     replaced: BTreeSet<NodeId>,
     /// How a member that lost its data directory becomes one again: this node.
@@ -44,7 +46,7 @@ impl Counters {
 impl Reporter {
     pub(super) fn new(me: NodeId, counters: Arc<Counters>, way_back: String) -> Self {
         let (complained, replaced) = (BTreeSet::new(), BTreeSet::new());
-        Self { me, complained, counters, forgotten: None, replaced, way_back }
+        Self { me, complained, counters, disputed: None, forgotten: None, replaced, way_back }
     }
 
     /// Logs events, and returns the view they lead to.
@@ -164,6 +166,18 @@ impl Reporter {
                  takes nothing from this leader, and does not count. Put back what it last ran on. \
                  If that is lost, stop this process, and let the node come back as another member: {}",
                 self.way_back
+            );
+        } else if let DropReason::OtherDisk { of } = reason
+            && self.disputed != Some((from, term))
+        {
+            self.disputed = Some((from, term));
+            tracing::warn!(
+                %node, leader = %from, %term, %of,
+                "the leader knows {of} by another data directory than this node does, so one of the two \
+                 has forgotten what {of} promised: this leader is not followed. Stop {of}, remove it \
+                 (raft-client set-config --remove {}) and add it again as a new member with an empty \
+                 directory and --join",
+                of.0
             );
         } else {
             tracing::debug!(%node, %from, ?reason, "dropped a message");
