@@ -12,7 +12,7 @@ use crate::attempt::{Ask, Reply, Setback, ask_node};
 use crate::connect::{Api, COMMAND_BYTES_MAX, Link};
 use crate::counters::{Counters, Tally};
 use crate::discover::{Directory, Leader};
-use crate::session::{Session, Ticket};
+use crate::session::{Session, SessionState, Ticket};
 use crate::tries::{Ending, Tries};
 use crate::{Attempt, ClientError, FailedKind, Fault, FaultKind, Options, Step};
 
@@ -23,6 +23,46 @@ const SILENCE: Duration = Duration::from_millis(250);
 const FINDING: Duration = Duration::from_secs(1);
 
 /// A handle on the cluster. Clones share connections, session and what is known of the leader.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use raft_client::{Client, ClientError, Consistency, Options};
+///
+/// # async fn example() -> Result<(), ClientError> {
+/// // Some of the nodes are enough; the others are learnt.
+/// let client = Client::new(Options {
+///     operation_timeout: Duration::from_secs(2),
+///     ..Options::new(["127.0.0.1:7101", "127.0.0.1:7102"])
+/// });
+/// let written = client.put("greeting".into(), "hello".into()).await?;
+/// println!("at index {} in term {}", written.receipt.index, written.receipt.term);
+///
+/// let found = client.get("greeting".into(), Consistency::Linearizable).await?;
+/// assert_eq!(found.value.as_deref(), Some(&b"hello"[..]));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A write ends in one of three ways, and whoever makes it has to tell them apart:
+///
+/// ```no_run
+/// # use raft_client::{Client, ClientError};
+/// # async fn example(client: &Client) {
+/// match client.append("log".into(), "entry".into()).await {
+///     Ok(done) if done.receipt.duplicate => println!("an earlier attempt had done it"),
+///     Ok(done) => println!("the value has {} bytes now", done.value),
+///     // No attempt of it will ever take effect: it may be repeated.
+///     Err(ClientError::Failed(failed)) => {
+///         for (addr, fault) in failed.reasons.iter() {
+///             println!("{addr}: {fault}");
+///         }
+///     }
+///     // It may be there, or come later. To repeat it could do it twice: read first.
+///     Err(ClientError::Unknown(unknown)) => println!("unknown after {:?}", unknown.after),
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Client(Arc<Shared>);
 
@@ -158,6 +198,42 @@ impl Client {
         })
     }
 
+    /// Where this client's session stands; one is opened if there is none.
+    ///
+    /// Write it down before a write that must not be made twice, even if this process ends before it
+    /// knows what came of it; [`Client::resume`] shows the rest.
+    pub async fn session_state(&self) -> Result<SessionState, ClientError> {
+        let mut tries = Tries::new(&self.0.options, self.0.options.operation_timeout);
+        Ok(self.session(&mut tries).await?.state())
+    }
+
+    /// Goes on with a session of another process, instead of a new one.
+    ///
+    /// The first write is to be the one that the other process was about to make: the cluster applies
+    /// it unless it has already, and answers alike. If the session has expired meanwhile nobody can
+    /// tell any more, and that write ends as [`ClientError::Unknown`]; the next one opens a new session.
+    ///
+    /// ```no_run
+    /// # use raft_client::{Client, ClientError, Options, SessionState};
+    /// # fn written_down() -> Option<SessionState> { None }
+    /// # fn write_down(state: SessionState) {}
+    /// # async fn pay(client: &Client) -> Result<(), ClientError> {
+    /// if let Some(state) = written_down() {
+    ///     client.resume(state); // An earlier process came so far, and perhaps further.
+    /// } else {
+    ///     write_down(client.session_state().await?);
+    /// }
+    /// let paid = client.append("payments".into(), "42;".into()).await?;
+    /// if paid.receipt.duplicate {
+    ///     println!("it had been paid already");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn resume(&self, state: SessionState) {
+        *self.current_session() = Some(Session::resumed(state));
+    }
+
     /// Puts a command into the log, once, and waits until it is applied.
     pub async fn propose(&self, command: Bytes) -> Result<Applied, ClientError> {
         self.propose_within(command, self.0.options.operation_timeout).await
@@ -203,6 +279,7 @@ impl Client {
             let Ok(ticket) = timeout_at(tries.deadline, session.ticket()).await else {
                 return Err(tries.end(FailedKind::Unserved));
             };
+            tries.doubt |= ticket.may_be_a_repeat();
             let ask = Ask::Propose { command, ticket: &ticket };
             match self.ask_leader(ask, tries).await {
                 Ok(Reply { result, receipt, .. }) => return Ok(Applied { result, receipt }),

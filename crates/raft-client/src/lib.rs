@@ -37,6 +37,7 @@ pub use membership::{
 };
 pub use observer::{Attempt, Observer};
 pub use options::Options;
+pub use session::SessionState;
 pub use store::{CasOutcome, Page};
 pub use trace::{Outcome, Step, Tracer};
 pub use transfer::{TransferError, Transferred};

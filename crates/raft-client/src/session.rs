@@ -12,9 +12,23 @@ use tokio::sync::Notify;
 /// How far the newest write may run ahead of the oldest one under way.
 const WINDOW: usize = 4096;
 
+/// Where a session stands: enough to go on with it in another process.
+///
+/// Write it down before a write. Whoever resumes it and makes the same write again gives it the same
+/// number, by which the cluster recognises it if it was made before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionState {
+    /// The session.
+    pub id: u64,
+    /// The number of the next write.
+    pub next: u64,
+}
+
 #[derive(Debug)]
 pub(crate) struct Session {
     id: u64,
+    /// The first number since it was resumed, which may have been used before; 0 if it was not.
+    resumed_at: u64,
     window: Mutex<Window>,
     /// Told when a full window has moved.
     moved: Notify,
@@ -38,8 +52,22 @@ pub(crate) struct Ticket {
 
 impl Session {
     pub(crate) fn new(id: u64) -> Arc<Self> {
-        let window = Window { first: 1, done: VecDeque::new() };
-        Arc::new(Self { id, window: Mutex::new(window), moved: Notify::new() })
+        Self::starting(SessionState { id, next: 1 }, 0)
+    }
+
+    pub(crate) fn resumed(state: SessionState) -> Arc<Self> {
+        Self::starting(state, state.next)
+    }
+
+    fn starting(state: SessionState, resumed_at: u64) -> Arc<Self> {
+        let SessionState { id, next } = state;
+        let window = Mutex::new(Window { first: next.max(1), done: VecDeque::new() });
+        Arc::new(Self { id, resumed_at, window, moved: Notify::new() })
+    }
+
+    pub(crate) fn state(&self) -> SessionState {
+        let window = self.window();
+        SessionState { id: self.id, next: window.first + window.done.len() as u64 }
     }
 
     /// Takes the next sequence number, as soon as the window allows it. The caller bounds the wait.
@@ -66,6 +94,11 @@ impl Ticket {
             sequence: self.sequence,
             first_outstanding: self.session.window().first,
         }
+    }
+
+    /// Whether another process may have made this write before.
+    pub(crate) fn may_be_a_repeat(&self) -> bool {
+        self.sequence == self.session.resumed_at
     }
 
     /// Whether it belongs to this session.

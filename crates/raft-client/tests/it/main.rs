@@ -5,6 +5,8 @@ mod bench;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod deadlines;
+#[cfg(test)]
 mod discovery;
 #[cfg(test)]
 mod etcd;

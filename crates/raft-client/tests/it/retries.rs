@@ -130,6 +130,48 @@ async fn an_expired_session_is_replaced_if_nothing_is_in_doubt() {
     assert_eq!(sessions, [1, 1, 2]);
 }
 
+/// A process that ended amid a write hands its session on: the next one makes the same write, and it is
+/// applied once, whether or not it had been before.
+#[tokio::test]
+async fn a_resumed_session_recognises_the_write_of_before() {
+    for was_made in [true, false] {
+        let fakes = Fakes::start(1);
+        let before = warm(&fakes).await;
+        let state = before.session_state().await.unwrap();
+        assert_eq!((state.id, state.next), (1, 2));
+        if was_made {
+            put(&before).await.unwrap();
+        }
+        let client = Client::new(Options::new([fakes.addr(1)]));
+        client.resume(state);
+        assert_eq!(client.session_state().await, Ok(state));
+        let receipt = put(&client).await.unwrap().receipt;
+        assert_eq!((receipt.duplicate, fakes.world().applied), (was_made, 2));
+        // The next write is its own.
+        assert!(!put(&client).await.unwrap().receipt.duplicate);
+        assert_eq!(arrived(&fakes).last(), Some(&(1, 3, 3)));
+        assert_eq!(fakes.world().applied, 3);
+    }
+}
+
+/// Nobody can tell whether the first write of a resumed session that has expired was made before: it is
+/// not made again under another session.
+#[tokio::test]
+async fn a_resumed_session_that_expired_leaves_its_first_write_unknown() {
+    let fakes = Fakes::start(1);
+    let before = warm(&fakes).await;
+    let state = before.session_state().await.unwrap();
+    fakes.forget_sessions();
+    let client = Client::new(Options::new([fakes.addr(1)]));
+    client.resume(state);
+    let error = put(&client).await.unwrap_err();
+    let ClientError::Unknown(unknown) = error else { panic!("{error}") };
+    assert!(unknown.session_lost);
+    assert_eq!(fakes.world().applied, 1, "not applied under another session");
+    assert!(!put(&client).await.unwrap().receipt.duplicate, "the next one is made under a new one");
+    assert_eq!(client.session_state().await.unwrap().id, 2);
+}
+
 /// With an attempt in doubt a new session would risk a second application.
 #[tokio::test]
 async fn an_expired_session_after_a_doubt_is_an_unknown_outcome() {
