@@ -12,3 +12,5 @@ mod metamorphic;
 mod recording;
 #[cfg(test)]
 mod search;
+#[cfg(test)]
+mod standalone;

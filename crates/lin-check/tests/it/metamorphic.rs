@@ -11,7 +11,7 @@ use proptest::sample::{Index, select};
 /// How one operation goes: what, when, how long before and after it takes effect it is called and
 /// returns, and what becomes of it.
 #[derive(Clone, Debug)]
-struct Plan {
+pub(crate) struct Plan {
     input: Input,
     key: &'static str,
     before_ns: u64,
@@ -20,7 +20,7 @@ struct Plan {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fate {
+pub(crate) enum Fate {
     Answered,
     TookEffectUnknown,
     NeverHappenedUnknown,
@@ -38,7 +38,7 @@ fn inputs() -> impl Strategy<Value = Input> {
     ]
 }
 
-fn plans() -> impl Strategy<Value = Vec<Plan>> {
+pub(crate) fn plans() -> impl Strategy<Value = Vec<Plan>> {
     let fate = prop_oneof![
         8 => Just(Fate::Answered),
         1 => Just(Fate::TookEffectUnknown),
@@ -52,7 +52,7 @@ fn plans() -> impl Strategy<Value = Vec<Plan>> {
 }
 
 /// Carries out the plans, one every ten nanoseconds, with the place of each as its index.
-fn carry_out(plans: &[Plan]) -> Vec<Operation> {
+pub(crate) fn carry_out(plans: &[Plan]) -> Vec<Operation> {
     let mut state = std::collections::BTreeMap::<&str, Option<String>>::new();
     let mut operations = Vec::new();
     for (number, plan) in (1_u64..).zip(plans) {
@@ -110,7 +110,7 @@ fn alter(operations: &mut [Operation], swaps: &[(Index, Index)]) {
     }
 }
 
-fn altered() -> impl Strategy<Value = Vec<Operation>> {
+pub(crate) fn altered() -> impl Strategy<Value = Vec<Operation>> {
     (plans(), proptest::collection::vec(any::<(Index, Index)>(), 0..4)).prop_map(
         |(plans, swaps)| {
             let mut operations = carry_out(&plans);
@@ -120,7 +120,7 @@ fn altered() -> impl Strategy<Value = Vec<Operation>> {
     )
 }
 
-fn history(operations: &[Operation]) -> History {
+pub(crate) fn history(operations: &[Operation]) -> History {
     let mut history = History::new();
     for operation in operations {
         history.push(operation.clone()).unwrap();
