@@ -8,7 +8,7 @@ use super::{Done, Failure, program};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  raft-client completions bash > ~/.local/share/bash-completion/completions/raft-client
+  raft-client completions bash > /etc/bash_completion.d/raft-client
   raft-client completions fish > ~/.config/fish/completions/raft-client.fish")]
 pub(crate) struct Completions {
     /// For which shell.

@@ -28,6 +28,11 @@ use report::{Report, describe, moves};
 /// How long it may take unless --timeout says otherwise: new voters have to catch up.
 pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
 
+/// The others get so long to elect somebody when the leader has removed itself.
+const SUCCESSION: Duration = Duration::from_secs(2);
+
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
 /// With --wait, the members get at least this long, however long the change took.
 const WAIT_MIN: Duration = Duration::from_secs(1);
 
@@ -147,7 +152,7 @@ impl SetConfig {
         } else {
             None
         };
-        let configuration = &done.configuration;
+        let configuration = &led(&client, done.configuration.clone(), deadline).await;
         let report = Report { change: &change, configuration, done: Some(&done), applied };
         Ok(report.shown(format))
     }
@@ -182,6 +187,20 @@ impl SetConfig {
         edits.extend(self.demote.iter().map(|id| Edit::Demote(*id)));
         Ok(edits)
     }
+}
+
+/// The configuration with a leader who is a member: one that has removed itself leads until the others
+/// have another one, and that passes. As it is, if it does not.
+async fn led(client: &Client, last: Configuration, deadline: Instant) -> Configuration {
+    let until = deadline.min(Instant::now() + SUCCESSION);
+    let mut looks = tokio::time::interval(BETWEEN_LOOKS);
+    let mut last = last;
+    while last.member(last.leader).is_none() && Instant::now() < until {
+        looks.tick().await;
+        let left = until.saturating_duration_since(Instant::now());
+        last = client.settled_configuration(left).await.unwrap_or(last);
+    }
+    last
 }
 
 /// The members that --wait waits for. A learner that was one before may lie still for as long as it

@@ -385,3 +385,61 @@ fn a_log_that_cannot_be_written_changes_nothing() {
     let output = command.env("RAFT_LOG", "trace").output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
 }
+
+/// Lines of a command that does not end by itself, until there are enough of them.
+fn watched(
+    fakes: &Fakes,
+    arguments: &[&str],
+    enough: usize,
+    between: impl Fn(usize),
+) -> Vec<String> {
+    use std::io::BufRead as _;
+    let mut process = std::process::Command::new(assert_cmd::cargo::cargo_bin!("raft-client"))
+        .args(["--endpoints", &fakes.addrs().join(",")])
+        .args(arguments)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = std::io::BufReader::new(process.stdout.take().unwrap());
+    let mut lines = Vec::new();
+    for line in stdout.lines().take(enough) {
+        lines.push(line.unwrap());
+        between(lines.len());
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+    lines
+}
+
+/// Each change of the leader is a line, and so is that there is none.
+#[test]
+fn the_leader_is_watched() {
+    let fakes = Fakes::start(3);
+    let lines = watched(&fakes, &["get-leader", "--watch", "-o", "json"], 4, |count| match count {
+        1 => fakes.elect(3),
+        2 => fakes.elect(0),
+        3 => fakes.elect(1),
+        _ => (),
+    });
+    let seen: Vec<(Option<u64>, Option<u64>)> = lines
+        .iter()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|line| (line["node"].as_u64(), line["term"].as_u64()))
+        .collect();
+    assert_eq!(seen, [(Some(1), Some(1)), (Some(3), Some(2)), (None, None), (Some(1), Some(4))]);
+}
+
+/// Looks follow each other, a line each.
+#[test]
+fn the_status_is_watched() {
+    let fakes = Fakes::start(3);
+    fakes.world().applied = 7;
+    let watch = ["status", "--watch=10ms", "-o", "json"];
+    let lines = watched(&fakes, &watch, 2, |_| fakes.world().applied += 1);
+    let applied = |line: &String| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["nodes"][0]["applied"].as_u64().unwrap()
+    };
+    assert_eq!(applied(&lines[0]), 7);
+    assert!(8 <= applied(&lines[1]), "{lines:?}");
+}

@@ -487,6 +487,39 @@ fn an_idle_learner_does_not_hold_up_a_wait() {
     assert!(out.contains("\nall voters and newcomers have applied everything up to"), "{out}");
 }
 
+/// A leader that removed itself leads until the others have elected somebody: the table has that one.
+#[test]
+fn the_table_after_a_change_has_a_leader_who_is_a_member() {
+    let fakes = three_and_one();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (code, out, err) = std::thread::scope(|scope| {
+        let changing = scope.spawn(|| run(&fakes, &["set-config", "--remove", "1"]));
+        runtime.block_on(async {
+            let mut looks = tokio::time::interval(Duration::from_millis(2));
+            while fakes.world().changes.is_empty() {
+                looks.tick().await;
+            }
+            // So that the one who goes is seen to lead.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        });
+        fakes.elect(2);
+        changing.join().unwrap()
+    });
+    assert_eq!(code, 0, "{err}");
+    let row = out.lines().rfind(|line| line.starts_with("n2 ")).unwrap();
+    assert!(row.ends_with("  leader"), "{out}");
+    assert!(out.ends_with("   term 2\n"), "{out}");
+}
+
+/// Nobody is elected: that is said.
+#[test]
+fn a_change_that_leaves_no_leader_says_so() {
+    let fakes = three_and_one();
+    let (code, out, err) = run(&fakes, &["set-config", "--remove", "1"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.ends_with("   term 1   no leader yet\n"), "{out}");
+}
+
 #[test]
 fn what_is_not_done_in_time_exits_124() {
     let fakes = three_and_one();

@@ -85,7 +85,10 @@ impl Report<'_> {
             Some(done) => {
                 let table = member_table(&self.configuration.members, self.configuration.leader);
                 let took = done.took.as_secs_f64();
-                format!("\n{table}\nchanged in {took:.2} s   term {}\n", self.configuration.term)
+                let Configuration { leader, term, .. } = self.configuration;
+                let is_led = self.configuration.member(*leader).is_some();
+                let led = if is_led { "" } else { "   no leader yet" };
+                format!("\n{table}\nchanged in {took:.2} s   term {term}{led}\n")
             }
         };
         if let Some(index) = self.applied {
