@@ -3,9 +3,11 @@
 mod explain;
 mod live;
 mod options;
+mod screen;
 mod shelf;
 
 use std::convert::Infallible;
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use raft_client::bench::{self, Bench, Brake, Comparison, Run, Summary, Verification};
@@ -17,6 +19,7 @@ use super::{Done, Failure, complain};
 
 pub(crate) use options::BenchArguments;
 use options::{BenchCommand, Output};
+use screen::Screen;
 
 const NOT_ALL_DONE: u8 = 4;
 const UNSAFE: u8 = 5;
@@ -38,6 +41,11 @@ impl BenchArguments {
         let options = self.options(target, &plan);
         let mut signals = Signals::new()?;
         let goal = live::Goal { requests: plan.requests, duration: plan.duration };
+        if self.tui() && !std::io::stderr().is_terminal() {
+            let hint = "without --tui a line is written each second";
+            let message = "--tui needs a terminal on standard error".to_owned();
+            return Err(Failure::usage(message, Some(hint)));
+        }
         let preparing = Bench::prepare(options, plan, self.wait());
         let mut bench = tokio::select! {
             bench = preparing => bench?,
@@ -51,10 +59,13 @@ impl BenchArguments {
         })?;
         warn_of_debug_builds(&bench);
         let (brake, watch) = (bench.brake(), bench.watch());
+        let title = bench.cluster().name.clone();
+        let screen = self.tui().then(|| Screen::open(title)).transpose();
+        let screen = screen.map_err(|error| Failure::internal(format!("no screen: {error}")))?;
         let running = bench.run();
         let summary = tokio::select! {
             summary = running => summary,
-            never = live::show(watch, goal) => match never {},
+            never = live::show(watch, goal, screen) => match never {},
             never = obey(&mut signals, &brake) => match never {},
         };
         let verdict = rack.judge(&summary, baseline.as_ref())?;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use raft_api::pb;
 use raft_api::pb::management_rpc_client::ManagementRpcClient;
@@ -172,4 +172,14 @@ fn the_file_is_as_its_schema_says() {
         *spoilt.pointer_mut(path).unwrap() = value;
         assert_ne!(wrong(&spoilt), [""; 0], "{path}");
     }
+}
+
+/// It is said at once, before anybody is asked for.
+#[test]
+fn a_screen_needs_a_terminal() {
+    let mut client = Command::new(assert_cmd::cargo::cargo_bin!("raft-client"));
+    let output = client.args(["--endpoints", "127.0.0.1:1", "bench", "--tui"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("error: --tui needs a terminal on standard error"), "{said}");
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use super::screen::Screen;
 use raft_client::bench::{Progress, sparkline};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -37,8 +38,15 @@ struct Region {
     lines: usize,
 }
 
-/// Shows the progress on standard error until it is dropped.
-pub(super) async fn show(watch: impl Fn() -> Progress, goal: Goal) -> Infallible {
+/// Shows the progress on standard error until it is dropped; on the whole screen if that is there.
+pub(super) async fn show(
+    watch: impl Fn() -> Progress,
+    goal: Goal,
+    screen: Option<Screen>,
+) -> Infallible {
+    if let Some(screen) = screen {
+        return screen.show(watch, goal).await;
+    }
     let mut region = Region { terminal: io::stderr().is_terminal(), lines: 0 };
     let every = if region.terminal { ON_A_TERMINAL } else { ELSEWHERE };
     let mut ticks = interval_at(Instant::now() + QUIET, every);
@@ -53,7 +61,7 @@ pub(super) async fn show(watch: impl Fn() -> Progress, goal: Goal) -> Infallible
     }
 }
 
-fn rate(now: &Progress, before: &Progress) -> u128 {
+pub(super) fn rate(now: &Progress, before: &Progress) -> u128 {
     let millis = now.elapsed.saturating_sub(before.elapsed).as_millis().max(1);
     u128::from(now.ok - before.ok) * 1000 / millis
 }
@@ -120,7 +128,7 @@ fn push(text: &mut String, more: std::fmt::Arguments<'_>) {
     text.write_fmt(more).expect("a string takes all");
 }
 
-fn silence(now: &Progress) -> String {
+pub(super) fn silence(now: &Progress) -> String {
     if Duration::from_millis(100) <= now.silence {
         format!("  nothing acknowledged for {:.1} s", now.silence.as_secs_f64())
     } else {
@@ -129,14 +137,14 @@ fn silence(now: &Progress) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a few digits are shown")]
-fn millis(nanos: u64) -> String {
+pub(super) fn millis(nanos: u64) -> String {
     let millis = nanos as f64 / 1e6;
     if millis < 10.0 { format!("{millis:.2}") } else { format!("{millis:.0}") }
 }
 
 /// How much of the goal is reached, from 0 to 1.
 #[expect(clippy::cast_precision_loss, reason = "it is drawn in 26 columns")]
-fn part(now: &Progress, goal: Goal) -> f64 {
+pub(super) fn part(now: &Progress, goal: Goal) -> f64 {
     let ended = (now.ok + now.failed + now.unknown) as f64;
     let by_count = goal.requests.map_or(0.0, |requests| ended / requests.max(1) as f64);
     let by_time = goal.duration.map_or(0.0, |all| now.elapsed.as_secs_f64() / all.as_secs_f64());
@@ -173,7 +181,7 @@ impl Region {
 
 /// Goes back to the first of so many lines.
 fn back(lines: usize) -> String {
-    if lines == 0 { String::new() } else { format!("\x1b[{lines}A\\r") }
+    if lines == 0 { String::new() } else { format!("\x1b[{lines}A\r") }
 }
 
 impl Drop for Region {
@@ -199,6 +207,12 @@ mod tests {
             slots: vec![300; 10],
             ..Progress::default()
         }
+    }
+
+    /// Up to the first line, and to its first column.
+    #[test]
+    fn a_picture_is_drawn_over_the_last_one() {
+        assert_eq!((back(0), back(4)), (String::new(), "\x1b[4A\r".to_owned()));
     }
 
     #[test]

@@ -172,6 +172,10 @@ pub(crate) struct BenchArguments {
     #[arg(long, default_value = "1s", value_name = "DURATION", value_parser = time_to_wait)]
     interval: HumanDuration,
 
+    /// Show the run on the whole screen while it goes.
+    #[arg(long)]
+    tui: bool,
+
     /// How to report.
     #[arg(short, long, default_value = "text", value_name = "FORMAT")]
     output: Output,
@@ -281,6 +285,10 @@ impl BenchArguments {
             noise: self.noise,
             expectations: &self.expectations,
         }
+    }
+
+    pub(super) fn tui(&self) -> bool {
+        self.tui
     }
 
     pub(super) fn output(&self) -> Output {
