@@ -136,6 +136,9 @@ pub enum PlanError {
     /// A history is one of keys that are set and read.
     #[error("--history is for put, get and cas")]
     NoHistory,
+    /// What is written before would be read by those that are written down.
+    #[error("--history is of every operation: it goes without --warmup")]
+    HistoryAfterWarmup,
 }
 
 /// The smallest value that names its author.
@@ -158,6 +161,9 @@ impl Plan {
         }
         if self.history.is_some() && (lists || mix.has(Kind::Propose)) {
             return Err(PlanError::NoHistory);
+        }
+        if self.history.is_some() && !self.warmup.is_zero() {
+            return Err(PlanError::HistoryAfterWarmup);
         }
         if sizes.min < NAMED_VALUE && (self.history.is_some() || verified && keys) {
             return Err(PlanError::ValuesTooShort);

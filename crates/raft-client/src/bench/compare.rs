@@ -172,7 +172,7 @@ fn differences(before: &Run, after: &Run) -> Vec<String> {
     let mut unlike = Vec::new();
     let keys: std::collections::BTreeSet<&String> =
         before.load.keys().chain(after.load.keys()).collect();
-    for key in keys.into_iter().filter(|key| *key != "seed") {
+    for key in keys.into_iter().filter(|key| !["seed", "warmup_us"].contains(&key.as_str())) {
         let [old, new] = [&before.load, &after.load].map(|load| load.get(key).cloned());
         let [old, new] = [old, new].map(Option::unwrap_or_default);
         if old != new {

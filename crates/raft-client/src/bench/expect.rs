@@ -106,7 +106,7 @@ impl Expectation {
             Metric::Unknown => number(summary.unknown),
             Metric::Dropped => number(summary.dropped),
             Metric::Errors => {
-                let bad = summary.failed + summary.unknown;
+                let bad = summary.failed + summary.unknown + summary.dropped;
                 let percent = as_float(bad) * 100.0 / as_float((summary.ok + bad).max(1));
                 (percent, format!("{percent:.3}%"))
             }

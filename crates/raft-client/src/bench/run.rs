@@ -43,7 +43,12 @@ pub struct Bench {
     /// What processor time had been used before.
     pub(super) meter: Meter,
     lanes: Vec<Lane>,
+    /// How long the warm-up should take and how long it took, if that is much longer.
+    overrun: Option<(Duration, Duration)>,
 }
+
+/// The last operations of a warm-up may take so long without a word about it.
+const OVERRUN: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -152,10 +157,13 @@ impl Bench {
             plan,
         };
         let mut lanes: Vec<Lane> = (0..shared.plan.lanes()).map(Lane::new).collect();
-        let warmup = shared.plan.warmup;
+        let (warmup, mut overrun) = (shared.plan.warmup, None);
         if !warmup.is_zero() {
             let arc = Arc::new(shared);
+            let began = Instant::now();
             lanes = Self::warm_up(&arc, lanes, warmup).await;
+            let took = began.elapsed();
+            overrun = (warmup + OVERRUN < took).then_some((warmup, took));
             shared = Arc::into_inner(arc).expect("the workers have ended");
             frame.reign = shared.recorder().reign().or(frame.reign);
         }
@@ -164,7 +172,7 @@ impl Bench {
         (frame.started, shared.started_mono_us) = (Instant::now(), monotonic_us());
         shared.started = frame.started;
         *shared.recorder() = Recorder::new(frame);
-        Ok(Self { shared: Arc::new(shared), cluster, counters_before, meter, lanes })
+        Ok(Self { shared: Arc::new(shared), cluster, counters_before, meter, lanes, overrun })
     }
 
     /// Opens the file of the history, if the plan wants one.
@@ -200,6 +208,11 @@ impl Bench {
         let mut lanes = workers.join_all().await;
         lanes.sort_by_key(|lane| lane.worker);
         lanes
+    }
+
+    /// How long the warm-up should take and how long it took, if operations held it up.
+    pub fn overrun(&self) -> Option<(Duration, Duration)> {
+        self.overrun
     }
 
     /// What was found of the cluster.

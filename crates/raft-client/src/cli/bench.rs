@@ -21,6 +21,7 @@ pub(crate) use options::BenchArguments;
 use options::{BenchCommand, Output};
 use screen::Screen;
 
+const UNSAVED: u8 = 2;
 const NOT_ALL_DONE: u8 = 4;
 const UNSAFE: u8 = 5;
 const UNKEPT: u8 = 6;
@@ -58,6 +59,7 @@ impl BenchArguments {
             Failure::usage(format!("--history cannot be written: {error}"), None)
         })?;
         warn_of_debug_builds(&bench);
+        warn_of_overrun(&bench);
         let (brake, watch) = (bench.brake(), bench.watch());
         let title = bench.cluster().name.clone();
         let screen = self.tui().then(|| Screen::open(title)).transpose();
@@ -71,9 +73,15 @@ impl BenchArguments {
         let verdict = rack.judge(&summary, baseline.as_ref())?;
         let (data, note) = match self.output() {
             Output::Text => (bench::text(&summary) + &verdict.text, None),
-            Output::Json => (json(&summary)?, (!verdict.kept).then_some(verdict.text)),
+            Output::Json => {
+                let is_well = verdict.kept && verdict.saved;
+                (json(&summary)?, (!is_well).then_some(verdict.text))
+            }
         };
-        let code = code(&summary, verdict.kept);
+        let code = match code(&summary, verdict.kept) {
+            0 if !verdict.saved => UNSAVED,
+            code => code,
+        };
         Ok(Done { data: data.into(), note, code })
     }
 }
@@ -158,6 +166,17 @@ fn warn_of_debug_builds(bench: &Bench) {
     ));
 }
 
+/// What happened in the warm-up is not in the report. That something did must be said.
+fn warn_of_overrun(bench: &Bench) {
+    if let Some((wanted, took)) = bench.overrun() {
+        let (wanted, took) = (wanted.as_secs_f64(), took.as_secs_f64());
+        complain(&format!(
+            "*** the warm-up took {took:.1} s instead of {wanted:.1} s: operations waited, and that time is \
+             no part of the report. -w 0s goes without a warm-up. ***"
+        ));
+    }
+}
+
 fn json(summary: &Summary) -> Result<String, Failure> {
     serde_json::to_string(summary)
         .map(|json| json + "\n")
@@ -173,7 +192,7 @@ fn code(summary: &Summary, kept: bool) -> u8 {
         Some(Verification::Undone(_)) => return INCONCLUSIVE,
         Some(Verification::Done(_)) | None => (),
     }
-    match summary.failed + summary.unknown {
+    match summary.failed + summary.unknown + summary.dropped {
         _ if !kept => UNKEPT,
         0 => 0,
         _ => NOT_ALL_DONE,

@@ -68,6 +68,11 @@ impl Failure {
         Self::usage(what.join(" "), advice)
     }
 
+    /// What was asked for may be done yet.
+    pub(super) fn of_unknown_outcome(self) -> Self {
+        Self { is_unknown: true, ..self }
+    }
+
     /// The same with what each node had to say.
     pub(crate) fn because(self, reasons: Reasons) -> Self {
         Self { reasons, ..self }

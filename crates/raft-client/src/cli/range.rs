@@ -46,6 +46,7 @@ impl Range {
         };
         let mut left = self.limit.unwrap_or(u32::MAX);
         let mut printer = Printer::begin(context.format);
+        let mut complete = false;
         while 0 < left {
             let bound = if self.limit.is_some() { left } else { 0 };
             let page = context.client.range(start, end.clone(), bound, consistency).await;
@@ -61,10 +62,13 @@ impl Range {
             let goes_on = emit(&printer.page(page.pairs))?;
             match last {
                 Some(next) if goes_on && page.more => start = next,
-                Some(_) | None => break,
+                Some(_) | None => {
+                    complete = !page.more;
+                    break;
+                }
             }
         }
-        Ok(Done::with(printer.end(true)))
+        Ok(Done::with(printer.end(complete)))
     }
 }
 

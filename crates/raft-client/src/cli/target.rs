@@ -35,6 +35,11 @@ impl Target {
     /// default addresses.
     pub(crate) fn find(config: Option<&Path>, endpoints: Vec<String>) -> Result<Self, Failure> {
         let mut endpoints = endpoints;
+        // A script whose variable is empty means some cluster, and not the one that lies about.
+        if !endpoints.is_empty() && endpoints.iter().all(String::is_empty) {
+            let hint = "write the nodes' client addresses, as in 127.0.0.1:7101,127.0.0.1:7102";
+            return Err(Failure::usage("--endpoints names nobody".to_owned(), Some(hint)));
+        }
         let file = config.map(Path::to_owned);
         let mut origin = "--endpoints";
         if endpoints.is_empty() && config.is_none() {

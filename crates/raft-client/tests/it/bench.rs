@@ -183,3 +183,76 @@ fn a_screen_needs_a_terminal() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.starts_with("error: --tui needs a terminal on standard error"), "{said}");
 }
+
+/// What the program says besides: its exit code, its report as text, and its notes.
+fn report(real: &Real, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = real.run(&[&["bench", "--wait", "1m"][..], arguments].concat());
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn what_was_found_out_is_told_though_it_can_be_neither_kept_nor_compared() {
+    let real = Real::start();
+    let dir = tempfile::tempdir().unwrap();
+    let out = |name: &str| dir.path().join(name).display().to_string();
+    // A file in the place of the directory.
+    std::fs::write(dir.path().join("taken"), "").unwrap();
+    let (code, told, said) = report(&real, &["-n", "50", "--out", &out("taken")]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(told.contains("ok 50 ") && told.contains("NOT SAVED: could not write"), "{told}");
+
+    let (code, _, said) = report(&real, &["-n", "50", "--out", &out("first")]);
+    assert_eq!(code, Some(0), "{said}");
+    let against = ["-n", "50", "-c", "3", "--verify", "--no-files", "--against", &out("first")];
+    let (code, told, said) = report(&real, &against);
+    assert_eq!(code, Some(6), "{said}");
+    assert!(told.contains("NOT COMPARED: the two runs are not alike: "), "{told}");
+    assert!(told.contains("verify"), "{told}");
+}
+
+#[test]
+fn what_was_due_and_never_sent_is_not_all_well() {
+    let real = Real::start();
+    let load = ["-c", "1", "-z", "1s", "-r", "200k", "--op-deadline", "20ms", "--no-files"];
+    let expecting = [&load[..], &["--expect", "errors<0.1%"]].concat();
+    let (code, told, said) = report(&real, &expecting);
+    assert!(told.contains(" dropped: "), "{told}{said}");
+    assert_eq!(code, Some(6), "{told}{said}");
+    assert_eq!(report(&real, &load).0, Some(4));
+}
+
+#[test]
+fn a_history_is_of_every_operation() {
+    let real = Real::start();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ops.jsonl");
+    let file = path.display().to_string();
+    let load = ["-c", "4", "-z", "1s", "--mix", "put=1,get=1,cas=1", "--keys", "20", "--no-files"];
+    let (code, _, said) = report(&real, &[&load[..], &["--history", &file]].concat());
+    assert_eq!(code, Some(0), "{said}");
+    let lines = BufReader::new(std::fs::File::open(path).unwrap());
+    let history = lin_check::History::read(lines).unwrap();
+    let judgement = lin_check::judge(&history, lin_check::Budget::default());
+    assert_eq!(judgement.verdict, lin_check::Verdict::Linearizable);
+    assert!(judgement.certificate.is_ok(), "{:?}", judgement.certificate);
+    let warmed = [&load[..], &["--history", &file, "--warmup", "200ms"]].concat();
+    let (code, _, said) = report(&real, &warmed);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("--history is of every operation"), "{said}");
+}
+
+#[test]
+fn a_range_that_was_cut_short_says_so() {
+    let real = Real::start();
+    for key in ["a", "b"] {
+        assert!(real.run(&["put", key, "1"]).status.success());
+    }
+    let complete = |limit: &str| {
+        let found = real.run(&["-o", "json", "range", "--limit", limit]);
+        let found: Value = serde_json::from_slice(&found.stdout).unwrap();
+        found["complete"].as_bool().unwrap()
+    };
+    assert!(!complete("1"));
+    assert!(complete("2"));
+}

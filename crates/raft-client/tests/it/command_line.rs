@@ -47,6 +47,7 @@ fn usage_errors_exit_2() {
         (&["bench", "--value-size", "9MiB"], "error: --value-size must be below 8 MiB"),
         (&["bench", "--keys", "0"], "error: --keys must be at least 1"),
         (&["bench", "-z", "0s"], "must be 1ms or more"),
+        (&["--endpoints", "", "get", "k"], "--endpoints names nobody"),
         (&["bench", "-t", "0s"], "must be 1ms or more"),
         (&["bench", "--op-deadline", "999us"], "must be 1ms or more"),
         (&["--timeout", "0ms", "get-leader"], "must be 1ms or more"),

@@ -422,6 +422,7 @@ impl BenchArguments {
     fn warmup(&self) -> std::time::Duration {
         match (self.warmup, self.duration) {
             (Some(HumanDuration(warmup)), _) => warmup,
+            (None, _) if self.history.is_some() => std::time::Duration::ZERO,
             (None, Some(HumanDuration(duration))) => (duration / 50).min(WARMUP_MAX),
             (None, None) => std::time::Duration::ZERO,
         }

@@ -25,6 +25,8 @@ pub(super) struct Verdict {
     pub(super) text: String,
     /// Whether everything was kept that was expected.
     pub(super) kept: bool,
+    /// Whether all files were written that should be.
+    pub(super) saved: bool,
 }
 
 impl Shelf<'_> {
@@ -56,7 +58,7 @@ impl Shelf<'_> {
         summary: &Summary,
         baseline: Option<&Run>,
     ) -> Result<Verdict, Failure> {
-        let mut verdict = Verdict { text: String::new(), kept: true };
+        let mut verdict = Verdict { text: String::new(), kept: true, saved: true };
         let mut say = |line: std::fmt::Arguments<'_>| {
             writeln!(verdict.text, "{line}").expect("a string takes all");
         };
@@ -77,18 +79,40 @@ impl Shelf<'_> {
         if let Some(baseline) = baseline {
             let json = serde_json::to_value(summary).and_then(serde_json::from_value::<Run>);
             let run = json.map_err(|error| Failure::internal(error.to_string()))?;
-            let comparison = Comparison::of(baseline, &run, self.noise).map_err(unusable)?;
-            verdict.kept &= !comparison.is_worse();
-            say(format_args!("\n{}", comparison.text().trim_end()));
+            // The run has been made: it is shown, whatever it cannot be compared with.
+            match Comparison::of(baseline, &run, self.noise) {
+                Ok(comparison) => {
+                    verdict.kept &= !comparison.is_worse();
+                    say(format_args!("\n{}", comparison.text().trim_end()));
+                }
+                Err(why) => {
+                    verdict.kept = false;
+                    say(format_args!(
+                        "against {}  NOT COMPARED: {why}",
+                        self.against.unwrap_or("")
+                    ));
+                }
+            }
         }
+        // What was found out is told, whether or not it can be kept.
         if let Some(dir) = self.place() {
-            summary.write_files(&dir).map_err(|error| unwritable(&dir, &error))?;
-            say(format_args!("saved {}", dir.display()));
+            match summary.write_files(&dir) {
+                Ok(()) => say(format_args!("saved {}", dir.display())),
+                Err(error) => {
+                    verdict.saved = false;
+                    say(format_args!("NOT SAVED: could not write {}: {error}", dir.display()));
+                }
+            }
         }
         if let Some(name) = self.save {
             let path = self.named(name)?;
-            save(&path, summary).map_err(|error| unwritable(&path, &error))?;
-            say(format_args!("saved as {name}: {}", path.display()));
+            match save(&path, summary) {
+                Ok(()) => say(format_args!("saved as {name}: {}", path.display())),
+                Err(error) => {
+                    verdict.saved = false;
+                    say(format_args!("NOT SAVED: could not write {}: {error}", path.display()));
+                }
+            }
         }
         Ok(verdict)
     }
@@ -110,10 +134,6 @@ fn save(path: &Path, summary: &Summary) -> std::io::Result<()> {
         std::fs::create_dir_all(parent)?;
     }
     std::fs::write(path, serde_json::to_vec_pretty(summary)?)
-}
-
-fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::usage(format!("could not write {}: {error}", path.display()), None)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as map_err hands it over")]

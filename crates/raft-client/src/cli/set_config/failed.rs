@@ -112,7 +112,12 @@ pub(super) fn failed(error: ChangeError, differences: &[Difference]) -> Failure 
         ChangeError::Unfinished { obstacles, .. } => obstacles.clone(),
         _ => Reasons::default(),
     };
-    Failure::new(code, message, Some(hint)).because(reasons)
+    let failure = Failure::new(code, message, Some(hint)).because(reasons);
+    if matches!(error, ChangeError::Unfinished { .. }) {
+        failure.of_unknown_outcome()
+    } else {
+        failure
+    }
 }
 
 fn client_failure(error: ChangeError) -> Failure {
