@@ -27,6 +27,7 @@ mod registers;
 mod report;
 mod run;
 mod silence;
+mod stall;
 mod summary;
 mod target;
 mod verify;
@@ -48,6 +49,7 @@ pub use operation::{Kind, Mix, MixError};
 pub use pace::{Arrivals, Pace};
 pub use report::{sparkline, text};
 pub use run::{Bench, Progress};
+pub use stall::Stall;
 pub use summary::{Cluster, GapSummary, Load, OpSummary, Service, Summary, Verification};
 pub use target::Reads;
 pub use verify::Verdict;
@@ -130,9 +132,6 @@ pub enum PlanError {
     /// A write is not repeated there, and what is unknown stays so.
     #[error("--verify is for clusters of this project: etcd has no sessions")]
     EtcdVerified,
-    /// Its clients choose the leader.
-    #[error("--read-from is for clusters of this project")]
-    EtcdFollowers,
     /// A history is one of keys that are set and read.
     #[error("--history is for put, get and cas")]
     NoHistory,
@@ -178,9 +177,6 @@ impl Plan {
         }
         if self.verify.is_some() {
             return Err(PlanError::EtcdVerified);
-        }
-        if self.reads.from != crate::ReadFrom::Leader {
-            return Err(PlanError::EtcdFollowers);
         }
         Ok(())
     }

@@ -3,7 +3,10 @@
 //! etcd has no sessions: a write whose answer is lost may not be repeated, and its outcome is
 //! unknown. A write that was not sent, or that was turned away before it was looked at, and every
 //! read, is tried again at the next endpoint. Requests go to the leader as long as it is known: its
-//! followers would only pass them on.
+//! followers would only pass them on. Reads go elsewhere if that is asked for.
+//!
+//! What took effect has the store's revision for its place in the history: a write made it, a read
+//! saw it.
 
 mod wire;
 
@@ -24,7 +27,9 @@ use super::target::{Answered, Reads};
 use crate::attempt::fault_of;
 use crate::connect::channel;
 use crate::counters::{Counters, Tally};
-use crate::{ClientError, Consistency, Failed, FailedKind, Fault, FaultKind, Options, Reasons};
+use crate::{
+    ClientError, Consistency, Failed, FailedKind, Fault, FaultKind, Options, ReadFrom, Reasons,
+};
 use wire::compare::{CompareResult, CompareTarget, TargetUnion};
 use wire::kv_client::KvClient;
 use wire::maintenance_client::MaintenanceClient;
@@ -42,6 +47,8 @@ pub(super) struct Etcd {
     nodes: Vec<Node>,
     /// Where requests go.
     current: AtomicUsize,
+    /// Whose turn it is of those that are read from, if that is not the leader.
+    reader: AtomicUsize,
     /// The last term that was seen, and the position of its leader among the nodes, if it is one.
     reign: Mutex<(u64, Option<usize>)>,
     options: Options,
@@ -73,6 +80,7 @@ impl Etcd {
         Self {
             nodes: options.endpoints.iter().map(node).collect(),
             current: AtomicUsize::new(0),
+            reader: AtomicUsize::new(0),
             reign: Mutex::new((0, None)),
             options,
             reads,
@@ -94,11 +102,7 @@ impl Etcd {
         loop {
             let (cluster, reasons) = self.look(ends).await;
             if let Some(cluster) = cluster {
-                let node = &self.nodes[self.current.load(Ordering::Relaxed)];
-                for slot in 0..node.slots.len() {
-                    // One that breaks meanwhile is made when it is needed.
-                    drop(node.connection_at(slot, self.options.connect_timeout).await);
-                }
+                self.connect().await;
                 return Ok(cluster);
             }
             if ends <= Instant::now() {
@@ -106,6 +110,18 @@ impl Etcd {
                 return Err(ClientError::Failed(Failed { kind, after: within, reasons }));
             }
             sleep(LOOK).await;
+        }
+    }
+
+    /// Makes the connections that the load needs. One that breaks meanwhile is made when it is needed.
+    async fn connect(&self) {
+        let current = self.current.load(Ordering::Relaxed);
+        let all = self.reads.from != ReadFrom::Leader;
+        for (position, node) in self.nodes.iter().enumerate() {
+            let slots = if all || position == current { node.slots.len() } else { 0 };
+            for slot in 0..slots {
+                drop(node.connection_at(slot, self.options.connect_timeout).await);
+            }
         }
     }
 
@@ -172,9 +188,10 @@ impl Etcd {
     ) -> Result<Answered, Miss> {
         let ends = Instant::now() + within;
         let is_read = operation.kind().is_read();
+        let mut reader = if is_read { self.reader() } else { None };
         let mut attempts = 0;
         loop {
-            let position = self.current.load(Ordering::Relaxed);
+            let position = reader.unwrap_or_else(|| self.current.load(Ordering::Relaxed));
             let node = &self.nodes[position];
             attempts += 1;
             if 1 < attempts {
@@ -186,8 +203,9 @@ impl Etcd {
                 |_elapsed| Err(Setback { fault: Fault::new(FaultKind::TimedOut, ""), doubt: true });
             let Setback { fault, doubt } = match attempt.unwrap_or_else(silent) {
                 Ok((outcome, header)) => {
+                    let index = header.as_ref().and_then(|it| it.revision.try_into().ok());
                     let reign = self.follow(header).await;
-                    return Ok(Answered { outcome, reign, attempts, index: None });
+                    return Ok(Answered { outcome, reign, attempts, index });
                 }
                 Err(setback) => setback,
             };
@@ -195,7 +213,10 @@ impl Etcd {
             // Whoever fails first sends all the others on.
             let next = (position + 1) % self.nodes.len();
             let order = Ordering::Relaxed;
-            self.current.compare_exchange(position, next, order, order).ok();
+            match &mut reader {
+                Some(reader) => *reader = next,
+                None => drop(self.current.compare_exchange(position, next, order, order)),
+            }
             let said = format!("{}: {fault}", node.addr);
             if doubt && !is_read {
                 return Err(Miss::Unknown(format!("the write may or may not be done ({said})")));
@@ -208,6 +229,17 @@ impl Etcd {
                 return Err(Miss::Failed(format!("not served in time ({said})")));
             }
             sleep(PAUSE).await;
+        }
+    }
+
+    /// Who is read from next, if it does not matter who leads.
+    fn reader(&self) -> Option<usize> {
+        let turn = self.reader.fetch_add(1, Ordering::Relaxed) % self.nodes.len();
+        let (_, leader) = *self.reign();
+        match self.reads.from {
+            ReadFrom::Leader => None,
+            ReadFrom::Followers if leader == Some(turn) => Some((turn + 1) % self.nodes.len()),
+            ReadFrom::Followers | ReadFrom::Any => Some(turn),
         }
     }
 

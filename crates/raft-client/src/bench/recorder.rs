@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::intervals::{Intervals, histogram};
 use super::operation::{Kind, Mix};
 use super::silence::{Reign, Silence};
+use super::stall::{Pulse, machine_slept};
 
 /// Different messages of failed operations that are kept.
 const MESSAGES_MAX: usize = 3;
@@ -55,6 +56,9 @@ pub(super) struct Tally {
     /// Nanoseconds from the first attempt to the answer; only of an open loop, where the latency
     /// counts from when the operation was wanted.
     pub(super) service: Option<Histogram<u64>>,
+    /// For how many nanoseconds those waited that were never answered; only of a closed loop, where
+    /// they stand for all the others that could have been sent meanwhile.
+    pub(super) unanswered: Option<Histogram<u64>>,
 }
 
 #[derive(Debug)]
@@ -75,6 +79,8 @@ pub(super) struct Recorder {
     /// Attempts after the first ones, of operations that were done.
     pub(super) retries: u64,
     last_end: Instant,
+    /// When this program itself stood still.
+    pub(super) pulse: Pulse,
     /// The first failures, in words.
     pub(super) messages: Vec<String>,
     /// Nothing has been acknowledged for too long to go on.
@@ -105,6 +111,7 @@ impl Recorder {
             unknown: 0,
             in_vain: 0,
             service: open_loop.then(histogram),
+            unanswered: (!open_loop).then(histogram),
         };
         let silence = Silence::new(started, reign, gap_min);
         Self {
@@ -119,15 +126,32 @@ impl Recorder {
             lag: open_loop.then(histogram),
             retries: 0,
             last_end: started,
+            pulse: Pulse::new(started, machine_slept()),
             messages: Vec::new(),
             gave_up: false,
         }
     }
 
-    /// An operation is wanted, from this moment on, and sent now.
+    /// This program runs now. If it did not for a while, nobody waited meanwhile.
+    pub(super) fn beat(&mut self, now: Instant) {
+        if let Some(stall) = self.pulse.beat(now) {
+            self.writes.stood_still(stall);
+            self.reads.stood_still(stall);
+        }
+    }
+
+    /// The clock is looked at; the machine has slept for so long since it was started.
+    pub(super) fn look(&mut self, now: Instant, slept: Duration) {
+        self.beat(now);
+        self.pulse.slept(now, slept);
+    }
+
+    /// An operation was wanted from that moment on, and is sent now. What it waited for until then
+    /// was this program, not the cluster.
     pub(super) fn begin(&mut self, kind: Kind, wanted: Instant, now: Instant) {
+        self.beat(now);
         self.in_flight += 1;
-        self.class(kind).begin(wanted);
+        self.class(kind).begin(now);
         if let Some(lag) = &mut self.lag {
             lag.saturating_record(nanos(now.saturating_duration_since(wanted)));
         }
@@ -135,6 +159,7 @@ impl Recorder {
 
     /// An attempt failed; `term` is that of the node that answered, if one did.
     pub(super) fn fault(&mut self, now: Instant, write: bool, term: u64) {
+        self.beat(now);
         if write {
             self.writes.fault(now, term);
         } else {
@@ -145,7 +170,9 @@ impl Recorder {
     pub(super) fn done(&mut self, now: Instant, kind: Kind, success: &Success) {
         let Success { wanted, sent, attempts, reign, in_vain } = *success;
         let at = self.ends(now);
-        self.intervals.record(kind, nanos(now.saturating_duration_since(wanted)));
+        let took = |from: Instant| nanos(self.pulse.awake(from, now));
+        let (since_wanted, since_sent) = (took(wanted), took(sent));
+        self.intervals.record(kind, since_wanted);
         let again = u64::from(attempts.saturating_sub(1));
         self.intervals.row(kind).retries += again;
         self.retries += again;
@@ -154,7 +181,7 @@ impl Recorder {
         tally.ok += 1;
         tally.in_vain += u64::from(in_vain);
         if let Some(service) = &mut tally.service {
-            service.saturating_record(nanos(now.saturating_duration_since(sent)));
+            service.saturating_record(since_sent);
         }
         let slot = usize::try_from(at.as_millis() / SLOT.as_millis()).unwrap_or(usize::MAX);
         if self.slots.len() <= slot {
@@ -163,17 +190,23 @@ impl Recorder {
         self.slots[slot] += 1;
     }
 
-    pub(super) fn missed(&mut self, now: Instant, kind: Kind, miss: Miss) {
+    /// An operation that was sent then was not done.
+    pub(super) fn missed(&mut self, now: Instant, kind: Kind, sent: Instant, miss: Miss) {
         self.ends(now);
+        let waited = nanos(self.pulse.awake(sent, now));
         let class = self.class(kind);
         match &miss {
             Miss::Refused(_) => class.refused(),
             Miss::Failed(_) | Miss::Unknown(_) => class.missed(),
         }
         let unknown = u64::from(matches!(miss, Miss::Unknown(_)));
-        let (tally, row) = (self.tally(kind), 1 - unknown);
+        let tally = self.tally(kind);
         tally.unknown += unknown;
-        tally.failed += row;
+        tally.failed += 1 - unknown;
+        let times = tally.unanswered.as_mut().filter(|_| !matches!(miss, Miss::Refused(_)));
+        if let Some(times) = times {
+            times.saturating_record(waited);
+        }
         let row = self.intervals.row(kind);
         row.unknown += unknown;
         row.failed += 1 - unknown;
@@ -193,7 +226,8 @@ impl Recorder {
     }
 
     /// For how long nothing has been done.
-    pub(super) fn silence(&self, now: Instant) -> Duration {
+    pub(super) fn silence(&mut self, now: Instant) -> Duration {
+        self.beat(now);
         match (self.writes.lasts(now), self.reads.lasts(now)) {
             (Duration::ZERO, reads) => reads,
             (writes, Duration::ZERO) => writes,
@@ -203,6 +237,11 @@ impl Recorder {
 
     pub(super) fn elapsed(&self) -> Duration {
         self.last_end.saturating_duration_since(self.started)
+    }
+
+    /// The time of the run in which this program could see anything.
+    pub(super) fn awake(&self) -> Duration {
+        self.pulse.awake(self.started, self.last_end)
     }
 
     /// The class that outages are first told of: writes, unless there are none.
@@ -232,6 +271,7 @@ impl Recorder {
 
     /// An operation ends now.
     fn ends(&mut self, now: Instant) -> Duration {
+        self.beat(now);
         self.roll(now);
         self.in_flight = self.in_flight.saturating_sub(1);
         self.last_end = self.last_end.max(now);
@@ -256,25 +296,68 @@ fn nanos(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn recorder(open_loop: bool) -> (Instant, Recorder) {
+        let started = Instant::now();
+        let mix = "put=1,get=1".parse().unwrap();
+        let (gap_min, interval) = (ms(100), ms(1000));
+        let frame = Frame { started, reign: None, mix, gap_min, interval, open_loop };
+        (started, Recorder::new(frame))
+    }
+
+    /// What waits for a worker is late, but it is not the cluster that it waits for.
+    #[test]
+    fn waiting_for_a_worker_is_no_outage() {
+        let (started, mut recorder) = recorder(true);
+        for second in 1..5 {
+            let due = started + ms(1000 * second - 900);
+            (0..18).for_each(|tick| recorder.beat(due + ms(50 * tick)));
+            let sent = due + ms(900);
+            recorder.begin(Kind::Get, due, sent);
+            let success = Success { wanted: due, sent, attempts: 1, reign: None, in_vain: false };
+            recorder.done(sent + ms(2), Kind::Get, &success);
+        }
+        recorder.finish();
+        assert_eq!((recorder.reads.gaps.len(), recorder.reads.longest), (0, ms(2)));
+        assert!(ms(902) <= Duration::from_nanos(recorder.intervals.sum(Kind::Get, |_| true).max()));
+    }
+
+    /// Stopped for three seconds with a write under way and another one due.
+    #[test]
+    fn what_this_program_slept_through_is_not_blamed_on_the_cluster() {
+        let (started, mut recorder) = recorder(true);
+        let sent = started + ms(10);
+        recorder.begin(Kind::Put, sent, sent);
+        recorder.beat(started + ms(50));
+        let woken = started + ms(3050);
+        let success = Success { wanted: sent, sent, attempts: 1, reign: None, in_vain: false };
+        recorder.done(woken, Kind::Put, &success);
+        recorder.begin(Kind::Get, started + ms(1000), woken);
+        let wanted = started + ms(1000);
+        let success = Success { wanted, sent: woken, attempts: 1, reign: None, in_vain: false };
+        recorder.done(woken + ms(5), Kind::Get, &success);
+        recorder.finish();
+        assert_eq!(recorder.pulse.stalls.len(), 1);
+        assert_eq!(recorder.awake(), ms(55));
+        assert_eq!((recorder.writes.gaps.len(), recorder.writes.longest), (0, ms(40)));
+        let longest = |kind| recorder.intervals.sum(kind, |_| true).max() / 1_000_000;
+        assert_eq!([longest(Kind::Put), longest(Kind::Get)], [40, 5]);
+    }
+
     #[test]
     fn kinds_are_counted_apart() {
-        let started = Instant::now();
-        let ms = Duration::from_millis;
-        let mut recorder = Recorder::new(Frame {
-            started,
-            reign: None,
-            mix: "put=1,get=1".parse().unwrap(),
-            gap_min: ms(100),
-            interval: ms(1000),
-            open_loop: true,
-        });
+        let (started, mut recorder) = recorder(true);
         let due = started + ms(10);
         let sent = due + ms(5);
         recorder.begin(Kind::Put, due, sent);
         let success = Success { wanted: due, sent, attempts: 3, reign: None, in_vain: false };
         recorder.done(sent + ms(2), Kind::Put, &success);
         recorder.begin(Kind::Get, due, sent);
-        recorder.missed(sent + ms(1500), Kind::Get, Miss::Failed("no leader".into()));
+        (1..30).for_each(|tick| recorder.beat(sent + ms(50 * tick)));
+        recorder.missed(sent + ms(1500), Kind::Get, sent, Miss::Failed("no leader".into()));
         recorder.finish();
         let counts: Vec<_> =
             recorder.tallies.iter().map(|it| (it.kind, it.ok, it.failed, it.unknown)).collect();

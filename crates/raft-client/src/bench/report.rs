@@ -107,6 +107,7 @@ fn counts(out: &mut String, summary: &Summary) -> fmt::Result {
         writeln!(out, "  given up: nothing was acknowledged any more")?;
     }
     writeln!(out, "  {counts:<50}{rate:>24}")?;
+    stalls(out, summary)?;
     if 0 < summary.dropped {
         let dropped = grouped(summary.dropped);
         writeln!(out, "  {dropped} dropped: due, but there was no time to send them")?;
@@ -122,6 +123,22 @@ fn counts(out: &mut String, summary: &Summary) -> fmt::Result {
         return writeln!(out, "  nothing was acknowledged");
     }
     Ok(())
+}
+
+/// When this program stood still: whoever reads an odd figure below must know of it.
+fn stalls(out: &mut String, summary: &Summary) -> fmt::Result {
+    let Some(longest) = summary.stalls.iter().max_by_key(|stall| stall.length) else {
+        return Ok(());
+    };
+    let how =
+        if longest.asleep { "asleep with its machine" } else { "stopped or starved, z in the map" };
+    let (at, length) = (seconds(longest.at), span(longest.length));
+    let times = match summary.stalls.len() {
+        1 => format!("for {length} at {at}"),
+        times => format!("{times} times, longest {length} at {at}"),
+    };
+    writeln!(out, "  THIS PROGRAM STOOD STILL {times}")?;
+    writeln!(out, "    {how}; no part of latencies and outages")
 }
 
 fn services(out: &mut String, summary: &Summary) -> fmt::Result {
@@ -326,7 +343,8 @@ fn verification(out: &mut String, summary: &Summary, verify: &Verification) -> f
 
 #[cfg(test)]
 mod tests {
-    use super::example::{latency, summary};
+    use super::super::Stall;
+    use super::example::{MS, latency, summary};
     use super::*;
 
     #[test]
@@ -387,6 +405,25 @@ verify 2 000 reads: 0 stale or wrong
         let shown = text(&summary());
         assert_eq!(shown, expected, "{shown}");
         assert!(shown.lines().all(|line| line.chars().count() <= 80));
+    }
+
+    /// A bench that stood still does not call the cluster away.
+    #[test]
+    fn a_bench_that_stood_still() {
+        let mut summary = summary();
+        let one = Stall { at: MS(3_050), length: MS(310), asleep: false };
+        summary.stalls = vec![one, Stall { at: MS(9_000), length: MS(260), asleep: false }];
+        let shown = text(&summary);
+        for part in [
+            "\n  THIS PROGRAM STOOD STILL 2 times, longest 310 ms at 3.05 s\n",
+            "\n     0s ##############################.zzz######  ^ 3.02 s KILL n2 leader",
+        ] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+        summary.stalls = vec![Stall { at: MS(500), length: MS(7_200_000), asleep: true }];
+        let shown = text(&summary);
+        assert!(shown.contains("\n    asleep with its machine; no part of latencies"), "{shown}");
     }
 
     /// A percentile that too few values stand behind is marked.

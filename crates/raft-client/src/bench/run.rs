@@ -21,6 +21,7 @@ use super::pace::{Alarm, Schedule};
 use super::queue::Queue;
 use super::recorder::{Frame, Miss, Recorder, Success};
 use super::silence::Reign;
+use super::stall;
 use super::summary::{Cluster, Summary, Verification};
 use super::target::{Answered, Raft, Target};
 use super::verify::{self, Doubt};
@@ -248,6 +249,7 @@ impl Bench {
             never = self.shared.give_up() => match never {},
             never = self.shared.count_faults() => match never {},
             never = self.shared.give_out(&phase) => match never {},
+            never = self.shared.watch_itself() => match never {},
         };
         self.shared.recorder().finish();
         let cpu = self.meter.read();
@@ -346,7 +348,7 @@ impl Shared {
                 let unknown = matches!(miss, Miss::Unknown(_));
                 let doubt = if unknown { Doubt::Unknown } else { Doubt::Failed };
                 lane.doubt(&self.workload, &task, doubt);
-                self.recorder().missed(now, kind, miss);
+                self.recorder().missed(now, kind, sent, miss);
             }
         }
     }
@@ -406,6 +408,15 @@ impl Shared {
         std::future::pending().await
     }
 
+    /// Sees whether this program runs all the time.
+    async fn watch_itself(&self) -> Infallible {
+        loop {
+            let now = Instant::now();
+            self.recorder().look(now, stall::machine_slept());
+            sleep(stall::LOOK).await;
+        }
+    }
+
     /// Ends the run, with what is under way, when nothing has been done for too long.
     async fn give_up(&self) -> Infallible {
         loop {
@@ -450,6 +461,7 @@ impl Shared {
         let mut recorder = self.recorder();
         let now = Instant::now();
         recorder.roll(now);
+        let silence = recorder.silence(now);
         let last = recorder.intervals.done.last();
         let row = last.and_then(|interval| interval.rows.first());
         Progress {
@@ -461,7 +473,7 @@ impl Shared {
             retries: recorder.retries,
             in_flight: recorder.in_flight,
             leader: recorder.reign().map(|reign| (reign.leader, reign.term)),
-            silence: recorder.silence(now),
+            silence,
             recent: row.filter(|row| 0 < row.ok).map(|row| [row.p50, row.p99, row.max]),
             slots: recorder.slots.clone(),
         }

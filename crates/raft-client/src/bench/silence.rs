@@ -56,7 +56,7 @@ pub(super) struct Silence {
     /// A gap is kept if it is so long.
     gap_min: Duration,
     pub(super) ok: u64,
-    /// Operations that are wanted and have not ended.
+    /// Operations that were sent and have not ended.
     waiting: u64,
     /// Since when somebody has been waiting while nothing was done; `None`: nobody waits.
     since: Option<Instant>,
@@ -97,10 +97,15 @@ impl Silence {
         }
     }
 
-    /// An operation is wanted from this moment on.
-    pub(super) fn begin(&mut self, wanted: Instant) {
+    /// An operation is sent.
+    pub(super) fn begin(&mut self, now: Instant) {
         self.waiting += 1;
-        self.since.get_or_insert(wanted);
+        self.since.get_or_insert(now);
+    }
+
+    /// Nothing of this was seen for so long, up to now: who would have waited did not wait.
+    pub(super) fn stood_still(&mut self, stall: Duration) {
+        self.since = self.since.map(|since| since + stall);
     }
 
     /// An attempt failed; `term` is that of the node that answered, if one did.

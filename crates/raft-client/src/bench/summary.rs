@@ -18,6 +18,7 @@ use super::operation::Kind;
 use super::recorder::{Recorder, Tally};
 use super::run::Bench;
 use super::silence::{Gap, Reign, Silence};
+use super::stall::Stall;
 use super::verify::Verdict;
 use crate::{Client, Consistency, Counters, LeaderInfo, ReadFrom};
 
@@ -158,6 +159,8 @@ pub struct Summary {
     pub leader_changes: u64,
     /// Every change of the leader or of its term, and what it cost.
     pub failovers: Vec<Failover>,
+    /// When this program did not run itself. These times are no part of latencies and outages.
+    pub stalls: Vec<Stall>,
     /// What a chaos run did meanwhile, as its own record says.
     pub events: Vec<FaultEvent>,
     /// Failed attempts by kind, also of operations that succeeded later.
@@ -197,7 +200,8 @@ pub struct OpSummary {
     pub in_vain: u64,
     /// Of those that were done.
     pub latency_us: Latency,
-    /// An estimate of what users would have seen who do not wait for each other (of a closed loop).
+    /// An estimate of what users would have seen who do not wait for each other (of a closed loop);
+    /// operations that were never answered are in it with the time that they waited.
     pub corrected_us: Option<Latency>,
     /// Without the slices of time around outages and faults, if there were any.
     pub steady_us: Option<Latency>,
@@ -224,11 +228,12 @@ pub struct Service {
 }
 
 impl Service {
-    fn of(silence: &Silence, elapsed: Duration) -> Self {
+    /// `watched` is how much of the run could be seen.
+    fn of(silence: &Silence, watched: Duration) -> Self {
         let lengths: Vec<Duration> = silence.outages().map(|gap| gap.length).collect();
         let total: Duration = lengths.iter().sum();
         let down =
-            if elapsed.is_zero() { 0.0 } else { total.as_secs_f64() / elapsed.as_secs_f64() };
+            if watched.is_zero() { 0.0 } else { total.as_secs_f64() / watched.as_secs_f64() };
         Self {
             available: (1.0 - down).clamp(0.0, 1.0),
             outages: lengths.len() as u64,
@@ -324,14 +329,15 @@ impl Bench {
             empty_trip_us: shared.empty_trips.as_ref().map(Latency::of),
             cpu: cpu.with_leader(recorder.reign()),
             schedule_lag_us: recorder.lag.as_ref().map(Latency::of),
-            writes: has(false).then(|| Service::of(&recorder.writes, elapsed)),
-            reads: has(true).then(|| Service::of(&recorder.reads, elapsed)),
+            writes: has(false).then(|| Service::of(&recorder.writes, recorder.awake())),
+            reads: has(true).then(|| Service::of(&recorder.reads, recorder.awake())),
             longest_gap: primary.longest,
             gap_min: shared.plan.gap_min,
             gaps: primary.gaps.iter().copied().map(GapSummary::from).collect(),
             gaps_left_out: primary.gaps_left_out,
             leader_changes: primary.leader_changes(),
             failovers: failovers(&primary.changes, &events),
+            stalls: recorder.pulse.stalls.clone(),
             events,
             errors: errors.filter(|(_, count)| 0 < *count).collect(),
             messages: recorder.messages.clone(),
@@ -416,13 +422,65 @@ fn op(tally: &Tally, recorder: &Recorder, unsteady: &[(Duration, Duration)]) -> 
         unknown: tally.unknown,
         in_vain: tally.in_vain,
         latency_us,
-        corrected_us: closed.then(|| Latency::of(&raw.clone_correct(usual))),
+        corrected_us: closed.then(|| Latency::of(&corrected(&raw, tally, usual))),
         steady_us: (!unsteady.is_empty()).then(steady),
         service_us: tally.service.as_ref().map(Latency::of),
     }
 }
 
+/// What users would have seen who do not wait for each other. Those that were never answered waited
+/// as well, and had still to wait when they were given up.
+fn corrected(done: &Histogram<u64>, tally: &Tally, usual: u64) -> Histogram<u64> {
+    let mut all = done.clone();
+    if let Some(unanswered) = &tally.unanswered {
+        all.add(unanswered).expect("both have the same bounds");
+    }
+    all.clone_correct(usual)
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a rate is shown to a few digits")]
 fn per_second(count: u64, elapsed: Duration) -> f64 {
     (count as f64 / elapsed.as_secs_f64() * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::super::recorder::{Frame, Miss, Success};
+    use super::*;
+
+    /// A hundred writes of a millisecond; then the last one waits until it is given up after five
+    /// seconds. Whoever had kept sending would have waited for most of that time.
+    #[test]
+    fn an_outage_that_does_not_end_is_in_the_corrected_row() {
+        let started = Instant::now();
+        let ms = Duration::from_millis;
+        let at = |millis| started + ms(millis);
+        let mix = "put".parse().unwrap();
+        let (gap_min, interval) = (ms(100), ms(1000));
+        let frame = Frame { started, reign: None, mix, gap_min, interval, open_loop: false };
+        let shown = |miss: Miss| {
+            let mut recorder = Recorder::new(frame.clone());
+            for number in 0..100 {
+                let sent = at(number);
+                recorder.begin(Kind::Put, sent, sent);
+                let (wanted, reign) = (sent, None);
+                let success = Success { wanted, sent, attempts: 1, reign, in_vain: false };
+                recorder.done(at(number + 1), Kind::Put, &success);
+            }
+            recorder.begin(Kind::Put, at(100), at(100));
+            (1..100).for_each(|tick| recorder.beat(at(100 + 50 * tick)));
+            recorder.missed(at(5100), Kind::Put, at(100), miss);
+            recorder.finish();
+            let put = op(&recorder.tallies[0], &recorder, &[]);
+            (put.latency_us.max, put.corrected_us.unwrap())
+        };
+        let (raw, corrected) = shown(Miss::Unknown("no answer".into()));
+        assert!(raw < 1_100, "{raw}");
+        let p50 = ms(corrected.p50 / 1000);
+        assert!((ms(2000)..ms(3000)).contains(&p50) && 5000 < corrected.count, "{corrected:?}");
+        let (_, corrected) = shown(Miss::Refused("too large".into()));
+        assert_eq!(corrected.count, 100, "that was an answer");
+    }
 }

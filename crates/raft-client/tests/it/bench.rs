@@ -2,7 +2,8 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use raft_api::pb;
 use raft_api::pb::management_rpc_client::ManagementRpcClient;
@@ -136,6 +137,35 @@ fn a_pipelined_run_survives_its_leader() {
     assert_eq!((number(&report, "/failed"), number(&report, "/unknown")), (0, 0));
     assert_eq!((number(&report, "/verify/lost"), number(&report, "/verify/applied_twice")), (0, 0));
     assert!(number(&report, "/ok") <= number(&report, "/verify/checked"));
+}
+
+/// Sends a signal by its name.
+fn signal(child: &Child, name: &str) {
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+}
+
+/// A cluster that was there all the time is not called away because nobody looked.
+#[test]
+fn a_bench_that_was_stopped_says_so() {
+    let real = Real::start();
+    let load = ["bench", "--wait", "1m", "-z", "5s", "-w", "0s", "-t", "9s", "--no-files"];
+    let mut command = real.client(&[&load[..], &["-o", "json"]].concat());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut progress = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(progress.any(|line| line.starts_with("t=")), "it makes progress");
+    signal(&child, "STOP");
+    let (_kept, pause) = std::sync::mpsc::channel::<()>();
+    pause.recv_timeout(Duration::from_millis(1500)).unwrap_err();
+    signal(&child, "CONT");
+    progress.for_each(drop);
+    let output = child.wait_with_output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let stalls = report["stalls"].as_array().unwrap();
+    let longest = stalls.iter().map(|it| number(it, "/length_us")).max().unwrap_or(0);
+    assert!(1_400_000 < longest, "{report}");
+    assert!(number(&report, "/longest_gap_us") < longest / 2, "{report}");
+    assert!(number(&report, "/latency_us/max") < longest / 2, "{report}");
 }
 
 /// The published schema holds for what a run writes, with everything there can be in it; and it would

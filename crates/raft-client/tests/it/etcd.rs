@@ -1,12 +1,15 @@
 //! The bench against a server that speaks etcd's language.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
 use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
@@ -35,6 +38,8 @@ struct Fake(Arc<Mutex<World>>);
 #[derive(Default)]
 struct World {
     keys: BTreeMap<Bytes, Bytes>,
+    /// What reads see that need not be fresh, if not the same: keys, and after how many writes.
+    stale: Option<(BTreeMap<Bytes, Bytes>, u64)>,
     writes: u64,
     /// What is said to every write instead of carrying it out.
     refusal: Option<&'static str>,
@@ -61,17 +66,21 @@ impl Fake {
         (fake, runtime, addr)
     }
 
-    fn range(&self, key: &Bytes) -> wire::RangeResponse {
-        let value = self.0.lock().unwrap().keys.get(key).cloned();
-        let pair = value.map(|value| wire::KeyValue { key: key.clone(), value });
-        wire::RangeResponse { header: Some(header()), kvs: pair.into_iter().collect() }
+    fn range(&self, request: &wire::RangeRequest) -> wire::RangeResponse {
+        let world = self.0.lock().unwrap();
+        let fresh = (&world.keys, world.writes);
+        let stale = world.stale.as_ref().map(|(keys, writes)| (keys, *writes));
+        let (keys, writes) = stale.filter(|_| request.serializable).unwrap_or(fresh);
+        let key = request.key.clone();
+        let pair = keys.get(&key).cloned().map(|value| wire::KeyValue { key, value });
+        wire::RangeResponse { header: Some(header(writes)), kvs: pair.into_iter().collect() }
     }
 
     fn put(&self, request: wire::PutRequest) -> wire::PutResponse {
         let mut world = self.0.lock().unwrap();
         world.keys.insert(request.key, request.value);
         world.writes += 1;
-        wire::PutResponse { header: Some(header()) }
+        wire::PutResponse { header: Some(header(world.writes)) }
     }
 
     fn check(&self) -> Result<(), Status> {
@@ -79,8 +88,10 @@ impl Fake {
     }
 }
 
-fn header() -> wire::ResponseHeader {
-    wire::ResponseHeader { cluster_id: 1, member_id: 7, revision: 1, raft_term: 3 }
+/// An empty store is at revision 1.
+fn header(writes: u64) -> wire::ResponseHeader {
+    let revision = i64::try_from(writes).unwrap() + 1;
+    wire::ResponseHeader { cluster_id: 1, member_id: 7, revision, raft_term: 3 }
 }
 
 #[tonic::async_trait]
@@ -91,7 +102,7 @@ impl Maintenance for Fake {
     ) -> Result<Response<wire::StatusResponse>, Status> {
         let version = "0.0.fake".to_owned();
         let status =
-            wire::StatusResponse { header: Some(header()), version, leader: 7, raft_term: 3 };
+            wire::StatusResponse { header: Some(header(0)), version, leader: 7, raft_term: 3 };
         Ok(Response::new(status))
     }
 }
@@ -102,7 +113,7 @@ impl Kv for Fake {
         &self,
         request: Request<wire::RangeRequest>,
     ) -> Result<Response<wire::RangeResponse>, Status> {
-        Ok(Response::new(self.range(&request.into_inner().key)))
+        Ok(Response::new(self.range(&request.into_inner())))
     }
 
     async fn put(
@@ -119,7 +130,9 @@ impl Kv for Fake {
     ) -> Result<Response<wire::TxnResponse>, Status> {
         self.check()?;
         let wire::TxnRequest { compare, success, failure } = request.into_inner();
-        let held = self.range(&compare[0].key).kvs.pop().map(|pair| pair.value);
+        let (key, serializable) = (compare[0].key.clone(), false);
+        let held = self.range(&wire::RangeRequest { key, serializable }).kvs.pop();
+        let held = held.map(|pair| pair.value);
         let succeeded = match compare[0].target_union.clone() {
             Some(wire::compare::TargetUnion::Value(value)) => held == Some(value),
             Some(wire::compare::TargetUnion::Version(version)) => version == 0 && held.is_none(),
@@ -132,12 +145,13 @@ impl Kv for Fake {
                     response_op::Response::ResponsePut(self.put(put))
                 }
                 request_op::Request::RequestRange(range) => {
-                    response_op::Response::ResponseRange(self.range(&range.key))
+                    response_op::Response::ResponseRange(self.range(&range))
                 }
             };
             responses.push(wire::ResponseOp { response: Some(response) });
         }
-        Ok(Response::new(wire::TxnResponse { header: Some(header()), succeeded, responses }))
+        let header = Some(header(self.0.lock().unwrap().writes));
+        Ok(Response::new(wire::TxnResponse { header, succeeded, responses }))
     }
 }
 
@@ -194,6 +208,94 @@ fn what_etcd_says_is_understood() {
     }
 }
 
+/// The history of one run, and what it is judged.
+fn judged(addr: &str, arguments: &[&str]) -> (lin_check::History, lin_check::Judgement) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("history.jsonl");
+    let named = file.display().to_string();
+    let output = run(addr, &[&["-c", "4", "--history", &named][..], arguments].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let history = lin_check::History::read(BufReader::new(File::open(file).unwrap())).unwrap();
+    let judgement = lin_check::judge(&history, lin_check::Budget::default());
+    (history, judgement)
+}
+
+/// The servers' own order proves it, so every operation has its place: the revision that a write
+/// made, or that a read saw.
+#[test]
+fn a_history_has_the_revisions() {
+    let (_fake, _runtime, addr) = Fake::start(None);
+    let load = ["-n", "400", "--mix", "put=1,get=1", "--keys", "5"];
+    for how in ["linearizable", "stale"] {
+        let (history, judgement) = judged(&addr, &[&load[..], &["--consistency", how]].concat());
+        assert_eq!(history.operations().len(), 400);
+        assert_eq!(judgement.verdict, lin_check::Verdict::Linearizable);
+        assert!(judgement.certificate.is_ok(), "{:?}", judgement.certificate);
+    }
+}
+
+/// A store that shows old values to those who do not ask for fresh ones is found out.
+#[test]
+fn a_stale_read_is_in_the_history_as_what_it_is() {
+    let (fake, _runtime, addr) = Fake::start(None);
+    fake.0.lock().unwrap().stale = Some((BTreeMap::new(), 0));
+    let load = ["-n", "400", "--mix", "put=1,get=1", "--keys", "5"];
+    let (_, judgement) = judged(&addr, &load);
+    assert_eq!(judgement.verdict, lin_check::Verdict::Linearizable);
+    let (_, judgement) = judged(&addr, &[&load[..], &["--consistency", "stale"]].concat());
+    assert!(judgement.certificate.is_err());
+    assert!(matches!(judgement.verdict, lin_check::Verdict::Violation(_)));
+}
+
+/// A real etcd, which ends with the test.
+struct Etcd {
+    child: Child,
+    addr: String,
+    _dir: TempDir,
+}
+
+impl Etcd {
+    /// `None` where it is not installed.
+    fn start() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let ports = crate::real::free_ports(2);
+        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let (client_url, peer_url) = (url(ports[0]), url(ports[1]));
+        let mut etcd = Command::new("etcd");
+        etcd.arg("--data-dir").arg(dir.path()).arg("--initial-cluster");
+        etcd.arg(format!("default={peer_url}"));
+        for (option, url) in [
+            ("--listen-client-urls", &client_url),
+            ("--advertise-client-urls", &client_url),
+            ("--listen-peer-urls", &peer_url),
+            ("--initial-advertise-peer-urls", &peer_url),
+        ] {
+            etcd.arg(option).arg(url);
+        }
+        etcd.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = etcd.spawn().ok()?;
+        Some(Self { child, addr: format!("127.0.0.1:{}", ports[0]), _dir: dir })
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// What the fake claims of revisions is so with the real one, where there is one.
+#[test]
+fn the_real_etcd_is_proven_linearizable_by_its_revisions() {
+    let Some(etcd) = Etcd::start() else { return };
+    let load = ["--wait", "30s", "-n", "2000", "--mix", "put=1,get=1", "--keys", "20"];
+    let (history, judgement) = judged(&etcd.addr, &load);
+    assert_eq!(history.operations().len(), 2000);
+    assert_eq!(judgement.verdict, lin_check::Verdict::Linearizable);
+    assert!(judgement.certificate.is_ok(), "{:?}", judgement.certificate);
+}
+
 /// What cannot be asked of etcd is said at once, and so is who does not answer.
 #[test]
 fn what_etcd_cannot_do_is_said() {
@@ -202,7 +304,6 @@ fn what_etcd_cannot_do_is_said() {
         (&["--verify", "--put"][..], "error: --verify is for clusters of this project"),
         (&["--append"], "error: etcd knows put, get and cas"),
         (&["--pipeline", "2"], "error: etcd knows put, get and cas"),
-        (&["--read-from", "any"], "error: --read-from is for clusters of this project"),
     ] {
         let output = run(&addr, arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));

@@ -94,7 +94,7 @@ fn end(node: &mut Option<Child>) {
 }
 
 /// Ports nobody listens on, below the range the system gives to outgoing connections.
-fn free_ports(count: usize) -> Vec<u16> {
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() % 1_000).unwrap() * 11;
     let mut ports = Vec::new();

@@ -138,7 +138,10 @@ pub(super) fn availability(out: &mut String, summary: &Summary) -> fmt::Result {
         for (place, count) in line.iter().enumerate() {
             let from = start + cell * u32::try_from(place).unwrap_or(u32::MAX);
             let hit = outages.iter().any(|(at, length)| *at < from + cell && from < *at + *length);
+            let still = summary.stalls.iter().filter(|it| !it.asleep);
+            let mut still = still.map(|it| (it.at, it.at + it.length));
             marks.push(match (count, hit) {
+                (0, _) if still.any(|(at, end)| at < from + cell && from < end) => 'z',
                 (0, true) => 'X',
                 (0, false) => '-',
                 (_, true) => '.',

@@ -8,7 +8,7 @@ use super::super::latency::Bin;
 use super::super::summary::Slices;
 use super::*;
 
-const MS: fn(u64) -> Duration = Duration::from_millis;
+pub(super) const MS: fn(u64) -> Duration = Duration::from_millis;
 
 fn load() -> Load {
     Load {
@@ -127,6 +127,7 @@ pub(in super::super) fn summary() -> Summary {
         gaps_left_out: 0,
         leader_changes: 1,
         failovers: vec![failover()],
+        stalls: Vec::new(),
         events: vec![event],
         errors: [("connection_lost", 30), ("not_leader", 2)].into(),
         messages: vec!["the write may or may not be done: no answer in time after 5s".into()],

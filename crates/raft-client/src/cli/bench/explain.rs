@@ -28,7 +28,8 @@ co
   put         what was measured.
   corrected   an ESTIMATE of what users would have seen who do not wait for each other: for every
               operation that took longer than the median, those are added that could have been sent
-              meanwhile, each waiting a median less (HdrHistogram's correction).
+              meanwhile, each waiting a median less (HdrHistogram's correction). What was never
+              answered is in it with the time that it waited until it was given up.
   steady      what was measured without the slices of time within 2 s of an outage or a fault.
   service     with --rate: from the first attempt to the answer. The rows above count from when the
               operation was due, which is what a user feels; nothing is corrected there.
@@ -40,8 +41,11 @@ const OUTAGE: &str = "\
 outage
   A time in which somebody waited and nothing was done: at least --gaps-from (100 ms), and at least
   20 times the median time between two operations. Refusals (a value too large) are answers, and no
-  outage. Writes and reads are watched apart.
+  outage. Writes and reads are watched apart. Somebody waits from the moment an operation is sent:
+  what it waited before, for a free worker of an open loop, is in its latency alone.
   available   the part of the run that was no outage.
+  stood still this program did not run: stopped, starved, or asleep with its machine. That is no
+              outage, and no part of a latency.
 ";
 
 const FAILOVER: &str = "\
