@@ -25,10 +25,12 @@
 
 mod certificate;
 mod check;
+mod complete;
 mod conflict;
 mod history;
 mod json;
 mod model;
+mod replay;
 mod search;
 
 pub use certificate::{Certificate, Judgement, Refusal, certify, judge};

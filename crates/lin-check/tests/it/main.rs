@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod certificate;
 #[cfg(test)]
+mod completion;
+#[cfg(test)]
 mod exhaustive;
 #[cfg(test)]
 mod golden;
