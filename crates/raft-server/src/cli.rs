@@ -4,6 +4,7 @@ mod inspect;
 mod recover;
 mod replay;
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -105,6 +106,11 @@ struct Serve {
     #[arg(long, value_name = "N")]
     distrust: Vec<u64>,
 
+    /// Reach node N as a peer at this address, whatever the cluster file, the log and N itself say: for
+    /// a proxy or a tunnel in between. What others are told stays the same. May be given for several nodes
+    #[arg(long, value_name = "N=HOST:PORT", value_parser = way_to)]
+    dial: Vec<(NodeId, String)>,
+
     /// How much is logged [default: info; the environment's RUST_LOG gives finer control]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<LogLevel>,
@@ -160,6 +166,7 @@ impl Serve {
     fn run<S: StateMachine + Default>(self) -> Result<ExitCode, Failure> {
         logging::init(self.log_level, self.log_format)
             .map_err(|error| Failure { error, hint: None })?;
+        let dial = ways(NodeId(self.id), self.dial)?;
         let config = load_config(self.config.as_deref())?;
         raise_file_limit();
         // One thread for network and replica: on a small machine the way to another core and back
@@ -169,11 +176,37 @@ impl Serve {
             .map_err(|error| Failure { error: format!("could not start: {error}"), hint: None })?;
         let join = self.join.then_some(self.addr);
         let distrust = self.distrust.into_iter().map(NodeId).collect();
-        let options = Options { config, id: NodeId(self.id), join, record: self.record, distrust };
+        let options =
+            Options { config, id: NodeId(self.id), join, record: self.record, distrust, dial };
         let code = runtime.block_on(until_signalled::<S>(options));
         runtime.shutdown_background();
         code
     }
+}
+
+/// Reads `N=HOST:PORT`.
+fn way_to(text: &str) -> Result<(NodeId, String), String> {
+    let (id, address) = text.split_once('=').ok_or("it is written N=HOST:PORT")?;
+    let id = id.parse().ok().filter(|&id| 0 < id);
+    let id = id.ok_or("the number of a node stands before the `=`")?;
+    raft_api::address::check(address)?;
+    Ok((NodeId(id), address.to_owned()))
+}
+
+/// Where to dial whom: others only, and each in one place.
+fn ways(me: NodeId, list: Vec<(NodeId, String)>) -> Result<BTreeMap<NodeId, String>, Failure> {
+    let mut ways = BTreeMap::new();
+    for (id, address) in list {
+        if id == me {
+            let error = format!("--dial {}={address}: a node does not dial itself", id.0);
+            return Err(Failure { error, hint: Some("leave it out".to_owned()) });
+        }
+        if let Some(before) = ways.insert(id, address.clone()) {
+            let error = format!("--dial names two places for node {}: {before}, {address}", id.0);
+            return Err(Failure { error, hint: Some("keep one of them".to_owned()) });
+        }
+    }
+    Ok(ways)
 }
 
 /// Reads the cluster file that is named, or the one that lies around.

@@ -18,6 +18,9 @@ pub(crate) struct Roster {
     known: BTreeMap<NodeId, Known>,
     /// Who was in the latest configuration.
     members: BTreeSet<NodeId>,
+    /// Where to dial a node, and nowhere else: it is reached through something, or somewhere else
+    /// than it says.
+    dialed: BTreeMap<NodeId, String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -35,13 +38,17 @@ pub(crate) struct Rosters {
 }
 
 impl Rosters {
-    /// What the cluster file says.
-    pub(crate) fn new(config: &ClusterConfig, me: &NodeConfig) -> Self {
+    /// What the cluster file says, and where to dial nodes whatever anybody says.
+    pub(crate) fn new(
+        config: &ClusterConfig,
+        me: &NodeConfig,
+        dialed: BTreeMap<NodeId, String>,
+    ) -> Self {
         let mut known = BTreeMap::new();
         for node in config.nodes.iter().filter(|node| node.id != me.id).chain([me]) {
             known.insert(node.id, Known { file: node.contact(), ..Known::default() });
         }
-        let (now, _) = watch::channel(Roster { known, members: BTreeSet::new() });
+        let (now, _) = watch::channel(Roster { known, members: BTreeSet::new(), dialed });
         Self { me: me.id, now }
     }
 
@@ -119,8 +126,11 @@ impl Roster {
         self.known.keys().copied()
     }
 
-    /// Where a node listens for peers, the likeliest first.
+    /// Where to dial a node as a peer, the likeliest first.
     pub(crate) fn peer_addresses(&self, id: NodeId) -> Vec<String> {
+        if let Some(address) = self.dialed.get(&id) {
+            return vec![address.clone()];
+        }
         let mut addresses: Vec<String> = Vec::new();
         if let Some(Known { log, file, own_word }) = self.known.get(&id) {
             for contact in [log, file, own_word] {

@@ -1,6 +1,6 @@
 //! From a configuration to a node that serves, and back to nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -121,6 +121,9 @@ pub struct Options {
     pub record: Option<PathBuf>,
     /// Nodes whose state is known to be wrong: what they said of it in the log does not count.
     pub distrust: BTreeSet<NodeId>,
+    /// Where to dial these nodes as peers, as host:port, whatever the file, the log and they
+    /// themselves say.
+    pub dial: BTreeMap<NodeId, String>,
 }
 
 /// Messages from peers, in batches, between the streams and the driver. Full: streams wait.
@@ -142,7 +145,7 @@ pub async fn run<S: StateMachine + Default>(
     options: Options,
     stop: CancellationToken,
 ) -> Result<(), StartError> {
-    let Options { config, id, join, record, distrust } = options;
+    let Options { config, id, join, record, distrust, dial } = options;
     let node =
         match (&join, config.node(id)) {
             (Some(Some(addr)), _) => config.newcomer(id, Some(addr)).map_err(|error| {
@@ -185,7 +188,7 @@ pub async fn run<S: StateMachine + Default>(
         );
     }
     let leave = CancellationToken::new();
-    let running = Running::start(config, node, opened, (clock, stop, leave.clone()))?;
+    let running = Running::start(config, node, opened, dial, (clock, stop, leave.clone()))?;
     running.until_stopped(doors, leave).await;
     if let Some(recording) = recording {
         recording.finish();
@@ -304,10 +307,11 @@ impl<S: StateMachine> Running<S> {
         config: ClusterConfig,
         node: NodeConfig,
         opened: Opened<S>,
+        dial: BTreeMap<NodeId, String>,
         (clock, stop, leave): (Clock, CancellationToken, CancellationToken),
     ) -> Result<Self, StartError> {
         let Opened { replica, wal, snapshots, report, lock } = opened;
-        let rosters = Arc::new(Rosters::new(&config, &node));
+        let rosters = Arc::new(Rosters::new(&config, &node, dial));
         let peers = Peers::default();
         let command_bytes_max =
             usize::try_from(config.raft.command_bytes_max).unwrap_or(usize::MAX);

@@ -5,6 +5,8 @@ mod cluster;
 #[cfg(test)]
 mod counter;
 #[cfg(test)]
+mod dial;
+#[cfg(test)]
 mod disk_faults;
 #[cfg(test)]
 mod diverged;
