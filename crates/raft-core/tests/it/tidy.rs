@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Who may import whom: the workspace's crates among each one's normal dependencies.
-const IMPORTS: [(&str, &[&str]); 9] = [
+const IMPORTS: [(&str, &[&str]); 10] = [
     ("raft-core", &[]),
     ("lin-check", &[]),
+    ("chaos-net", &[]),
     ("raft-kv", &[]),
     ("raft-replica", &["raft-core"]),
     ("raft-api", &["raft-core"]),
     ("raft-server", &["raft-api", "raft-core", "raft-kv", "raft-replica"]),
     ("raft-client", &["lin-check", "raft-api", "raft-kv"]),
     ("raft-sim", &["lin-check", "raft-core", "raft-kv", "raft-replica"]),
-    ("chaos-ctl", &["lin-check", "raft-api", "raft-client", "raft-kv"]),
+    ("chaos-ctl", &["chaos-net", "lin-check", "raft-api", "raft-client", "raft-kv"]),
 ];
 
 /// What a ring must never see, directly: each ring admits one more kind of impurity.

@@ -1,0 +1,210 @@
+//! The task of one link: it opens and closes the port as ordered and as the target does, and owns
+//! the connections. Nothing of the link outlives it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use crate::connection::carry;
+use crate::counters::Tally;
+use crate::shape::Cut;
+use crate::shared::{Door, Order, Shared};
+use crate::target::{DIAL_EVERY, watch_target};
+
+/// Connections of a link at a time; more wait in the kernel, unaccepted.
+pub const CONNECTIONS_MAX: usize = 1024;
+
+/// Connections that the kernel accepts ahead of us.
+const BACKLOG: u32 = 1024;
+
+/// A port that is kept: bound, so that nobody else gets it while it is closed. A bound socket that
+/// does not listen refuses connections, and does not hinder another one that listens.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) address: SocketAddr,
+    _reserved: TcpSocket,
+}
+
+impl Port {
+    pub(crate) fn reserve(address: SocketAddr) -> io::Result<Self> {
+        let reserved = bound(address)?;
+        let address = reserved.local_addr()?;
+        Ok(Self { address, _reserved: reserved })
+    }
+
+    fn open(&self) -> io::Result<TcpListener> {
+        bound(self.address)?.listen(BACKLOG)
+    }
+}
+
+fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// What a link's task is made with.
+pub(crate) struct Serve {
+    pub(crate) port: Port,
+    pub(crate) seed: u64,
+    /// Closed when the link is to end.
+    pub(crate) orders: watch::Receiver<Order>,
+    pub(crate) door: watch::Sender<Door>,
+    pub(crate) questions: mpsc::Receiver<oneshot::Sender<bool>>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// Serves a link until its orders end.
+pub(crate) async fn serve(link: Serve) {
+    let Serve { port, seed, orders, door, questions, shared } = link;
+    let (tell, accepts) = watch::channel(None);
+    let chance = ChaCha8Rng::seed_from_u64(seed);
+    let (listener, connections) = (None, JoinSet::new());
+    let mut gate = Gate { port, chance, orders, door, accepts, shared, listener, connections };
+    let shared = Arc::clone(&gate.shared);
+    tokio::select! {
+        never = watch_target(&shared, questions, tell) => match never {},
+        () = gate.attend() => (),
+    }
+}
+
+/// The port of a link, and the connections through it.
+struct Gate {
+    port: Port,
+    chance: ChaCha8Rng,
+    orders: watch::Receiver<Order>,
+    door: watch::Sender<Door>,
+    accepts: watch::Receiver<Option<bool>>,
+    shared: Arc<Shared>,
+    listener: Option<TcpListener>,
+    connections: JoinSet<()>,
+}
+
+impl Gate {
+    async fn attend(&mut self) {
+        loop {
+            let order = *self.orders.borrow_and_update();
+            let target = *self.accepts.borrow_and_update();
+            let cut = order.shape.cut;
+            let wanted = match cut {
+                Cut::None => target == Some(true),
+                Cut::Hang => true,
+                Cut::Refuse => false,
+            };
+            self.open_or_close(wanted, cut).await;
+            let (open, ordered) = (self.listener.is_some(), cut != Cut::None);
+            let failed = wanted && !open;
+            self.door.send_modify(|door| {
+                *door = Door { generation: door.generation, open, ordered, target, failed };
+            });
+            if cut == Cut::Refuse {
+                // They have the same order, and end.
+                while let Some(ended) = self.connections.join_next().await {
+                    joined(ended);
+                }
+            }
+            self.door.send_modify(|door| door.generation = order.generation);
+            if self.wait(failed).await.is_err() {
+                break;
+            }
+        }
+        self.listener = None;
+        self.door.send_modify(|door| (door.open, door.ordered) = (false, true));
+        while let Some(ended) = self.connections.join_next().await {
+            joined(ended);
+        }
+    }
+
+    /// Accepts connections until something else has to be done. An error when orders have ended.
+    async fn wait(&mut self, failed: bool) -> Result<(), watch::error::RecvError> {
+        loop {
+            let listener = self.listener.as_ref().filter(|_| self.has_room());
+            tokio::select! {
+                biased;
+                changed = self.orders.changed() => return changed,
+                // The watch ends with this task, not before.
+                changed = self.accepts.changed() => return changed,
+                Some(ended) = self.connections.join_next() => joined(ended),
+                accepted = accept(listener) => self.accepted(accepted).await,
+                () = sleep(DIAL_EVERY), if failed => return Ok(()),
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.connections.len() < CONNECTIONS_MAX
+    }
+
+    async fn accepted(&mut self, accepted: io::Result<TcpStream>) {
+        match accepted {
+            Ok(stream) => {
+                // It fails on a connection that is gone already, which is found out soon enough.
+                drop(stream.set_nodelay(true));
+                let (seed, orders) = (self.chance.random(), self.orders.clone());
+                self.connections.spawn(carry(stream, seed, orders, Arc::clone(&self.shared)));
+            }
+            Err(error) => {
+                // Too many open files, say: it is not better at once.
+                self.shared.report("could not accept a connection", &error);
+                sleep(DIAL_EVERY).await;
+            }
+        }
+    }
+
+    async fn open_or_close(&mut self, wanted: bool, cut: Cut) {
+        let tally = &self.shared.tally;
+        if wanted && self.listener.is_none() {
+            match self.port.open() {
+                Ok(listener) => self.listener = Some(listener),
+                Err(error) => {
+                    let what = format!("could not open {} again", self.port.address);
+                    self.shared.report(&what, &error);
+                }
+            }
+        } else if !wanted && self.listener.take().is_some() {
+            Tally::one(&tally.closures);
+            if cut == Cut::None {
+                Tally::one(&tally.closures_mirrored);
+            }
+            self.see_refusal().await;
+        }
+    }
+
+    /// A refusal by the kernel is not seen by anybody here, so it is tried.
+    async fn see_refusal(&self) {
+        match timeout(DIAL_EVERY * 100, TcpStream::connect(self.port.address)).await {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                Tally::one(&self.shared.tally.refusals_seen);
+            }
+            Ok(Err(error)) => self.shared.report("could not dial the closed port", &error),
+            Ok(Ok(_)) => {
+                self.shared.report("dialled the closed port", &io::ErrorKind::AddrInUse.into());
+            }
+            Err(_) => {
+                self.shared.report("dialled the closed port", &io::ErrorKind::TimedOut.into());
+            }
+        }
+    }
+}
+
+async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
+    match listener {
+        Some(listener) => listener.accept().await.map(|(stream, _)| stream),
+        None => std::future::pending().await,
+    }
+}
+
+/// A connection's task is never aborted while its link lives, so an error is a panic.
+fn joined(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}

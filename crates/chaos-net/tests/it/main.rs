@@ -1,0 +1,9 @@
+//! Real sockets through real links.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may fail as tests may")]
+
+mod cuts;
+mod mirror;
+mod partitions;
+mod shapes;
+mod support;
