@@ -108,6 +108,8 @@ pub struct Progress {
     pub recent: Option<[u64; 3]>,
     /// Operations done in each tenth of a second since the start.
     pub slots: Vec<u32>,
+    /// Nothing new is begun: it waits for what is under way.
+    pub ending: bool,
 }
 
 impl Bench {
@@ -476,6 +478,7 @@ impl Shared {
             silence,
             recent: row.filter(|row| 0 < row.ok).map(|row| [row.p50, row.p99, row.max]),
             slots: recorder.slots.clone(),
+            ending: self.stop.is_cancelled(),
         }
     }
 

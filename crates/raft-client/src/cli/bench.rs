@@ -1,6 +1,7 @@
 //! `bench`
 
 mod explain;
+mod keys;
 mod live;
 mod options;
 mod screen;
@@ -62,14 +63,18 @@ impl BenchArguments {
         warn_of_overrun(&bench);
         let (brake, watch) = (bench.brake(), bench.watch());
         let title = bench.cluster().name.clone();
-        let screen = self.tui().then(|| Screen::open(title)).transpose();
+        if self.tui() {
+            signals.keys = keys::Keys::open();
+        }
+        let screen = self.tui().then(|| Screen::open(title, signals.keys.as_ref())).transpose();
         let screen = screen.map_err(|error| Failure::internal(format!("no screen: {error}")))?;
         let running = bench.run();
         let summary = tokio::select! {
             summary = running => summary,
             never = live::show(watch, goal, screen) => match never {},
-            never = obey(&mut signals, &brake) => match never {},
+            never = obey(&mut signals, &brake, self.tui()) => match never {},
         };
+        signals.keys = None; // The terminal is the shell's again.
         let verdict = rack.judge(&summary, baseline.as_ref())?;
         let (data, note) = match self.output() {
             Output::Text => (bench::text(&summary) + &verdict.text, None),
@@ -99,12 +104,14 @@ fn run_command(command: &BenchCommand) -> Result<Done, Failure> {
     }
 }
 
-/// The signals that ask a program to end, or say that its terminal is gone.
+/// What asks a program to end, or says that its terminal is gone.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
     /// `None`: it is ignored, as under `nohup`, and so it stays.
     hangup: Option<Signal>,
+    /// Of the whole screen.
+    keys: Option<keys::Keys>,
 }
 
 impl Signals {
@@ -115,6 +122,7 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             hangup: if ignores_hangup() { None } else { Some(listen(SignalKind::hangup())?) },
+            keys: None,
         })
     }
 
@@ -125,10 +133,17 @@ impl Signals {
                 None => std::future::pending().await,
             }
         };
+        let quit = async {
+            match &self.keys {
+                Some(keys) => keys.quit().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => (),
             _ = self.terminate.recv() => (),
             _ = hangup => (),
+            () = quit => (),
         }
     }
 }
@@ -141,9 +156,11 @@ fn ignores_hangup() -> bool {
 }
 
 /// The first signal stops the run; the second one, or time, gives up what is still under way.
-async fn obey(signals: &mut Signals, brake: &Brake) -> Infallible {
+async fn obey(signals: &mut Signals, brake: &Brake, has_screen: bool) -> Infallible {
     signals.next().await;
-    complain("\ninterrupted: waiting for what is under way; again to give it up");
+    if !has_screen {
+        complain("\ninterrupted: waiting for what is under way; again to give it up");
+    }
     brake.stop();
     tokio::select! {
         () = signals.next() => (),

@@ -29,6 +29,8 @@ mod retries;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]
+mod screen;
+#[cfg(test)]
 mod transfer;
 
 test_each_file::test_each_path! { in "crates/raft-client/tests/scripts" as scripts => golden::run }

@@ -1,9 +1,10 @@
 //! A run on the whole screen: how fast, how slow, and when nothing came through.
 //!
-//! It only shows: no key is read, and the signals mean what they always do.
+//! A panic takes the screen away as well, so that its message is seen and the shell is as before.
 
 use std::convert::Infallible;
 use std::io::{self, Stderr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use raft_client::bench::Progress;
@@ -21,6 +22,7 @@ use ratatui::widgets::{
 use ratatui::{Frame, Terminal};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::keys::Keys;
 use super::live::{Goal, millis, part, rate, silence};
 
 /// How often it is drawn.
@@ -49,11 +51,26 @@ struct View {
     leaders: Vec<(f64, u64, u64)>,
 }
 
+/// Whether the other screen is shown.
+static IS_OPEN: AtomicBool = AtomicBool::new(false);
+
 impl Screen {
-    pub(super) fn open(title: String) -> io::Result<Self> {
+    pub(super) fn open(title: String, keys: Option<&Keys>) -> io::Result<Self> {
         let terminal = Terminal::new(CrosstermBackend::new(io::stderr()))?;
+        let (before, restore) = (std::panic::take_hook(), keys.and_then(Keys::restore));
+        std::panic::set_hook(Box::new(move |panic| {
+            if IS_OPEN.load(Ordering::Relaxed) {
+                close();
+                if let Some(restore) = &restore {
+                    restore.restore();
+                }
+            }
+            before(panic);
+        }));
+        IS_OPEN.store(true, Ordering::Relaxed);
+        let screen = Self { terminal, view: View { title, ..View::default() } };
         execute!(io::stderr(), EnterAlternateScreen, Hide)?;
-        Ok(Self { terminal, view: View { title, ..View::default() } })
+        Ok(screen)
     }
 
     /// Shows the progress until it is dropped.
@@ -72,9 +89,16 @@ impl Screen {
     }
 }
 
+/// Shows the first screen again.
+fn close() {
+    if IS_OPEN.swap(false, Ordering::Relaxed) {
+        drop(execute!(io::stderr(), Show, LeaveAlternateScreen));
+    }
+}
+
 impl Drop for Screen {
     fn drop(&mut self) {
-        drop(execute!(io::stderr(), Show, LeaveAlternateScreen));
+        close();
     }
 }
 
@@ -96,44 +120,80 @@ impl View {
     }
 
     fn draw(&self, frame: &mut Frame<'_>, now: &Progress, before: &Progress, goal: Goal) {
+        let area = frame.area();
+        if area.width < 80 || area.height < 24 {
+            return self.draw_small(frame, now, before, goal);
+        }
         let [head, gauge, speed, map, latency, leaders] = Layout::vertical([
-            Constraint::Length(4),
+            Constraint::Length(5),
             Constraint::Length(1),
             Constraint::Length(7),
             Constraint::Length(3),
-            Constraint::Min(6),
+            Constraint::Min(5),
             Constraint::Length(3),
         ])
-        .areas(frame.area());
+        .areas(area);
         frame.render_widget(self.head(now, before), head);
-        let done =
-            Gauge::default().ratio(part(now, goal)).gauge_style(Style::new().fg(Color::Cyan));
-        frame.render_widget(done, gauge);
+        frame.render_widget(progress_bar(now, goal), gauge);
         frame.render_widget(throughput(now, speed), speed);
         frame.render_widget(availability(now, map), map);
         self.latencies(frame, latency, now.elapsed.as_secs_f64());
         frame.render_widget(self.reigns(leaders), leaders);
     }
 
+    /// In 40 columns and 10 lines there are all figures, and what else fits below them.
+    fn draw_small(&self, frame: &mut Frame<'_>, now: &Progress, before: &Progress, goal: Goal) {
+        let figures = self.figures(now, before);
+        let height = u16::try_from(figures.len()).unwrap_or(u16::MAX);
+        let left = frame.area().height.saturating_sub(height + 1);
+        let [figures_at, gauge, map, speed, _] = Layout::vertical([
+            Constraint::Length(height),
+            Constraint::Length(1),
+            Constraint::Length(if left < 3 { 0 } else { 3 }),
+            Constraint::Length(if left < 7 { 0 } else { 4 }),
+            Constraint::Fill(1),
+        ])
+        .areas(frame.area());
+        frame.render_widget(Paragraph::new(figures), figures_at);
+        frame.render_widget(progress_bar(now, goal), gauge);
+        frame.render_widget(availability(now, map), map);
+        frame.render_widget(throughput(now, speed), speed);
+    }
+
+    /// The figures in narrow lines.
+    fn figures(&self, now: &Progress, before: &Progress) -> Vec<Line<'static>> {
+        let (at, speed) = (now.elapsed.as_secs_f64(), rate(now, before));
+        let recent = now.recent.map_or_else(String::new, |recent| {
+            let [p50, p99, max] = recent.map(millis);
+            format!("p50 {p50}  p99 {p99}  max {max} ms")
+        });
+        let leader =
+            now.leader.map_or_else(String::new, |(node, term)| format!("  leader n{node} t{term}"));
+        vec![
+            Line::from(format!("{}  {at:.0} s  q ends", self.title)),
+            Line::from(format!("ok {}  {speed} op/s", now.ok)),
+            Line::from(format!("failed {}  unknown {}", now.failed, now.unknown)),
+            Line::from(format!("retried {}  in flight {}", now.retries, now.in_flight)),
+            Line::from(recent),
+            Line::from(leader.trim_start().to_owned()),
+            alarm(now),
+        ]
+    }
+
     fn head(&self, now: &Progress, before: &Progress) -> Paragraph<'_> {
+        let (at, speed) = (now.elapsed.as_secs_f64(), rate(now, before));
         let counts = format!(
-            "{:.1} s   ok {}   failed {}   unknown {}   retried {}   {} op/s",
-            now.elapsed.as_secs_f64(),
-            now.ok,
-            now.failed,
-            now.unknown,
-            now.retries,
-            rate(now, before),
+            "{at:.1} s   ok {}   failed {}   unknown {}   retried {}",
+            now.ok, now.failed, now.unknown, now.retries,
         );
         let recent = now.recent.map_or_else(String::new, |recent| {
             let [p50, p99, max] = recent.map(millis);
             format!("p50 {p50}   p99 {p99}   max {max} ms   ")
         });
-        let rest = format!("{recent}in flight {}", now.in_flight);
-        let silent = Span::styled(silence(now), Style::new().fg(Color::Red));
-        let lines = vec![Line::from(counts), Line::from(vec![Span::raw(rest), silent])];
+        let rest = format!("{speed} op/s   {recent}in flight {}", now.in_flight);
+        let lines = vec![Line::from(counts), Line::from(rest), alarm(now)];
         Paragraph::new(lines)
-            .block(Block::bordered().title(format!(" raft-bench  {} ", self.title)))
+            .block(Block::bordered().title(format!(" raft-bench  {}   q ends ", self.title)))
     }
 
     fn latencies(&self, frame: &mut Frame<'_>, area: Rect, now: f64) {
@@ -172,6 +232,20 @@ impl View {
         }
         Paragraph::new(all.join("  ")).block(Block::bordered().title(" leaders "))
     }
+}
+
+fn progress_bar(now: &Progress, goal: Goal) -> Gauge<'static> {
+    Gauge::default().ratio(part(now, goal)).gauge_style(Style::new().fg(Color::Cyan))
+}
+
+/// What must not be overlooked: that nothing is done, or that nothing new is begun.
+fn alarm(now: &Progress) -> Line<'static> {
+    let text = match (now.ending, now.in_flight) {
+        (false, _) => silence(now).trim_start().to_owned(),
+        (true, 0) => "ending".to_owned(),
+        (true, left) => format!("ending: waits for {left}, q gives up"),
+    };
+    Line::from(Span::styled(text, Style::new().fg(Color::Red)))
 }
 
 fn width_of(all: &[String]) -> usize {
@@ -251,6 +325,46 @@ mod tests {
             assert!(screen.contains(part), "{part} in\n{screen}");
         }
         assert!(screen.contains("nothing acknowledged for 1.0 s"), "{screen}");
+    }
+
+    /// In a small window there are at least the figures.
+    #[test]
+    fn a_small_window_has_the_figures() {
+        let now = Progress {
+            elapsed: Duration::from_mins(10),
+            ok: 12_345_678,
+            failed: 1234,
+            unknown: 1235,
+            retries: 1_236_000,
+            in_flight: 4096,
+            leader: Some((12, 3456)),
+            recent: Some([1_700_000, 3_200_000, 29_948_400_000]),
+            silence: Duration::from_secs(100),
+            slots: vec![9000; 6000],
+            ..Progress::default()
+        };
+        let figures = [
+            "demo  600 s  q ends",
+            "ok 12345678 ",
+            "20576 op/s",
+            "failed 1234  unknown 1235",
+            "retried 1236000  in flight 4096",
+            "p50 1.70  p99 3.20  max 29948 ms",
+            "leader n12 t3456",
+            "nothing acknowledged for 100.0 s",
+        ];
+        for (width, height) in [(40, 10), (80, 10), (40, 24), (79, 23)] {
+            let screen = drawn(&now, width, height);
+            for part in figures {
+                assert!(screen.contains(part), "{width}x{height}: {part} in\n{screen}");
+            }
+            assert_eq!(screen.contains(" op/s in each"), 14 < height, "{screen}");
+        }
+        let ending = Progress { ending: true, ..now };
+        for (width, height) in [(40, 10), (80, 24)] {
+            let screen = drawn(&ending, width, height);
+            assert!(screen.contains("ending: waits for 4096, q gives up"), "{screen}");
+        }
     }
 
     /// However small the window is, and however little there is to show.
