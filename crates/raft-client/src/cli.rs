@@ -278,7 +278,7 @@ impl Command {
             Self::Shell(command) => Box::pin(command.run(context)).await,
             Self::Completions(command) => command.run(),
             Self::Man(command) => command.run(),
-            Self::Bench(command) => Box::pin(command.run(&context.target)).await,
+            Self::Bench(command) => Box::pin(command.run(&context.target, context.format)).await,
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value, json};
 
 use super::latency::Latency;
 use super::report::{as_float, grouped, rounded, three_digits};
@@ -16,6 +16,10 @@ pub struct Run {
     load: serde_json::Map<String, Value>,
     cluster: Size,
     client_debug_build: bool,
+    #[serde(default)]
+    interrupted: bool,
+    #[serde(default)]
+    gave_up: bool,
     ops_per_s: f64,
     ops: Vec<Op>,
 }
@@ -68,6 +72,8 @@ pub struct Comparison {
     rows: Vec<Row>,
     /// Changes below this part are noise.
     noise: f64,
+    /// What is to be known of the runs.
+    notes: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -132,7 +138,10 @@ impl Comparison {
                 rows.push(Row { name, before, after, more_is_better: false });
             }
         }
-        Ok(Self { rows, noise })
+        let half = |run: &Run| run.interrupted || run.gave_up;
+        let note = |(name, run)| half(run).then(|| format!("the run {name} was broken off"));
+        let notes = [("before", before), ("after", after)].into_iter().filter_map(note).collect();
+        Ok(Self { rows, noise, notes })
     }
 
     /// Whether anything is worse by more than noise.
@@ -163,7 +172,37 @@ impl Comparison {
         }
         let noise = self.noise * 100.0;
         writeln!(out, "changes up to {noise}% count as noise").expect("a string takes all");
+        for note in &self.notes {
+            writeln!(out, "note: {note}").expect("a string takes all");
+        }
         out
+    }
+}
+
+impl Serialize for Comparison {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let row = |row: &Row| {
+            json!({
+                "name": row.name,
+                "unit": if row.more_is_better { "op/s" } else { "us" },
+                "before": row.before,
+                "after": row.after,
+                "change": row.change(),
+                "verdict": match row.trend(self.noise) {
+                    Trend::Same => "same",
+                    Trend::Better => "better",
+                    Trend::Worse => "worse",
+                },
+            })
+        };
+        let whole = json!({
+            "schema": "raft-bench-compare/1",
+            "is_worse": self.is_worse(),
+            "noise": self.noise,
+            "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
+            "notes": self.notes,
+        });
+        whole.serialize(serializer)
     }
 }
 
@@ -224,7 +263,17 @@ mod tests {
         ];
         assert_eq!(rows[..5], expected);
         assert!(!text.contains("get p99.9"), "2000 values carry none: {text}");
+        assert!(text.ends_with(
+            "note: the run before was broken off\nnote: the run after was broken off\n"
+        ));
         assert!(!Comparison::of(&before, &before, 0.0).unwrap().is_worse());
+        let json = serde_json::to_value(&comparison).unwrap();
+        assert_eq!(json["is_worse"], true);
+        assert_eq!(
+            json["rows"][1],
+            json!({"name": "put p50", "unit": "us", "before": 8470.0, "after": 9000.0,
+                "change": 9000.0 / 8470.0 - 1.0, "verdict": "worse"})
+        );
     }
 
     #[test]

@@ -27,12 +27,33 @@ use super::report::micros;
 use super::summary::Summary;
 
 impl Summary {
-    /// Writes all files of the run into this directory, which is made if it is not there.
+    /// Whether a run can be written there: where nothing is, or an older run. Says why not.
+    pub fn check_place(dir: &Path) -> Result<(), String> {
+        if !dir.exists() {
+            return Ok(());
+        }
+        if !dir.is_dir() {
+            return Err("it is no directory".to_owned());
+        }
+        let mut entries = fs::read_dir(dir).map_err(|error| error.to_string())?;
+        let Some(Ok(entry)) = entries.next() else { return Ok(()) };
+        if is_run(dir) {
+            return Ok(());
+        }
+        let name = entry.file_name().to_string_lossy().into_owned();
+        Err(format!("it is not empty, and holds no run: there is `{name}`, and no bench.json"))
+    }
+
+    /// Writes all files of the run into this directory, which is made if it is not there. Those of an
+    /// older run are removed.
     pub fn write_files(&self, dir: &Path) -> io::Result<()> {
         fs::create_dir_all(dir)?;
+        if is_run(dir) {
+            remove_run(dir)?;
+        }
         let mut json = serde_json::to_vec_pretty(self)?;
         json.push(b'\n');
-        fs::write(dir.join("bench.json"), json)?;
+        fs::write(dir.join(REPORT), json)?;
         fs::write(dir.join("intervals.csv"), self.csv())?;
         fs::write(dir.join("events.jsonl"), self.events_jsonl())?;
         let began = SystemTime::now().checked_sub(self.elapsed).unwrap_or(SystemTime::UNIX_EPOCH);
@@ -106,6 +127,29 @@ impl Summary {
         }
         lines
     }
+}
+
+const REPORT: &str = "bench.json";
+
+/// Whether it holds a run.
+fn is_run(dir: &Path) -> bool {
+    let text = fs::read_to_string(dir.join(REPORT)).unwrap_or_default();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    json["schema"].as_str().is_some_and(|schema| schema.starts_with("raft-bench/"))
+}
+
+/// Removes what a run wrote, and nothing else. Its report goes last: without it, it is no run.
+fn remove_run(dir: &Path) -> io::Result<()> {
+    let of_kind = |kind: Kind| ["hlog", "hgrm"].map(|end| format!("{}.{end}", kind.name()));
+    let of_kinds = Kind::ALL.into_iter().flat_map(of_kind);
+    let others = ["intervals.csv", "events.jsonl", REPORT].map(str::to_owned);
+    for name in of_kinds.chain(others) {
+        match fs::remove_file(dir.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => (),
+        }
+    }
+    Ok(())
 }
 
 /// Values are nanoseconds; the divisor makes milliseconds of what people read in the file.

@@ -11,16 +11,18 @@ use std::convert::Infallible;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use raft_client::bench::{self, Bench, Brake, Comparison, Run, Summary, Verification};
+use raft_client::bench::{self, Bench, Brake, Comparison, Summary, Verification};
+use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
 use super::target::Target;
-use super::{Done, Failure, complain};
+use super::{Done, Failure, Format, complain};
 
 pub(crate) use options::BenchArguments;
-use options::{BenchCommand, Output};
+use options::BenchCommand;
 use screen::Screen;
+use shelf::Shelf;
 
 const UNSAVED: u8 = 2;
 const NOT_ALL_DONE: u8 = 4;
@@ -33,13 +35,13 @@ const INTERRUPTED: u8 = 130;
 const DRAIN: Duration = Duration::from_secs(5);
 
 impl BenchArguments {
-    pub(crate) async fn run(self, target: &Target) -> Result<Done, Failure> {
+    pub(crate) async fn run(self, target: &Target, format: Format) -> Result<Done, Failure> {
+        let rack = self.shelf(target);
         if let Some(command) = &self.command {
-            return run_command(command);
+            return run_command(command, &rack, format);
         }
         let plan = self.plan(target)?;
-        let rack = self.shelf(target);
-        let baseline = rack.baseline()?;
+        let baseline = rack.prepare()?;
         let options = self.options(target, &plan);
         let mut signals = Signals::new()?;
         let goal = live::Goal { requests: plan.requests, duration: plan.duration };
@@ -50,7 +52,7 @@ impl BenchArguments {
         }
         let preparing = Bench::prepare(options, plan, self.wait());
         let mut bench = tokio::select! {
-            bench = preparing => bench?,
+            bench = preparing => bench.map_err(|error| self.blame(error))?,
             () = signals.next() => {
                 let note = Some("interrupted before anything was measured".to_owned());
                 return Ok(Done { note, code: INTERRUPTED, ..Done::default() });
@@ -76,12 +78,11 @@ impl BenchArguments {
         };
         signals.keys = None; // The terminal is the shell's again.
         let verdict = rack.judge(&summary, baseline.as_ref())?;
-        let (data, note) = match self.output() {
-            Output::Text => (bench::text(&summary) + &verdict.text, None),
-            Output::Json => {
-                let is_well = verdict.kept && verdict.saved;
-                (json(&summary)?, (!is_well).then_some(verdict.text))
-            }
+        let (data, note) = if format == Format::Json {
+            let is_well = verdict.kept && verdict.saved;
+            (json(&summary)?, (!is_well).then_some(verdict.text))
+        } else {
+            (bench::text(&summary) + &verdict.text, None)
         };
         let code = match code(&summary, verdict.kept) {
             0 if !verdict.saved => UNSAVED,
@@ -91,14 +92,14 @@ impl BenchArguments {
     }
 }
 
-fn run_command(command: &BenchCommand) -> Result<Done, Failure> {
+fn run_command(command: &BenchCommand, rack: &Shelf<'_>, format: Format) -> Result<Done, Failure> {
     match command {
         BenchCommand::Compare { before, after, noise } => {
-            let load = |path| Run::load(path).map_err(shelf::unusable);
-            let comparison = Comparison::of(&load(before)?, &load(after)?, *noise);
+            let comparison = Comparison::of(&rack.find(before)?, &rack.find(after)?, *noise);
             let comparison = comparison.map_err(shelf::unusable)?;
             let code = if comparison.is_worse() { UNKEPT } else { 0 };
-            Ok(Done { data: comparison.text().into(), note: None, code })
+            let data = if format == Format::Json { json(&comparison)? } else { comparison.text() };
+            Ok(Done { data: data.into(), note: None, code })
         }
         BenchCommand::Explain { topic } => Ok(Done::with(explain::text(*topic))),
     }
@@ -194,8 +195,8 @@ fn warn_of_overrun(bench: &Bench) {
     }
 }
 
-fn json(summary: &Summary) -> Result<String, Failure> {
-    serde_json::to_string(summary)
+fn json(found: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(found)
         .map(|json| json + "\n")
         .map_err(|error| Failure::internal(format!("could not write JSON: {error}")))
 }

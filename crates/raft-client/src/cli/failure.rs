@@ -16,6 +16,8 @@ pub(crate) struct Failure {
     hint: Option<String>,
     /// Whether a write may have been done all the same.
     is_unknown: bool,
+    /// Whether the hint is better than what would be said to those who named no cluster.
+    keeps_hint: bool,
     /// What each node had to say, where that is why.
     reasons: Reasons,
 }
@@ -49,7 +51,15 @@ impl Failure {
             _ => "internal",
         };
         let hint = hint.map(str::to_owned);
-        Self { code, kind, message, hint, is_unknown: false, reasons: Reasons::default() }
+        Self {
+            code,
+            kind,
+            message,
+            hint,
+            is_unknown: false,
+            keeps_hint: false,
+            reasons: Reasons::default(),
+        }
     }
 
     pub(crate) fn usage(message: String, hint: Option<&str>) -> Self {
@@ -95,7 +105,7 @@ impl Failure {
 
     /// Nobody had said where the cluster is.
     pub(crate) fn without_a_target(self) -> Self {
-        if self.code != NO_CLUSTER {
+        if self.code != NO_CLUSTER || self.keeps_hint {
             return self;
         }
         Self { hint: Some(ASSUMED.to_owned()), ..self }
@@ -104,6 +114,11 @@ impl Failure {
     /// The same with this advice.
     pub(crate) fn advising(self, hint: String) -> Self {
         Self { hint: Some(hint), ..self }
+    }
+
+    /// The same with this advice, which holds whatever was said of a cluster of this project.
+    pub(crate) fn advising_in_the_end(self, hint: &str) -> Self {
+        Self { keeps_hint: true, ..self.advising(hint.to_owned()) }
     }
 
     /// Says what was being done.

@@ -36,6 +36,8 @@ const FORMS: &[(&str, &[Format])] = &[
     ("status", &[Format::Text, Format::Table, Format::Json]),
     ("health", &[Format::Text, Format::Table, Format::Json, Format::Raw]),
     ("hash", &[Format::Text, Format::Table, Format::Json]),
+    ("bench", &[Format::Text, Format::Json]),
+    ("bench compare", &[Format::Text, Format::Json]),
     ("member list", &[Format::Text, Format::Table, Format::Json]),
     ("member add", &[Format::Text, Format::Json]),
     ("member remove", &[Format::Text, Format::Json]),
@@ -73,15 +75,17 @@ fn forms(path: &str) -> Option<&'static [Format]> {
     FORMS.iter().find(|(name, _)| *name == path).map(|(_, forms)| *forms)
 }
 
-/// The command with `--output` for those who answer in several forms. It is no global argument: `bench`
-/// has one of that name, with other values.
+/// The command with `--output` for those who answer in several forms. It is no global argument: each
+/// has forms of its own.
 pub(crate) fn with_output(command: Command) -> Command {
     with_output_at(command, "")
 }
 
 fn with_output_at(command: Command, path: &str) -> Command {
     let command = match forms(path) {
-        Some(forms) => command.arg(output(forms)),
+        // Its -w is another option.
+        Some(forms) if path == "bench" => command.arg(output(forms)),
+        Some(forms) => command.arg(output(forms).short_alias('w')),
         None => command,
     };
     command.mut_subcommands(|sub| {
@@ -96,7 +100,6 @@ fn output(forms: &'static [Format]) -> Arg {
     Arg::new(ID)
         .short('o')
         .long("output")
-        .short_alias('w')
         .alias("write-out")
         .value_name("FORM")
         .help("How to answer [default: text]")
@@ -118,7 +121,7 @@ pub(crate) fn wish(matches: &ArgMatches) -> Wish {
     };
     let mut level = matches;
     while let Some((_, below)) = level.subcommand() {
-        // `bench` has an argument of this name and another type.
+        // Not every command has it.
         if let Ok(Some(form)) = below.try_get_one::<Format>(ID) {
             wish = Wish::Said(*form);
         }

@@ -1,8 +1,9 @@
 //! The bench against real servers: its numbers are held against others' counts.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use raft_api::pb;
@@ -226,9 +227,9 @@ fn what_was_found_out_is_told_though_it_can_be_neither_kept_nor_compared() {
     let real = Real::start();
     let dir = tempfile::tempdir().unwrap();
     let out = |name: &str| dir.path().join(name).display().to_string();
-    // A file in the place of the directory.
+    // A file in the place of a directory.
     std::fs::write(dir.path().join("taken"), "").unwrap();
-    let (code, told, said) = report(&real, &["-n", "50", "--out", &out("taken")]);
+    let (code, told, said) = report(&real, &["-n", "50", "--out", &out("taken/run")]);
     assert_eq!(code, Some(2), "{said}");
     assert!(told.contains("ok 50 ") && told.contains("NOT SAVED: could not write"), "{told}");
 
@@ -261,7 +262,7 @@ fn a_history_is_of_every_operation() {
     let load = ["-c", "4", "-z", "1s", "--mix", "put=1,get=1,cas=1", "--keys", "20", "--no-files"];
     let (code, _, said) = report(&real, &[&load[..], &["--history", &file]].concat());
     assert_eq!(code, Some(0), "{said}");
-    let lines = BufReader::new(std::fs::File::open(path).unwrap());
+    let lines = BufReader::new(File::open(path).unwrap());
     let history = lin_check::History::read(lines).unwrap();
     let judgement = lin_check::judge(&history, lin_check::Budget::default());
     assert_eq!(judgement.verdict, lin_check::Verdict::Linearizable);
@@ -270,6 +271,112 @@ fn a_history_is_of_every_operation() {
     let (code, _, said) = report(&real, &warmed);
     assert_eq!(code, Some(2));
     assert!(said.contains("--history is of every operation"), "{said}");
+}
+
+/// Every form of the answer is asked for in every way, as of other commands.
+#[test]
+fn the_form_of_the_report_is_chosen_as_everywhere() {
+    let real = Real::start();
+    let load = ["bench", "--wait", "1m", "-n", "5", "--no-files"];
+    let is_json = |output: Output| {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).is_ok()
+    };
+    assert!(is_json(real.run(&[&["-o", "json"], &load[..]].concat())));
+    assert!(is_json(real.run(&[&load[..], &["-o", "json"]].concat())));
+    assert!(is_json(real.client(&load).env("RAFT_OUTPUT", "json").output().unwrap()));
+    assert!(!is_json(real.client(&load).env("RAFT_OUTPUT", "table").output().unwrap()));
+}
+
+/// Both judge the same run; a history has no lists, so that puts are read back.
+#[test]
+fn a_run_is_verified_and_written_down() {
+    let real = Real::start();
+    let both = ["-n", "300", "-c", "3", "--verify", "--history", "ops.jsonl", "--no-files"];
+    for mix in [&[][..], &["--mix", "put=1,get=2,cas=1"]] {
+        let report = bench(&real, &[&both[..], mix].concat());
+        assert_eq!((number(&report, "/ok"), number(&report, "/verify/lost")), (300, 0));
+        assert!(0 < number(&report, "/verify/checked"));
+        let lines = File::open(real.dir.path().join("ops.jsonl")).unwrap();
+        let history = lin_check::History::read(BufReader::new(lines)).unwrap();
+        assert_eq!(history.operations().len(), 300);
+        let judgement = lin_check::judge(&history, lin_check::Budget::default());
+        assert!(judgement.certificate.is_ok(), "{:?}", judgement.certificate);
+    }
+    let (code, _, said) = report(&real, &[&both[..], &["--append"]].concat());
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--history is for put, get and cas"), "{said}");
+}
+
+/// Of an older run in the same directory nothing is left; what is no run is left alone.
+#[test]
+fn a_directory_holds_one_run() {
+    let real = Real::start();
+    let out = real.dir.path().join("out");
+    let load = ["-n", "20", "--out", "out"];
+    assert_eq!(report(&real, &[&load[..], &["--mix", "put,get"]].concat()).0, Some(0));
+    std::fs::write(out.join("notes"), "mine").unwrap();
+    assert_eq!(report(&real, &[&load[..], &["--append"]].concat()).0, Some(0));
+    let mut names: Vec<_> =
+        std::fs::read_dir(&out).unwrap().map(|it| it.unwrap().file_name()).collect();
+    names.sort();
+    let expected =
+        ["append.hgrm", "append.hlog", "bench.json", "events.jsonl", "intervals.csv", "notes"];
+    assert_eq!(names, expected);
+    std::fs::remove_file(out.join("bench.json")).unwrap();
+    let (code, told, said) = report(&real, &load);
+    assert_eq!((code, &*told), (Some(2), ""), "{said}");
+    assert!(said.starts_with("error: --out out: it is not empty, and holds no run"), "{said}");
+    let (code, _, said) = report(&real, &["-n", "20", "--out", "cluster.yaml"]);
+    assert_eq!(code, Some(2));
+    assert!(said.starts_with("error: --out cluster.yaml: it is no directory"), "{said}");
+}
+
+/// Runs are named by their directories or as they were saved, and whoever names none is told which
+/// there are.
+#[test]
+fn runs_are_found_by_their_names() {
+    let real = Real::start();
+    let (code, _, said) = report(&real, &["-n", "5", "--against", "nothere"]);
+    assert_eq!(code, Some(2));
+    let nothing = "error: there is no run `nothere`\nhint: nothing is saved yet: --save NAME";
+    assert!(said.starts_with(nothing), "{said}");
+    for name in ["new", "old"] {
+        let (code, _, said) = report(&real, &["-n", "50", "--save", name, "--out", name]);
+        assert_eq!(code, Some(0), "{said}");
+    }
+    std::fs::rename(real.dir.path().join("old"), real.dir.path().join("moved")).unwrap();
+    let (code, _, said) = report(&real, &["-n", "5", "--against", "nothere"]);
+    assert_eq!(code, Some(2));
+    assert!(said.ends_with("hint: saved are: new, old\n"), "{said}");
+    for runs in [["old", "new"], ["moved", "old"]] {
+        let compared = real.run(&[&["bench", "compare", "--noise", "900%"], &runs[..]].concat());
+        assert_eq!(compared.status.code(), Some(0));
+        assert!(compared.stdout.starts_with(b"  "), "a table");
+        let compared = [&["-o", "json", "bench", "compare", "--noise", "900%"], &runs[..]].concat();
+        let found: Value = serde_json::from_slice(&real.run(&compared).stdout).unwrap();
+        assert_eq!(found["schema"], "raft-bench-compare/1");
+        assert_eq!(found["rows"][0]["name"], "op/s");
+    }
+}
+
+/// Half a run is no measure for others.
+#[test]
+fn an_interrupted_run_is_not_saved() {
+    let real = Real::start();
+    let load = ["bench", "--wait", "1m", "-z", "1m", "-w", "0s", "--no-files", "--save", "half"];
+    let mut command = real.client(&load);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut progress = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(progress.any(|line| line.starts_with("t=")), "it makes progress");
+    signal(&child, "INT");
+    progress.for_each(drop);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("\nNOT SAVED as half: the run was broken off"), "{told}");
+    let (_, _, said) = report(&real, &["-n", "5", "--against", "half"]);
+    assert!(said.starts_with("error: there is no run `half`"), "{said}");
 }
 
 #[test]

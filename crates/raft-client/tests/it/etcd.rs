@@ -312,4 +312,6 @@ fn what_etcd_cannot_do_is_said() {
     let output = run(&addr, &["--wait", "200ms"]);
     assert_eq!(output.status.code(), Some(3), "{}", said(&output));
     assert!(said(&output).contains(&addr), "{}", said(&output));
+    assert!(said(&output).contains("etcdctl"), "{}", said(&output));
+    assert!(!said(&output).contains("raft-client status"), "{}", said(&output));
 }

@@ -70,7 +70,7 @@ impl Real {
     pub(crate) fn client(&self, arguments: &[&str]) -> Command {
         let mut client = Command::new(assert_cmd::cargo::cargo_bin!("raft-client"));
         client.current_dir(self.dir.path()).args(["-f", "cluster.yaml"]).args(arguments);
-        client.env_remove("RAFT_ENDPOINTS").env_remove("RAFT_CONFIG");
+        client.env_remove("RAFT_ENDPOINTS").env_remove("RAFT_CONFIG").env_remove("RAFT_OUTPUT");
         client.stdin(Stdio::null());
         client
     }

@@ -7,7 +7,7 @@ use raft_api::units::{Count, HumanDuration};
 use raft_client::bench::{
     Arrivals, Expectation, KeyChoice, Kind, Mix, Pace, Plan, Reads, Shape, Sizes, System,
 };
-use raft_client::{Consistency, Options, ReadFrom};
+use raft_client::{ClientError, Consistency, Options, ReadFrom};
 
 use super::super::target::Target;
 use super::super::{Failure, time_to_wait};
@@ -165,7 +165,8 @@ pub(crate) struct BenchArguments {
     verify: bool,
 
     /// Write down every operation, as JSON lines that lin-check can judge. For put, get and cas.
-    #[arg(long, value_name = "FILE", conflicts_with = "verify")]
+    /// With --verify each worker still has keys of its own.
+    #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
 
     /// The slices in which the run is recorded.
@@ -176,17 +177,13 @@ pub(crate) struct BenchArguments {
     #[arg(long)]
     tui: bool,
 
-    /// How to report.
-    #[arg(short, long, default_value = "text", value_name = "FORMAT")]
-    output: Output,
-
     /// Exit 6 unless the run keeps this, such as p99<50ms, get.p99.9<=5ms, unavail<2s, errors<0.1%,
     /// lost=0 or ops>5000. May be given again and again.
     #[arg(long = "expect", value_name = "WHAT")]
     expectations: Vec<Expectation>,
 
     /// Write the files of the run here: bench.json, intervals.csv, events.jsonl, and for each kind
-    /// an .hlog and an .hgrm [default: a new directory in .raft/NAME/bench, if the cluster's file
+    /// an .hlog and an .hgrm. An older run there is replaced [default: a new directory in .raft/NAME/bench, if the cluster's file
     /// is known].
     #[arg(long, value_name = "DIR", conflicts_with = "no_files")]
     out: Option<PathBuf>,
@@ -199,7 +196,7 @@ pub(crate) struct BenchArguments {
     #[arg(long, value_name = "NAME", value_parser = baseline_name)]
     save: Option<String>,
 
-    /// Compare with figures that were kept by --save, or with a bench.json; exit 6 if any is worse
+    /// Compare with figures that were kept by --save, or with a run's directory; exit 6 if any is worse
     /// by more than noise.
     #[arg(long, value_name = "NAME|FILE")]
     against: Option<String>,
@@ -214,10 +211,10 @@ pub(crate) struct BenchArguments {
 pub(super) enum BenchCommand {
     /// Compare two runs by their files; exit 6 if the second one is worse by more than noise.
     Compare {
-        /// The directory or bench.json of the run before.
-        before: PathBuf,
-        /// That of the run after.
-        after: PathBuf,
+        /// The run before: its directory, its bench.json, or the name that --save gave it.
+        before: String,
+        /// The run after.
+        after: String,
         /// Changes up to this count as none.
         #[arg(long, default_value = "3%", value_name = "PERCENT", value_parser = percent)]
         noise: f64,
@@ -244,14 +241,6 @@ fn baseline_name(text: &str) -> Result<String, String> {
         return Err("write letters, digits, -, _ and dots".to_owned());
     }
     Ok(text.to_owned())
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Output {
-    /// For people.
-    Text,
-    /// One object; times in whole microseconds.
-    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -287,12 +276,20 @@ impl BenchArguments {
         }
     }
 
-    pub(super) fn tui(&self) -> bool {
-        self.tui
+    /// What went wrong, with advice for those who press etcd.
+    pub(super) fn blame(&self, error: ClientError) -> Failure {
+        let failure = Failure::from(error);
+        match self.system {
+            System::Raft => failure,
+            System::Etcd => failure.advising_in_the_end(
+                "is that etcd, and has it a leader? `etcdctl --endpoints HOST:PORT,... endpoint status` \
+                 shows it; bench finds it by --endpoints [default: 127.0.0.1:2379]",
+            ),
+        }
     }
 
-    pub(super) fn output(&self) -> Output {
-        self.output
+    pub(super) fn tui(&self) -> bool {
+        self.tui
     }
 
     pub(super) fn wait(&self) -> std::time::Duration {
@@ -384,7 +381,9 @@ impl BenchArguments {
     }
 
     fn shape(&self) -> Shape {
-        let fallback = match (self.append || self.verify && !self.put, self.propose) {
+        // A history has no lists.
+        let shows_most = self.verify && !self.put && self.history.is_none();
+        let fallback = match (self.append || shows_most, self.propose) {
             (true, _) => Kind::Append,
             (false, true) => Kind::Propose,
             (false, false) => Kind::Put,

@@ -30,15 +30,53 @@ pub(super) struct Verdict {
 }
 
 impl Shelf<'_> {
-    /// The run to compare with. Looked for before the run: it would be a pity afterwards.
-    pub(super) fn baseline(&self) -> Result<Option<Run>, Failure> {
+    /// Sees whether the files can go where they should, and finds the run to compare with: both
+    /// would be a pity afterwards.
+    pub(super) fn prepare(&self) -> Result<Option<Run>, Failure> {
         if let Some(name) = self.save {
             self.named(name)?;
         }
-        let Some(wanted) = self.against else { return Ok(None) };
+        if let Some(out) = self.out {
+            Summary::check_place(out).map_err(|why| {
+                let hint = "name a directory that is new, empty, or that of an older run";
+                Failure::usage(format!("--out {}: {why}", out.display()), Some(hint))
+            })?;
+        }
+        self.against.map(|wanted| self.find(wanted)).transpose()
+    }
+
+    /// A run by its directory, its file, or the name it was saved under.
+    pub(super) fn find(&self, wanted: &str) -> Result<Run, Failure> {
         let path = Path::new(wanted);
-        let path = if path.exists() { path.to_owned() } else { self.named(wanted)? };
-        Run::load(&path).map(Some).map_err(unusable)
+        if path.exists() {
+            return Run::load(path).map_err(unusable);
+        }
+        let kept = self.home.is_some().then(|| self.named(wanted)).transpose()?;
+        if let Some(path) = kept.filter(|path| path.exists()) {
+            return Run::load(&path).map_err(unusable);
+        }
+        let hint = match (&self.home, self.names()) {
+            (None, _) => "a run that --save kept is found by the cluster's file, with --config; a \
+                          directory or a bench.json by its path"
+                .to_owned(),
+            (Some(_), names) if names.is_empty() => {
+                "nothing is saved yet: --save NAME keeps a run".to_owned()
+            }
+            (Some(_), names) => format!("saved are: {}", names.join(", ")),
+        };
+        Err(Failure::usage(format!("there is no run `{wanted}`"), Some(&hint)))
+    }
+
+    /// What was saved so far.
+    fn names(&self) -> Vec<String> {
+        let dir = self.home.iter().map(|home| home.join("baselines"));
+        let files = dir.filter_map(|dir| std::fs::read_dir(dir).ok()).flatten();
+        let name = |file: std::fs::DirEntry| {
+            Some(file.file_name().to_str()?.strip_suffix(".json")?.to_owned())
+        };
+        let mut names: Vec<String> = files.filter_map(|file| name(file.ok()?)).collect();
+        names.sort_unstable();
+        names
     }
 
     /// The file of a baseline.
@@ -104,7 +142,13 @@ impl Shelf<'_> {
                 }
             }
         }
-        if let Some(name) = self.save {
+        let half = summary.interrupted || summary.gave_up;
+        if let Some(name) = self.save.filter(|_| half) {
+            verdict.saved = false;
+            say(format_args!(
+                "NOT SAVED as {name}: the run was broken off, and half a run is no measure"
+            ));
+        } else if let Some(name) = self.save {
             let path = self.named(name)?;
             match save(&path, summary) {
                 Ok(()) => say(format_args!("saved as {name}: {}", path.display())),
