@@ -9,12 +9,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Verdict, check};
 use crate::complete::complete;
 use crate::history::{History, OpId, Operation, Outcome};
-use crate::model::Input;
 use crate::replay::{Keys, Store};
-use crate::search::Budget;
 
 /// An order of a history's operations. A proof once it is verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +74,7 @@ fn by_index(history: &History) -> Result<Vec<OpId>, Refusal> {
     let mut places = Vec::new();
     for (position, operation) in history.operations().iter().enumerate() {
         let op = OpId(position);
-        let reads = operation.input == Input::Get;
+        let reads = operation.input.is_read();
         match (&operation.outcome, operation.index) {
             (Outcome::Ok(_), None) => return Err(Refusal::NoIndex(op)),
             (Outcome::Ok(_), Some(index)) => places.push((index, reads, operation.called_ns, op)),
@@ -101,6 +98,23 @@ fn by_index(history: &History) -> Result<Vec<OpId>, Refusal> {
 }
 
 impl Certificate {
+    /// One order of all keys from an order of each. An operation takes effect when it is called, or with
+    /// the one before it on its key if that was called later: that is before it returned, if the orders of
+    /// the keys respect time, so that the order of these instants does as well (Herlihy and Wing, 1990,
+    /// call this locality).
+    pub(crate) fn merged(history: &History, orders: &[Vec<OpId>]) -> Certificate {
+        let mut instants = Vec::new();
+        for (key, order) in orders.iter().enumerate() {
+            let mut instant_ns = 0;
+            for (place, op) in order.iter().enumerate() {
+                instant_ns = history.operations()[op.0].called_ns.max(instant_ns);
+                instants.push((instant_ns, key, place, *op));
+            }
+        }
+        instants.sort_unstable();
+        Certificate { order: instants.into_iter().map(|(.., op)| op).collect() }
+    }
+
     /// Whether this order proves the history linearizable.
     pub fn verify(&self, history: &History) -> Result<(), Refusal> {
         self.verify_with(history, &Keys::of(history.operations()))
@@ -164,25 +178,4 @@ impl Certificate {
         }
         Ok(())
     }
-}
-
-/// The verdict on a history, and what became of the certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct Judgement {
-    /// The verdict.
-    pub verdict: Verdict,
-    /// The proof, or why the servers' own order is none. A refusal next to a linearizable history
-    /// says that the servers' indexes are wrong, unless they gave none.
-    pub certificate: Result<Certificate, Refusal>,
-}
-
-/// Judges a history by its certificate, and by search where that proves nothing.
-pub fn judge(history: &History, budget: Budget) -> Judgement {
-    let certificate = certify(history);
-    let verdict = match certificate {
-        Ok(_) => Verdict::Linearizable,
-        Err(_) => check(history, budget),
-    };
-    Judgement { verdict, certificate }
 }

@@ -4,9 +4,12 @@
 //! Wing, 1990; used against the blow-up by Horn and Kroening, "Faster linearizability checking via
 //! P-compositionality", 2015).
 
+use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::certificate::Certificate;
 use crate::conflict::conflict;
+use crate::demand::Demand;
 use crate::history::{History, OpId, Operation, Outcome};
 use crate::model::{Input, Output, Register};
 use crate::search::{Answer, Budget, Call, Found, search};
@@ -19,10 +22,12 @@ pub enum Verdict {
     Linearizable,
     /// There is none, and this is why.
     Violation(Violation),
-    /// The budget ran out on these keys; no other shows a violation. Not a pass.
-    Unknown {
-        /// The keys in question, never none.
+    /// Nobody knows: no key shows a violation, but not all could be judged. Not a pass.
+    Undecided {
+        /// The keys on which the budget ran out.
         keys: Vec<String>,
+        /// How many operations on several keys there are: only a certificate decides on these.
+        across: usize,
     },
 }
 
@@ -38,8 +43,17 @@ impl fmt::Display for Verdict {
         match self {
             Verdict::Linearizable => write!(f, "linearizable"),
             Verdict::Violation(violation) => write!(f, "{violation}"),
-            Verdict::Unknown { keys } => {
-                write!(f, "unknown: the budget ran out on {}", keys.join(", "))
+            Verdict::Undecided { keys, across } => {
+                write!(f, "undecided")?;
+                if !keys.is_empty() {
+                    write!(f, ": the budget ran out on {}", keys.join(", "))?;
+                }
+                match across {
+                    0 => Ok(()),
+                    _ => {
+                        write!(f, ": {across} operations are on several keys, and no search knows")
+                    }
+                }
             }
         }
     }
@@ -56,6 +70,8 @@ pub struct Violation {
     /// Other operations that could have written what those saw, to rule out that it came from
     /// nowhere. By the time of their call.
     pub sources: Vec<(OpId, Operation)>,
+    /// Operations that failed and would have written what those saw. By the time of their call.
+    pub failed: Vec<(OpId, Operation)>,
 }
 
 /// More than these say nothing new.
@@ -83,23 +99,39 @@ impl fmt::Display for Violation {
 /// Judges a history without believing a word of the servers. The budget is for each key, and again
 /// for the explanation if there is a violation.
 pub fn check(history: &History, budget: Budget) -> Verdict {
-    let mut unknown = Vec::new();
-    for (key, operations) in history.by_key() {
-        let operations: Vec<(OpId, &Operation)> = operations
-            .into_iter()
+    examine(history, budget).0
+}
+
+/// The same, with an order that proves the history linearizable if it is.
+pub(crate) fn examine(history: &History, budget: Budget) -> (Verdict, Option<Certificate>) {
+    let (mut undecided, mut orders) = (Vec::new(), Vec::new());
+    for (key, all) in history.by_key() {
+        let operations: Vec<(OpId, &Operation)> = all
+            .iter()
+            .copied()
             .filter(|(_, operation)| operation.outcome != Outcome::Fail)
             .collect();
         let calls: Vec<_> = operations.iter().map(|(_, operation)| call(operation)).collect();
         match search::<Register<'_>>(&calls, &mut budget.clone()) {
-            Found::Linearization(_) => (),
+            Found::Linearization(order) => {
+                orders.push(order.into_iter().map(|position| operations[position].0).collect());
+            }
             Found::Nothing { blocked } => {
                 let held = conflict::<Register<'_>>(&calls, blocked, budget);
-                return Verdict::Violation(violation(key, &operations, &held));
+                let held = held.into_iter().map(|position| operations[position].0).collect();
+                return (Verdict::Violation(violation(key, &all, &held)), None);
             }
-            Found::GaveUp => unknown.push(String::from(key)),
+            Found::GaveUp => undecided.push(String::from(key)),
         }
     }
-    if unknown.is_empty() { Verdict::Linearizable } else { Verdict::Unknown { keys: unknown } }
+    if !undecided.is_empty() {
+        return (Verdict::Undecided { keys: undecided, across: 0 }, None);
+    }
+    let certificate = Certificate::merged(history, &orders);
+    if let Err(refusal) = certificate.verify(history) {
+        panic!("an order that the search found does not hold: {refusal}");
+    }
+    (Verdict::Linearizable, Some(certificate))
 }
 
 fn call(operation: &Operation) -> Call<&Input, &Output> {
@@ -108,38 +140,32 @@ fn call(operation: &Operation) -> Call<&Input, &Output> {
 }
 
 /// The explanation: the operations that are `held`, and where the values they saw may come from.
-fn violation(key: &str, operations: &[(OpId, &Operation)], held: &[usize]) -> Violation {
-    let (mut conflict, mut sources) = (Vec::new(), Vec::new());
-    let is_source = |input: &Input| held.iter().any(|reader| wrote(input, operations[*reader].1));
-    for (position, (op, operation)) in operations.iter().enumerate() {
-        if held.binary_search(&position).is_ok() {
-            conflict.push((*op, Operation::clone(operation)));
-        } else if is_source(&operation.input) {
-            sources.push((*op, Operation::clone(operation)));
-        }
+fn violation(key: &str, operations: &[(OpId, &Operation)], held: &BTreeSet<OpId>) -> Violation {
+    let is_held = |op: &OpId| held.contains(op);
+    let readers: Vec<&Operation> =
+        operations.iter().filter(|(op, _)| is_held(op)).map(|(_, operation)| *operation).collect();
+    let is_source = |input: &Input| readers.iter().any(|reader| wrote(input, reader));
+    let mut violation = Violation {
+        key: String::from(key),
+        conflict: Vec::new(),
+        sources: Vec::new(),
+        failed: Vec::new(),
+    };
+    let mut by_time = operations.to_vec();
+    by_time.sort_by_key(|(op, operation)| (operation.called_ns, *op));
+    for (op, operation) in by_time {
+        let list = match operation.outcome {
+            _ if is_held(&op) => &mut violation.conflict,
+            _ if !is_source(&operation.input) => continue,
+            Outcome::Fail => &mut violation.failed,
+            Outcome::Ok(_) | Outcome::Unknown => &mut violation.sources,
+        };
+        list.push((op, operation.clone()));
     }
-    conflict.sort_by_key(|(op, operation)| (operation.called_ns, *op));
-    sources.sort_by_key(|(op, operation)| (operation.called_ns, *op));
-    Violation { key: String::from(key), conflict, sources }
+    violation
 }
 
 /// Whether the writer may be where the reader's value came from.
 fn wrote(writer: &Input, reader: &Operation) -> bool {
-    match writer {
-        Input::Get => false,
-        Input::Put { value } => saw(reader, Some(value)),
-        Input::Delete => saw(reader, None),
-        Input::Cas { value, .. } => saw(reader, value.as_deref()),
-    }
-}
-
-/// Whether the client of the operation saw that this was in the key.
-fn saw(reader: &Operation, value: Option<&str>) -> bool {
-    match (&reader.input, &reader.outcome) {
-        (Input::Cas { expected, .. }, Outcome::Ok(Output::Swapped)) => expected.as_deref() == value,
-        (_, Outcome::Ok(Output::Value(seen) | Output::DiffersFrom(seen))) => {
-            seen.as_deref() == value
-        }
-        _ => false,
-    }
+    writer.leaves().is_some_and(|left| reader.demand() == Demand::Exactly(left))
 }

@@ -12,8 +12,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::demand::Demand;
 use crate::history::{History, OpId, Operation, Outcome};
-use crate::model::{Input, Output};
+use crate::model::Input;
 use crate::replay::{Keys, Store};
 
 /// The order of `known`, with unanswered writes in between where somebody saw their effect.
@@ -29,7 +30,7 @@ pub(crate) fn complete(history: &History, keys: &Keys<'_>, known: Vec<OpId>) -> 
     for (position, (op, deadline_ns)) in known.iter().zip(deadlines).enumerate() {
         let operation = &operations[op.0];
         let key = keys.of_operation(*op);
-        for unknown in pool.meet(&demand(operation), key, store.value(key), deadline_ns) {
+        for unknown in pool.meet(operation.demand(), key, store.value(key), deadline_ns) {
             let stepped = store.step(unknown, &operations[unknown.0]);
             debug_assert!(stepped, "a write without an answer can always take effect");
             order.push(unknown);
@@ -62,43 +63,6 @@ fn deadlines(operations: &[Operation], known: &[OpId]) -> Vec<u64> {
     deadlines
 }
 
-/// What a key must have held for an operation to be answered as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Demand<'h> {
-    Anything,
-    Exactly(Option<&'h str>),
-    AnythingBut(Option<&'h str>),
-}
-
-fn demand(operation: &Operation) -> Demand<'_> {
-    let Some((output, _)) = operation.answer() else {
-        return Demand::Anything;
-    };
-    match (output, &operation.input) {
-        (Output::Put { replaced: true } | Output::Deleted { existed: true }, _) => {
-            Demand::AnythingBut(None)
-        }
-        (Output::Put { replaced: false } | Output::Deleted { existed: false }, _) => {
-            Demand::Exactly(None)
-        }
-        (Output::Swapped, Input::Cas { expected, .. }) => Demand::Exactly(expected.as_deref()),
-        (Output::Differs, Input::Cas { expected, .. }) => Demand::AnythingBut(expected.as_deref()),
-        (Output::DiffersFrom(value) | Output::Value(value), _) => Demand::Exactly(value.as_deref()),
-        (Output::Done | Output::Swapped | Output::Differs, _) => Demand::Anything,
-    }
-}
-
-/// What the write leaves behind, if it is one and takes effect.
-#[expect(clippy::option_option, reason = "no write, or a write that leaves no value")]
-fn written(input: &Input) -> Option<Option<&str>> {
-    match input {
-        Input::Get => None,
-        Input::Put { value } => Some(Some(value)),
-        Input::Delete => Some(None),
-        Input::Cas { value, .. } => Some(value.as_deref()),
-    }
-}
-
 /// Of alternatives that are as good as each other, so many are looked at.
 const SCAN_MAX: usize = 64;
 
@@ -124,12 +88,12 @@ impl<'h> Pool<'h> {
             .map(OpId)
             .filter(|op| operations[op.0].outcome == Outcome::Unknown)
             .filter(|op| operations[op.0].index.is_none())
-            .filter(|op| written(&operations[op.0].input).is_some())
+            .filter(|op| operations[op.0].input.leaves().is_some())
             .collect();
         unanswered.sort_unstable_by_key(|op| (operations[op.0].called_ns, *op));
         let mut writers: HashMap<_, Vec<OpId>> = HashMap::new();
         for op in unanswered.iter().rev() {
-            if let Some(value) = written(&operations[op.0].input) {
+            if let Some(value) = operations[op.0].input.leaves() {
                 writers.entry((keys.of_operation(*op), value)).or_default().push(*op);
                 used[op.0] = false;
             }
@@ -138,7 +102,7 @@ impl<'h> Pool<'h> {
         let mut spare: HashMap<_, Vec<OpId>> = HashMap::new();
         for op in unanswered.iter().rev() {
             let key = keys.of_operation(*op);
-            let value = written(&operations[op.0].input).flatten();
+            let value = operations[op.0].input.leaves().flatten();
             if value.is_none_or(|value| !needed.contains(&(key, value))) {
                 spare.entry(key).or_default().push(*op);
             }
@@ -154,17 +118,17 @@ impl<'h> Pool<'h> {
     /// and none if there is no need or no way.
     fn meet(
         &mut self,
-        demand: &Demand<'h>,
+        demand: Demand<'h>,
         key: usize,
         held: Option<&'h str>,
         deadline_ns: u64,
     ) -> Vec<OpId> {
-        match *demand {
-            Demand::Exactly(value) if value != held => self.chain(key, held, value, deadline_ns),
-            Demand::AnythingBut(value) if value == held => {
+        match demand {
+            _ if demand.allows(held) => Vec::new(),
+            Demand::Exactly(value) => self.chain(key, held, value, deadline_ns),
+            Demand::Anything | Demand::AnythingBut(_) => {
                 self.change(key, held, deadline_ns).into_iter().collect()
             }
-            Demand::Anything | Demand::Exactly(_) | Demand::AnythingBut(_) => Vec::new(),
         }
     }
 
@@ -182,7 +146,7 @@ impl<'h> Pool<'h> {
             chain.clear();
         }
         for op in &chain {
-            let value = written(&self.operations[op.0].input).flatten();
+            let value = self.operations[op.0].input.leaves().flatten();
             if let Some(list) = self.writers.get_mut(&(key, value)) {
                 prune(list, &self.used);
             }
@@ -241,7 +205,7 @@ impl<'h> Pool<'h> {
             Input::Cas { expected, value } => {
                 expected.as_deref() == held && value.as_deref() != held
             }
-            input => written(input).is_some_and(|value| value != held),
+            input => input.leaves().is_some_and(|value| value != held),
         };
         let op = candidates(list, operations, used, deadline_ns).find(changes)?;
         used[op.0] = true;
@@ -289,7 +253,7 @@ fn needed<'h>(
     let mut needed = HashSet::new();
     let mut fresh = Vec::new();
     for op in known {
-        if let Demand::Exactly(Some(value)) = demand(&operations[op.0]) {
+        if let Demand::Exactly(Some(value)) = operations[op.0].demand() {
             fresh.push((keys.of_operation(*op), value));
         }
     }

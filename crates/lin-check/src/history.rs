@@ -59,6 +59,12 @@ pub struct Operation {
     /// The log index at which the servers say it took effect. A hint, never believed unverified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
+    /// The node that answered. For the reader of a report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<u64>,
+    /// The term of the node that answered. For the reader of a report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<u64>,
 }
 
 /// Why an operation makes no sense, whatever the others are.
@@ -94,6 +100,17 @@ impl Operation {
                 Err(Malformed::WrongAnswer)
             }
             Outcome::Ok(_) | Outcome::Fail | Outcome::Unknown => Ok(()),
+        }
+    }
+
+    /// What it left in the key, if it certainly did.
+    #[expect(clippy::option_option, reason = "nothing written, or no value left")]
+    pub(crate) fn left(&self) -> Option<Option<&str>> {
+        match &self.outcome {
+            Outcome::Ok(
+                Output::Done | Output::Put { .. } | Output::Deleted { .. } | Output::Swapped,
+            ) => self.input.leaves(),
+            Outcome::Ok(_) | Outcome::Fail | Outcome::Unknown => None,
         }
     }
 
@@ -175,6 +192,8 @@ impl History {
             returned_ns: None,
             outcome: Outcome::Unknown,
             index: None,
+            node: None,
+            term: None,
         });
         op
     }
@@ -209,6 +228,12 @@ impl History {
     /// index of the last write it could see. Only [`crate::certify`] looks at it.
     pub fn place(&mut self, op: OpId, index: u64) {
         self.operations[op.0].index = Some(index);
+    }
+
+    /// Records which node answered, and in which term.
+    pub fn answered_by(&mut self, op: OpId, node: u64, term: u64) {
+        let operation = &mut self.operations[op.0];
+        (operation.node, operation.term) = (Some(node), Some(term));
     }
 
     /// Adds an operation as it is, with exactly its times: for histories that come from elsewhere.

@@ -8,7 +8,7 @@
 //!   verifies that order from the clients' observations alone, in O(n log n). An order that passes
 //!   is a proof, whatever the servers claimed; one that fails proves nothing.
 //! * [`check()`] searches for an order, key by key, and needs no claims. The search may be
-//!   exponential, hence a [`Budget`]; an exhausted budget is [`Verdict::Unknown`], never a pass.
+//!   exponential, hence a [`Budget`]; an exhausted budget is [`Verdict::Undecided`], never a pass.
 //!
 //! [`judge`] asks the first and falls back to the second.
 //!
@@ -27,15 +27,19 @@ mod certificate;
 mod check;
 mod complete;
 mod conflict;
+mod demand;
 mod history;
 mod json;
+mod judge;
 mod model;
 mod replay;
 mod search;
+mod words;
 
-pub use certificate::{Certificate, Judgement, Refusal, certify, judge};
+pub use certificate::{Certificate, Refusal, certify};
 pub use check::{Verdict, Violation, check};
 pub use history::{History, Malformed, OpId, Operation, Outcome, Process};
-pub use json::ReadError;
+pub use json::{FileError, ReadError};
+pub use judge::{Counts, Judgement, Method, judge, judge_twice};
 pub use model::{Input, Model, Output, Register};
 pub use search::{Answer, Budget, Call, Found, search};

@@ -69,6 +69,22 @@ impl Input {
         Input::Cas { expected: expected.map(String::from), value: value.map(String::from) }
     }
 
+    /// Whether it changes nothing, whatever it finds.
+    pub fn is_read(&self) -> bool {
+        matches!(self, Input::Get)
+    }
+
+    /// What the key holds after this write took effect and changed it. None: it is no write.
+    #[expect(clippy::option_option, reason = "no write, or a write that leaves no value")]
+    pub(crate) fn leaves(&self) -> Option<Option<&str>> {
+        match self {
+            Input::Get => None,
+            Input::Put { value } => Some(Some(value)),
+            Input::Delete => Some(None),
+            Input::Cas { value, .. } => Some(value.as_deref()),
+        }
+    }
+
     /// Whether `output` is an answer to this kind of question.
     pub fn is_answered_by(&self, output: &Output) -> bool {
         match output {
@@ -191,6 +207,6 @@ impl<'a> Model for Register<'a> {
     }
 
     fn is_read(input: &Self::Input) -> bool {
-        matches!(input, Input::Get)
+        Input::is_read(input)
     }
 }

@@ -70,18 +70,18 @@ pub fn run(plan: Plan, out: Option<Box<dyn io::Write>>) -> Report {
 fn judge_history(world: &mut World) -> Result<(), Violation> {
     read_the_end(world);
     place_the_unknown(world);
-    let Judgement { verdict, certificate } = judge(&world.history, Budget::default());
+    let Judgement { verdict, refusal, .. } = judge(&world.history, Budget::default());
     let (now_us, witness) = (world.env.now_us, &mut world.env.witness);
     match verdict {
         Verdict::Linearizable => {
-            match certificate {
-                Ok(_) => {
+            match refusal {
+                None => {
                     witness.sometimes.hit(Mark::Certified);
                     let proof = "the history is linearizable: in the order of its indexes";
                     witness.trace.note(now_us, format_args!("{proof}"));
                 }
                 // A command may be in the log without effect, if its session had expired.
-                Err(other) => witness.trace.note(
+                Some(other) => witness.trace.note(
                     now_us,
                     format_args!(
                         "the history is linearizable: an order was searched for, and found, because \
@@ -94,7 +94,7 @@ fn judge_history(world: &mut World) -> Result<(), Violation> {
         Verdict::Violation(violation) => {
             Err(Violation::named("linearizability")(violation.to_string()))
         }
-        Verdict::Unknown { .. } => Err(Violation::named("linearizability")(verdict.to_string())),
+        Verdict::Undecided { .. } => Err(Violation::named("linearizability")(verdict.to_string())),
     }
 }
 

@@ -51,7 +51,8 @@ fn a_wrong_hint_proves_nothing_but_is_no_violation_either() {
     let mut history = put_and_get();
     history.place(OpId(1), 4);
     let judgement = judge(&history, Budget::default());
-    assert_eq!(judgement.certificate, Err(Refusal::WrongAnswer(OpId(1))));
+    assert_eq!(judgement.refusal, Some(Refusal::WrongAnswer(OpId(1))));
+    assert_eq!(judgement.wrong_hint(), judgement.refusal.as_ref());
     assert_eq!(judgement.verdict, Verdict::Linearizable);
     // Nor does a search that gives up turn a refusal into a pass.
     assert!(!judge(&history, Budget::steps(0)).verdict.is_pass());
@@ -65,7 +66,7 @@ fn servers_that_lie_consistently_are_caught_by_the_clock() {
     record(&mut history, Input::Get, value(Some("b")), 7);
     let judgement = judge(&history, Budget::default());
     let refusal = Refusal::AgainstTime { first: stale, second: put };
-    assert_eq!(judgement.certificate, Err(refusal));
+    assert_eq!(judgement.refusal, Some(refusal));
     assert!(matches!(judgement.verdict, Verdict::Violation(_)));
 }
 

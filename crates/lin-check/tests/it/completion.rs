@@ -164,6 +164,8 @@ fn run(steps: &[Step]) -> Vec<Operation> {
             returned_ns: Some(now_ns + step.after_ns),
             outcome: if step.answered { Outcome::Ok(output) } else { Outcome::Unknown },
             index: step.answered.then_some(number),
+            node: None,
+            term: None,
         });
     }
     operations

@@ -74,6 +74,8 @@ fn for_all(alphabet: &[Letter], count: usize, judge: &mut impl FnMut(&[Operation
                     returned_ns: (outcome != Outcome::Unknown).then_some(*returned_ns),
                     outcome,
                     index: None,
+                    node: None,
+                    term: None,
                 });
             }
             judge(&operations);
@@ -212,7 +214,7 @@ fn compare(alphabet: &[Letter], count: usize) -> usize {
             }
             violations += 1;
         }
-        Verdict::Unknown { .. } => panic!("out of budget: {operations:#?}"),
+        Verdict::Undecided { .. } => panic!("out of budget: {operations:#?}"),
     });
     assert!(0 < passes && 0 < violations, "{passes} passes, {violations} violations");
     histories

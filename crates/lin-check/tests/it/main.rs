@@ -9,6 +9,8 @@ mod exhaustive;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod judgement;
+#[cfg(test)]
 mod metamorphic;
 #[cfg(test)]
 mod recording;

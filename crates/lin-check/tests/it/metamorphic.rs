@@ -3,7 +3,8 @@
 //! the same with answers altered at random.
 
 use lin_check::{
-    Budget, History, Input, Operation, Outcome, Output, Process, Verdict, certify, check,
+    Budget, History, Input, Method, Operation, Outcome, Output, Process, Verdict, certify, check,
+    judge, judge_twice,
 };
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -72,6 +73,8 @@ pub(crate) fn carry_out(plans: &[Plan]) -> Vec<Operation> {
                 Fate::Failed => Outcome::Fail,
             },
             index: happens.then_some(number),
+            node: None,
+            term: None,
         });
     }
     operations
@@ -135,7 +138,7 @@ fn verdict(operations: &[Operation]) -> Verdict {
 /// Whether the history is linearizable. Small ones are always decided.
 fn passes(operations: &[Operation]) -> bool {
     let verdict = verdict(operations);
-    assert!(!matches!(verdict, Verdict::Unknown { .. }), "{verdict}");
+    assert!(!matches!(verdict, Verdict::Undecided { .. }), "{verdict}");
     verdict.is_pass()
 }
 
@@ -146,7 +149,23 @@ proptest! {
     fn what_really_happened_passes(plans in plans()) {
         let operations = carry_out(&plans);
         prop_assert!(passes(&operations), "{}", verdict(&operations));
-        prop_assert!(certify(&history(&operations)).is_ok());
+        let history = history(&operations);
+        prop_assert!(certify(&history).is_ok());
+        prop_assert_eq!(judge_twice(&history, Budget::default()).method, Method::Both);
+    }
+
+    #[test]
+    fn what_the_search_finds_is_a_certificate_as_well(operations in altered()) {
+        let mut unplaced = operations.clone();
+        for operation in &mut unplaced {
+            operation.index = None;
+        }
+        let history = history(&unplaced);
+        let judgement = judge(&history, Budget::default());
+        prop_assert_eq!(judgement.certificate.is_some(), judgement.verdict.is_pass());
+        if let Some(certificate) = judgement.certificate {
+            prop_assert_eq!(certificate.verify(&history), Ok(()));
+        }
     }
 
     #[test]
@@ -203,6 +222,8 @@ proptest! {
             returned_ns: None,
             outcome,
             index: None,
+            node: None,
+            term: None,
         });
         prop_assert_eq!(passes(&operations), passes(&more));
     }
@@ -237,6 +258,6 @@ fn verdict_shape(operations: &[Operation]) -> Option<Vec<usize>> {
         Verdict::Violation(violation) => {
             Some(violation.conflict.iter().map(|(op, _)| op.0).collect())
         }
-        Verdict::Linearizable | Verdict::Unknown { .. } => None,
+        Verdict::Linearizable | Verdict::Undecided { .. } => None,
     }
 }

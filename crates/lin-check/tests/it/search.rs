@@ -44,7 +44,7 @@ fn a_spent_budget_is_not_a_pass_and_names_the_keys() {
     let history = rounds(2, 5);
     for steps in 0..20 {
         let verdict = check(&history, Budget::steps(steps));
-        assert_eq!(verdict, Verdict::Unknown { keys: vec![String::from("x")] });
+        assert_eq!(verdict, Verdict::Undecided { keys: vec![String::from("x")], across: 0 });
         assert!(!verdict.is_pass());
     }
 }

@@ -55,7 +55,9 @@ impl Journal {
             Err(Miss::Refused(_) | Miss::Failed(_)) => Ending::Fail,
             Err(Miss::Unknown(_)) => Ending::Unknown,
         };
-        let index = ended.as_ref().ok().and_then(|answered| answered.index);
+        let answered = ended.as_ref().ok();
+        let index = answered.and_then(|answered| answered.index);
+        let term = answered.and_then(|answered| answered.reign).map(|reign| reign.term);
         let entry = Entry {
             process: Process(worker as u64),
             key,
@@ -64,6 +66,8 @@ impl Journal {
             returned_ns: Some(span.returned),
             outcome,
             index,
+            node: None,
+            term,
         };
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let (writer, failed) = &mut *file;
