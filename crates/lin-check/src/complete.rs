@@ -29,12 +29,13 @@ pub(crate) fn complete(history: &History, keys: &Keys<'_>, known: Vec<OpId>) -> 
     let mut order = Vec::with_capacity(known.len());
     for (position, (op, deadline_ns)) in known.iter().zip(deadlines).enumerate() {
         let operation = &operations[op.0];
-        let key = keys.of_operation(*op);
-        for unknown in pool.meet(operation.demand(), key, store.value(key), deadline_ns) {
-            let stepped = store.step(unknown, &operations[unknown.0]);
-            debug_assert!(stepped, "a write without an answer can always take effect");
-            order.push(unknown);
-        }
+        keys.demands(*op, operation, |key, demand| {
+            for unknown in pool.meet(demand, key, store.value(key), deadline_ns) {
+                let stepped = store.step(unknown, &operations[unknown.0]);
+                debug_assert!(stepped, "a write without an answer can always take effect");
+                order.push(unknown);
+            }
+        });
         if !store.step(*op, operation) {
             // No proof will come of this, and the verification says of what.
             order.extend(&known[position..]);
@@ -169,8 +170,8 @@ impl<'h> Pool<'h> {
         // needs another write.
         let cost = |op: &OpId| match &operations[op.0].input {
             Input::Cas { expected, .. } if expected.as_deref() == held => 0,
-            Input::Get | Input::Put { .. } | Input::Delete => 1,
             Input::Cas { .. } => 2,
+            _ => 1,
         };
         let list = self.writers.get(&(key, wanted)).map_or(&[][..], Vec::as_slice);
         let mut ways: Vec<OpId> = candidates(list, operations, &self.used, deadline_ns).collect();
@@ -185,7 +186,7 @@ impl<'h> Pool<'h> {
                 Input::Cas { expected, .. } if expected.as_deref() != held => {
                     self.extend(goal, expected.as_deref(), chain, tries)
                 }
-                Input::Get | Input::Put { .. } | Input::Delete | Input::Cas { .. } => true,
+                _ => true,
             };
             if ready {
                 chain.push(op);
@@ -253,9 +254,11 @@ fn needed<'h>(
     let mut needed = HashSet::new();
     let mut fresh = Vec::new();
     for op in known {
-        if let Demand::Exactly(Some(value)) = operations[op.0].demand() {
-            fresh.push((keys.of_operation(*op), value));
-        }
+        keys.demands(*op, &operations[op.0], |key, demand| {
+            if let Demand::Exactly(Some(value)) = demand {
+                fresh.push((key, value));
+            }
+        });
     }
     while let Some((key, value)) = fresh.pop() {
         if !needed.insert((key, value)) {

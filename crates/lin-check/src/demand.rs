@@ -40,7 +40,10 @@ impl Operation {
             (Output::DiffersFrom(value) | Output::Value(value), _) => {
                 Demand::Exactly(value.as_deref())
             }
-            (Output::Done | Output::Swapped | Output::Differs, _) => Demand::Anything,
+            // A range says something of other keys as well: see `Keys::demands`.
+            (Output::Done | Output::Swapped | Output::Differs | Output::Pairs { .. }, _) => {
+                Demand::Anything
+            }
         }
     }
 }

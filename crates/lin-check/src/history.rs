@@ -38,13 +38,13 @@ pub enum Outcome {
     Unknown,
 }
 
-/// One operation of one process on one key.
+/// One operation of one process on one key, or on a range of keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Operation {
     /// Who did it.
     pub process: Process,
-    /// To which key.
+    /// To which key. A range starts here.
     pub key: String,
     /// What was asked.
     pub input: Input,
@@ -250,10 +250,13 @@ impl History {
         &self.operations
     }
 
-    /// The operations by key, and by position within each.
+    /// The operations by key, and by position within each. Those on several keys are not among them.
     pub(crate) fn by_key(&self) -> BTreeMap<&str, Vec<(OpId, &Operation)>> {
         let mut keys: BTreeMap<&str, Vec<(OpId, &Operation)>> = BTreeMap::new();
         for (position, operation) in self.operations.iter().enumerate() {
+            if matches!(operation.input, Input::Range { .. }) {
+                continue;
+            }
             keys.entry(&operation.key).or_default().push((OpId(position), operation));
         }
         keys

@@ -27,7 +27,7 @@ pub enum Method {
 pub struct Counts {
     /// All operations.
     pub operations: usize,
-    /// Keys of operations on one key.
+    /// Keys that were named, in a question or in an answer.
     pub keys: usize,
     /// Operations that were answered.
     pub answered: usize,

@@ -2,8 +2,8 @@
 //!
 //! The [`Register`] is the specification of one key of a key-value store. Keys are independent of
 //! each other, so that a history is linearizable if and only if it is for every key alone (Herlihy
-//! and Wing call this locality). Scans and transactions over several keys are not expressible here,
-//! on purpose: they would break that.
+//! and Wing call this locality). A range of keys breaks that: it is a question that only a replay of
+//! the whole store answers, and no register knows.
 
 use std::fmt;
 use std::hash::Hash;
@@ -36,7 +36,7 @@ pub trait Model {
     fn is_read(input: &Self::Input) -> bool;
 }
 
-/// What a client asked of one key.
+/// What a client asked of one key, or of the keys from one on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Input {
@@ -56,6 +56,13 @@ pub enum Input {
         /// What it holds afterwards.
         value: Option<String>,
     },
+    /// Read the keys from this one on, in their order, with their values.
+    Range {
+        /// The first key that is not asked for. None: to the end.
+        end: Option<String>,
+        /// At most this many pairs. None: as many as the servers give.
+        limit: Option<u32>,
+    },
 }
 
 impl Input {
@@ -71,14 +78,14 @@ impl Input {
 
     /// Whether it changes nothing, whatever it finds.
     pub fn is_read(&self) -> bool {
-        matches!(self, Input::Get)
+        matches!(self, Input::Get | Input::Range { .. })
     }
 
     /// What the key holds after this write took effect and changed it. None: it is no write.
     #[expect(clippy::option_option, reason = "no write, or a write that leaves no value")]
     pub(crate) fn leaves(&self) -> Option<Option<&str>> {
         match self {
-            Input::Get => None,
+            Input::Get | Input::Range { .. } => None,
             Input::Put { value } => Some(Some(value)),
             Input::Delete => Some(None),
             Input::Cas { value, .. } => Some(value.as_deref()),
@@ -95,6 +102,7 @@ impl Input {
                 matches!(self, Input::Cas { .. })
             }
             Output::Value(_) => matches!(self, Input::Get),
+            Output::Pairs { .. } => matches!(self, Input::Range { .. }),
         }
     }
 }
@@ -107,6 +115,13 @@ impl fmt::Display for Input {
             Input::Delete => write!(f, "delete"),
             Input::Cas { expected, value } => {
                 write!(f, "cas {} to {}", Shown(expected.as_deref()), Shown(value.as_deref()))
+            }
+            Input::Range { end, limit } => {
+                match end {
+                    Some(end) => write!(f, "range to {end:?}")?,
+                    None => write!(f, "range to the end")?,
+                }
+                limit.map_or(Ok(()), |limit| write!(f, ", {limit} at most"))
             }
         }
     }
@@ -136,6 +151,14 @@ pub enum Output {
     DiffersFrom(Option<String>),
     /// The get found this.
     Value(Option<String>),
+    /// The range found these.
+    Pairs {
+        /// Keys and values, in ascending order of the keys.
+        found: Vec<(String, String)>,
+        /// Whether there are no more. The servers may give fewer than they were asked for, but at
+        /// least one, and must say so.
+        complete: bool,
+    },
 }
 
 impl fmt::Display for Output {
@@ -152,6 +175,9 @@ impl fmt::Display for Output {
                 write!(f, "not swapped, found {}", Shown(value.as_deref()))
             }
             Output::Value(value) => write!(f, "{}", Shown(value.as_deref())),
+            Output::Pairs { found, complete } => {
+                write!(f, "{} pairs{}", found.len(), if *complete { "" } else { " and more" })
+            }
         }
     }
 }
@@ -197,12 +223,13 @@ impl<'a> Model for Register<'a> {
             Some(Output::Differs) => !swaps,
             Some(Output::DiffersFrom(actual)) => !swaps && actual.as_deref() == *state,
             Some(Output::Value(value)) => value.as_deref() == *state,
+            Some(Output::Pairs { .. }) => false, // No register knows.
         };
         explained.then_some(match input {
             Input::Put { value } => Some(value),
             Input::Delete => None,
             Input::Cas { value, .. } if swaps => value.as_deref(),
-            Input::Get | Input::Cas { .. } => *state,
+            Input::Get | Input::Range { .. } | Input::Cas { .. } => *state,
         })
     }
 

@@ -91,7 +91,7 @@ impl Violation {
 
 fn noun(operation: &Operation) -> &'static str {
     match operation.input {
-        Input::Get => "read",
+        Input::Get | Input::Range { .. } => "read",
         Input::Put { .. } => "write",
         Input::Delete => "delete",
         Input::Cas { .. } => "swap",
@@ -119,7 +119,7 @@ fn remark(outcome: &Outcome) -> String {
         }
         Output::Differs => String::from(" and was told that it differs"),
         Output::DiffersFrom(found) => format!(" and found {}", value(found.as_deref())),
-        Output::Done | Output::Swapped | Output::Value(_) => String::new(),
+        Output::Done | Output::Swapped | Output::Value(_) | Output::Pairs { .. } => String::new(),
     }
 }
 
@@ -158,6 +158,7 @@ impl Clock {
             }
             (Input::Get, Outcome::Ok(_)) => format!("read {key} and found nothing"),
             (Input::Get, _) => format!("read {key}"),
+            (Input::Range { .. }, _) => format!("read the keys from {key} on"),
             (Input::Put { value }, _) => format!("wrote {key}={}", plain(value)),
             (Input::Delete, _) => format!("deleted {key}"),
             (Input::Cas { expected, value: new }, outcome) => {

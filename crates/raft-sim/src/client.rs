@@ -332,7 +332,7 @@ impl Client {
 fn command(key: &str, input: &Input) -> Option<Command> {
     let key = bytes(key);
     match input {
-        Input::Get => None,
+        Input::Get | Input::Range { .. } => None,
         Input::Put { value } => Some(Command::Put { key, value: bytes(value) }),
         Input::Delete => Some(Command::Delete { key }),
         Input::Cas { expected, value } => Some(Command::Cas {

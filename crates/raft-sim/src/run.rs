@@ -183,7 +183,7 @@ fn written(input: &Input) -> Option<&String> {
     match input {
         Input::Put { value } => Some(value),
         Input::Cas { value, .. } => value.as_ref(),
-        Input::Get | Input::Delete => None,
+        Input::Get | Input::Range { .. } | Input::Delete => None,
     }
 }
 

@@ -148,6 +148,7 @@ fn explains<'a>(operations: &'a [Operation], used: &mut [bool], state: Option<&'
 #[expect(clippy::option_option, reason = "no state after, or the state of having no value")]
 fn outcome_of<'a>(operation: &'a Operation, state: Option<&'a str>) -> Option<Option<&'a str>> {
     let (after, answers): (Option<&str>, Vec<Output>) = match &operation.input {
+        Input::Range { .. } => panic!("there is one key"),
         Input::Get => (state, vec![Output::Value(state.map(String::from))]),
         Input::Put { value } => {
             (Some(value), vec![Output::Done, Output::Put { replaced: state.is_some() }])

@@ -13,6 +13,8 @@ mod judgement;
 #[cfg(test)]
 mod metamorphic;
 #[cfg(test)]
+mod ranges;
+#[cfg(test)]
 mod recording;
 #[cfg(test)]
 mod search;

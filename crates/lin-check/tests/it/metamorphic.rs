@@ -2,6 +2,8 @@
 //! legal by construction (every operation takes effect at a chosen instant within its interval), or
 //! the same with answers altered at random.
 
+use std::collections::BTreeMap;
+
 use lin_check::{
     Budget, History, Input, Method, Operation, Outcome, Output, Process, Verdict, certify, check,
     judge, judge_twice,
@@ -39,14 +41,25 @@ fn inputs() -> impl Strategy<Value = Input> {
     ]
 }
 
+/// Some questions about both keys among them.
+pub(crate) fn plans_with_ranges() -> impl Strategy<Value = Vec<Plan>> {
+    let range = (proptest::option::of(select(vec!["x", "y", "z"])), proptest::option::of(1..3_u32))
+        .prop_map(|(end, limit)| Input::Range { end: end.map(String::from), limit });
+    plans_of(prop_oneof![3 => inputs(), 1 => range])
+}
+
 pub(crate) fn plans() -> impl Strategy<Value = Vec<Plan>> {
+    plans_of(inputs())
+}
+
+fn plans_of(inputs: impl Strategy<Value = Input>) -> impl Strategy<Value = Vec<Plan>> {
     let fate = prop_oneof![
         8 => Just(Fate::Answered),
         1 => Just(Fate::TookEffectUnknown),
         1 => Just(Fate::NeverHappenedUnknown),
         1 => Just(Fate::Failed),
     ];
-    let plan = (inputs(), select(vec!["x", "x", "y"]), 0..40_u64, 0..40_u64, fate).prop_map(
+    let plan = (inputs, select(vec!["x", "x", "y"]), 0..40_u64, 0..40_u64, fate).prop_map(
         |(input, key, before_ns, after_ns, fate)| Plan { input, key, before_ns, after_ns, fate },
     );
     proptest::collection::vec(plan, 1..25)
@@ -54,13 +67,13 @@ pub(crate) fn plans() -> impl Strategy<Value = Vec<Plan>> {
 
 /// Carries out the plans, one every ten nanoseconds, with the place of each as its index.
 pub(crate) fn carry_out(plans: &[Plan]) -> Vec<Operation> {
-    let mut state = std::collections::BTreeMap::<&str, Option<String>>::new();
+    let mut state = Held::new();
     let mut operations = Vec::new();
     for (number, plan) in (1_u64..).zip(plans) {
         let now_ns = 100 + 10 * number;
         let happens = matches!(plan.fate, Fate::Answered | Fate::TookEffectUnknown);
-        let held = state.entry(plan.key).or_default();
-        let output = if happens { take_effect(&plan.input, held) } else { Output::Done };
+        let output =
+            if happens { take_effect(plan.key, &plan.input, &mut state) } else { Output::Done };
         operations.push(Operation {
             process: Process(number),
             key: String::from(plan.key),
@@ -80,9 +93,24 @@ pub(crate) fn carry_out(plans: &[Plan]) -> Vec<Operation> {
     operations
 }
 
-fn take_effect(input: &Input, held: &mut Option<String>) -> Output {
+type Held = BTreeMap<&'static str, Option<String>>;
+
+fn take_effect(key: &'static str, input: &Input, store: &mut Held) -> Output {
+    if let Input::Range { end, limit } = input {
+        let within = |name: &str| key <= name && end.as_deref().is_none_or(|end| name < end);
+        let mut found: Vec<(String, String)> = store
+            .iter()
+            .filter(|(name, _)| within(name))
+            .filter_map(|(name, value)| Some((String::from(*name), value.clone()?)))
+            .collect();
+        let all = found.len();
+        found.truncate(limit.map_or(all, |limit| limit as usize));
+        return Output::Pairs { complete: found.len() == all, found };
+    }
+    let held = store.entry(key).or_default();
     let before = held.clone();
     match input {
+        Input::Range { .. } => unreachable!("answered above"),
         Input::Get => Output::Value(before),
         Input::Put { value } => {
             *held = Some(value.clone());
@@ -152,6 +180,18 @@ proptest! {
         let history = history(&operations);
         prop_assert!(certify(&history).is_ok());
         prop_assert_eq!(judge_twice(&history, Budget::default()).method, Method::Both);
+    }
+
+    #[test]
+    fn a_run_with_ranges_passes_by_certificate_alone(plans in plans_with_ranges()) {
+        let operations = carry_out(&plans);
+        let history = history(&operations);
+        let proof = certify(&history);
+        prop_assert!(proof.is_ok(), "{:?}", proof);
+        let ranges = |it: &Operation| matches!(it.outcome, Outcome::Ok(Output::Pairs { .. }));
+        let verdict = check(&history, Budget::default());
+        prop_assert!(!matches!(verdict, Verdict::Violation(_)), "{}", verdict);
+        prop_assert_eq!(verdict.is_pass(), !operations.iter().any(ranges), "{}", verdict);
     }
 
     #[test]

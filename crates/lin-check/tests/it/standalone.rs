@@ -9,7 +9,7 @@ use lin_check::{Certificate, History, OpId, Operation, Outcome, certify};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::metamorphic::{altered, carry_out, history, plans};
+use super::metamorphic::{altered, carry_out, history, plans_with_ranges};
 
 /// What somebody did to a run after it was proven.
 #[derive(Clone, Debug)]
@@ -99,8 +99,8 @@ fn the_script_agrees_with_the_judge() {
     let dir = tempfile::tempdir().unwrap();
     let (proofs, refused) = (Cell::new(0), Cell::new(0));
     let config =
-        ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() };
-    proptest!(config, |(plans in plans(), how in tamperings())| {
+        ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(plans in plans_with_ranges(), how in tamperings())| {
         let mut operations = carry_out(&plans);
         let mut order = certify(&history(&operations)).unwrap().order;
         tamper(&how, &mut operations, &mut order);
