@@ -44,6 +44,13 @@ impl Port {
     }
 }
 
+/// Closes the port. To drop the listener is not enough: a process that is just being started has
+/// a copy of it until it becomes another program, and the kernel would go on accepting.
+fn shut(listener: &TcpListener) {
+    // Where that means nothing it fails, and dropping has to do.
+    rustix::net::shutdown(listener, rustix::net::Shutdown::Read).ok();
+}
+
 fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
@@ -116,7 +123,9 @@ impl Gate {
                 break;
             }
         }
-        self.listener = None;
+        if let Some(listener) = self.listener.take() {
+            shut(&listener);
+        }
         self.door.send_modify(|door| (door.open, door.ordered) = (false, true));
         while let Some(ended) = self.connections.join_next().await {
             joined(ended);
@@ -169,7 +178,9 @@ impl Gate {
                     self.shared.report(&what, &error);
                 }
             }
-        } else if !wanted && self.listener.take().is_some() {
+        } else if !wanted && let Some(listener) = self.listener.take() {
+            shut(&listener);
+            drop(listener);
             Tally::one(&tally.closures);
             if cut == Cut::None {
                 Tally::one(&tally.closures_mirrored);
@@ -206,5 +217,29 @@ async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
 fn joined(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    /// A closed port refuses even while somebody has a copy of the listener, and can be opened
+    /// again.
+    #[tokio::test]
+    async fn a_port_that_is_shut_refuses() {
+        let port = Port::reserve("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut copies = Vec::new();
+        for _ in 0..3 {
+            let listener = port.open().unwrap();
+            TcpStream::connect(port.address).await.unwrap();
+            copies.push(listener.as_fd().try_clone_to_owned().unwrap());
+            shut(&listener);
+            drop(listener);
+            let error = TcpStream::connect(port.address).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        }
     }
 }

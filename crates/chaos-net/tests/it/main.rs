@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may fail as tests may")]
 
+mod bounds;
 mod cuts;
 mod mirror;
 mod partitions;
+mod prefix;
+mod process;
 mod shapes;
 mod support;
