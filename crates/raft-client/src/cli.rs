@@ -163,8 +163,8 @@ enum Command {
     Status(status::StatusCommand),
     /// Tell in a word for each node whether it is ready; exit as `status`.
     Health(health::HealthCommand),
-    /// Compare the states of all nodes at one index; exit 5 if they differ, 10 if there is no such
-    /// index.
+    /// Compare the states of all nodes at one index; exit 5 if they differ, 8 if a node does not
+    /// answer, 3 if none does, 10 if there is no such index.
     Hash(hash::HashCommand),
     /// Press the cluster and report latencies, outages, failovers and, with --verify, losses.
     Bench(Box<bench::BenchArguments>),
@@ -212,8 +212,12 @@ pub(crate) fn main() -> ExitCode {
             return finish(Err(Failure::misuse(&error)), Format::Json).into();
         }
         Err(error) => {
-            // If nobody reads it, there is nobody to tell.
-            drop(error.print());
+            if error.use_stderr() {
+                complain(Failure::misuse_in_words(&error).trim_end());
+            } else {
+                // If nobody reads it, there is nobody to tell.
+                drop(error.print());
+            }
             return u8::try_from(error.exit_code()).unwrap_or(failure::USAGE).into();
         }
     };
@@ -279,6 +283,33 @@ impl Command {
             Self::Completions(command) => command.run(),
             Self::Man(command) => command.run(),
             Self::Bench(command) => Box::pin(command.run(&context.target, context.format)).await,
+        }
+    }
+}
+
+impl Command {
+    /// Whether it changes anything.
+    fn writes(&self) -> bool {
+        match self {
+            Self::SetConfig(_)
+            | Self::TransferLeader(_)
+            | Self::Propose(_)
+            | Self::Put(_)
+            | Self::Del(_)
+            | Self::Cas(_)
+            | Self::Bench(_)
+            | Self::Shell(_) => true,
+            Self::Member(command) => !matches!(command, member::MemberCommand::List(_)),
+            Self::Config(command) => !matches!(command, member::ConfigCommand::Get(_)),
+            Self::GetLeader(_)
+            | Self::GetConfig(_)
+            | Self::Get(_)
+            | Self::Range(_)
+            | Self::Status(_)
+            | Self::Health(_)
+            | Self::Hash(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
         }
     }
 }

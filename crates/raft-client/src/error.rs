@@ -317,12 +317,17 @@ impl fmt::Display for FaultKind {
     }
 }
 
-/// A duration in seconds, as short as it can be: `5s`, `0.3s`.
+/// A duration in seconds, as short as it can be: `5s`, `0.3s`, `0.001s`, but never `0s`.
 struct Seconds(Duration);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = (self.0.as_secs_f64() * 10.0).round() / 10.0;
+        let seconds = self.0.as_secs_f64();
+        if seconds < 0.1 {
+            let seconds = (seconds * 1000.0).ceil() / 1000.0;
+            return write!(f, "{seconds}s");
+        }
+        let seconds = (seconds * 10.0).round() / 10.0;
         write!(f, "{seconds}s")
     }
 }
@@ -343,6 +348,13 @@ mod tests {
             "no leader was found in 5s \
              (n1:7101: unreachable, no route to host; n2:7102: not the leader)"
         );
+    }
+
+    #[test]
+    fn no_time_is_told_as_none() {
+        let shown = |micros| Seconds(Duration::from_micros(micros)).to_string();
+        let expected = ["0.001s", "0.002s", "0.099s", "0.1s", "1.3s", "60s"];
+        assert_eq!([700, 1_100, 98_200, 104_000, 1_260_000, 60_000_000].map(shown), expected);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! How commands fail: a line, a hint, an exit code.
 
 use std::fmt;
+use std::time::Duration;
 
 use raft_api::ConfigError;
 use raft_client::{ClientError, Failed, FailedKind, Fault, FaultKind, Reasons, Unknown};
@@ -21,6 +22,12 @@ pub(crate) struct Failure {
     /// What each node had to say, where that is why.
     reasons: Reasons,
 }
+
+/// For those of whom nothing better is known.
+const MORE: &str = "`--help` tells more";
+
+/// The last words of the parser.
+const HELP: &str = "For more information, try '--help'.";
 
 /// What may be written, for those who tried something else.
 pub(crate) const LIMITS: &str = "a key has 1 to 4096 bytes and a value up to 8 MiB, but a whole \
@@ -63,7 +70,26 @@ impl Failure {
     }
 
     pub(crate) fn usage(message: String, hint: Option<&str>) -> Self {
-        Self::new(USAGE, message, hint)
+        Self::new(USAGE, message, hint.or(Some(MORE)))
+    }
+
+    /// The same for people: as the parser puts it, with its advice as the last line.
+    pub(crate) fn misuse_in_words(error: &clap::Error) -> String {
+        let said = error.to_string();
+        let Some(said) = said.trim_end().strip_suffix(HELP) else { return said };
+        let (tips, rest): (Vec<&str>, Vec<&str>) =
+            said.lines().partition(|line| line.trim_start().starts_with("tip: "));
+        let mut text = String::new();
+        for line in rest {
+            // Where a tip was, one empty line is enough.
+            if !(line.is_empty() && text.ends_with("\n\n")) {
+                text += line;
+                text.push('\n');
+            }
+        }
+        let tips = tips.iter().map(|tip| tip.trim_start().trim_start_matches("tip: "));
+        let advice = tips.chain([MORE]).collect::<Vec<_>>().join("; ");
+        format!("{}\nhint: {advice}\n", text.trim_end())
     }
 
     /// Words that make no command, as the parser put it: what is wrong, and below it how it goes.
@@ -130,13 +156,17 @@ impl Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let (code, hint) = match &error {
-            ClientError::Failed(Failed { kind, reasons, .. }) => match kind {
+            ClientError::Failed(Failed { kind, after, reasons }) => match kind {
                 FailedKind::OutOfBounds => (USAGE, LIMITS),
                 FailedKind::TooLarge | FailedKind::Invalid => (REFUSED, LIMITS),
                 _ if meets_other_services(reasons) => (
                     NO_CLUSTER,
                     "is that a client port? In a local cluster node 1 has its peer port on 7001 \
                      and its client port on 7101",
+                ),
+                FailedKind::NoCluster | FailedKind::NoLeader if is_hasty(*after, reasons) => (
+                    NO_CLUSTER,
+                    "nobody has answered yet, nor has anybody said no: give it more time with --timeout",
                 ),
                 FailedKind::NoCluster => (
                     NO_CLUSTER,
@@ -165,6 +195,14 @@ impl From<ClientError> for Failure {
         Self { kind, is_unknown, reasons, ..Self::new(code, message, Some(hint)) }
     }
 }
+
+/// Whether it was given up before an answer could have come.
+fn is_hasty(after: Duration, reasons: &Reasons) -> bool {
+    after < HASTE && reasons.iter().all(|(_, fault)| fault.kind == FaultKind::TimedOut)
+}
+
+/// In so little time a cluster far away, or a busy one, answers nobody.
+const HASTE: Duration = Duration::from_millis(100);
 
 fn meets_other_services(reasons: &Reasons) -> bool {
     reasons.iter().any(|(_, fault)| fault.kind == FaultKind::OtherService)

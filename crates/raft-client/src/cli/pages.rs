@@ -27,8 +27,8 @@ impl Completions {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ManPages {
-    /// Write a page for every command into this directory, instead of the main one to standard
-    /// output.
+    /// Write a page for every command into this directory, which is made if it is not there,
+    /// instead of the main one to standard output.
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -41,9 +41,10 @@ impl ManPages {
             page.map_err(|error| Failure::internal(format!("could not make the page: {error}")))?;
             return Ok(Done::with(data));
         };
-        clap_mangen::generate_to(program(), dir).map_err(|error| {
+        let written = std::fs::create_dir_all(dir);
+        written.and_then(|()| clap_mangen::generate_to(program(), dir)).map_err(|error| {
             let message = format!("could not write the pages to {}: {error}", dir.display());
-            Failure::usage(message, Some("name a directory that exists"))
+            Failure::usage(message, Some("name a directory in which you may write"))
         })?;
         Ok(Done::default())
     }

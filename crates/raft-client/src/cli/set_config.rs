@@ -21,7 +21,7 @@ use super::format::Format;
 use super::target::Target;
 use super::{Context, Done, Failure, emit, say};
 
-use failed::{emptied, failed, left_behind, senseless};
+use failed::{brought_up_to_date, emptied, failed, left_behind, senseless, silent};
 pub(super) use report::member_json;
 use report::{Report, describe, moves};
 
@@ -133,18 +133,7 @@ impl SetConfig {
         let done = client.change_membership(&change, left).await;
         let done = match done {
             Ok(done) => done,
-            Err(error) => {
-                let is_behind = matches!(error, ChangeError::Refused { why: Refused::Behind, .. });
-                let failure = failed(error, &differences);
-                let advice = match emptied(&client, &differences).await {
-                    None if is_behind => left_behind(&client, &differences).await,
-                    advice => advice,
-                };
-                return Err(match advice {
-                    Some(hint) => failure.advising(hint),
-                    None => failure,
-                });
-            }
+            Err(error) => return Err(explained(&client, error, &differences).await),
         };
         let applied = if self.manner.wait {
             let members = awaited(&done.configuration, &differences);
@@ -186,6 +175,23 @@ impl SetConfig {
         edits.extend(self.promote.iter().map(|id| Edit::Promote(*id)));
         edits.extend(self.demote.iter().map(|id| Edit::Demote(*id)));
         Ok(edits)
+    }
+}
+
+/// What went wrong, with what the members have to say to it.
+async fn explained(client: &Client, error: ChangeError, differences: &[Difference]) -> Failure {
+    let error = brought_up_to_date(client, error).await;
+    let is_behind = matches!(error, ChangeError::Refused { why: Refused::Behind, .. });
+    let is_late = matches!(error, ChangeError::Unfinished { .. });
+    let failure = failed(error, differences);
+    let advice = match emptied(client, differences).await {
+        None if is_behind => left_behind(client, differences).await,
+        None if is_late => silent(client, differences).await,
+        advice => advice,
+    };
+    match advice {
+        Some(hint) => failure.advising(hint),
+        None => failure,
     }
 }
 

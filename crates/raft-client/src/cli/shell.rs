@@ -149,6 +149,7 @@ async fn carry_out(words: &[String], context: &Context) -> Result<u8, Failure> {
         .map_err(|error| Failure::internal(format!("no signals: {error}")))?;
     // A bench ends by itself when it is told to, with its report.
     let has_own_way = matches!(command, Command::Bench(_));
+    let writes = command.writes();
     let running = Box::pin(command.run(&context));
     if has_own_way {
         return Ok(finish(running.await, format));
@@ -156,7 +157,8 @@ async fn carry_out(words: &[String], context: &Context) -> Result<u8, Failure> {
     tokio::select! {
         outcome = running => Ok(finish(outcome, format)),
         _ = interrupts.recv() => {
-            let note = Some("interrupted: a write may or may not be done".to_owned());
+            let doubt = if writes { ": it may or may not be done" } else { "" };
+            let note = Some(format!("interrupted{doubt}"));
             Ok(finish(Ok(Done { note, code: INTERRUPTED, ..Done::default() }), format))
         }
     }

@@ -1,11 +1,12 @@
 //! The program as its user sees it: output, errors, exit codes.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::Output;
 
 use assert_cmd::Command;
 use raft_api::pb::Refusal;
 
-use crate::fake::{Act, Fakes, nobody, other_service};
+use crate::fake::{Act, Fakes, mute, nobody, other_service};
 
 /// Runs it far from any configuration.
 fn run(arguments: &[&str]) -> Output {
@@ -376,6 +377,64 @@ fn signals_end_a_bench_with_a_report() {
     }
 }
 
+/// Whoever breaks off a read need not wonder what was written.
+#[test]
+fn a_shell_tells_a_read_that_was_broken_off_from_a_write() {
+    for (line, expected) in [
+        ("get k\n", "\ninterrupted\n"),
+        ("member list\n", "\ninterrupted\n"),
+        ("put k v\n", "\ninterrupted: it may or may not be done\n"),
+    ] {
+        let (_held, addr) = nobody();
+        let mut shell = std::process::Command::new(assert_cmd::cargo::cargo_bin("raft-client"))
+            .args(["--endpoints", &addr, "--trace", "--timeout", "1m", "shell"])
+            .stdin(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        shell.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
+        let mut said = BufReader::new(shell.stderr.take().unwrap());
+        let mut all = String::new();
+        assert!(0 < said.read_line(&mut all).unwrap(), "it asks");
+        let process = shell.id().to_string();
+        std::process::Command::new("kill").args(["-INT", &process]).status().unwrap();
+        said.read_to_string(&mut all).unwrap();
+        assert!(all.ends_with(expected), "{line}: {all}");
+        assert_eq!(shell.wait().unwrap().code(), Some(130));
+    }
+}
+
+/// Too little time is called that, where nobody said no.
+#[test]
+fn haste_is_called_haste() {
+    let (_held, addr) = mute();
+    let output = run(&["--endpoints", &addr, "--timeout", "1ms", "get", "k"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(!said.contains(" 0s "), "{said}");
+    assert!(
+        said.ends_with("nor has anybody said no: give it more time with --timeout\n"),
+        "{said}"
+    );
+}
+
+/// A comparison from which a node is missing is none of all nodes.
+#[test]
+fn a_hash_without_a_node_is_degraded() {
+    let mut fakes = Fakes::start(3);
+    fakes.world().applied = 3;
+    let addrs = fakes.addrs().join(",");
+    let hash = ["--endpoints", &addrs, "--timeout", "2s", "hash"];
+    let codes = [3, 2, 1, 0].map(|next| {
+        let output = run(&hash);
+        if 0 < next {
+            fakes.kill(next);
+        }
+        output.status.code()
+    });
+    assert_eq!(codes, [Some(0), Some(8), Some(8), Some(3)]);
+}
+
 /// A log line for which there is no space is lost, and that is all.
 #[test]
 fn a_log_that_cannot_be_written_changes_nothing() {
@@ -401,7 +460,7 @@ fn watched(
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    let stdout = std::io::BufReader::new(process.stdout.take().unwrap());
+    let stdout = BufReader::new(process.stdout.take().unwrap());
     let mut lines = Vec::new();
     for line in stdout.lines().take(enough) {
         lines.push(line.unwrap());

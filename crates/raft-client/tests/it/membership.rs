@@ -547,3 +547,18 @@ fn what_is_not_done_in_time_exits_124() {
     let (code, _, err) = run_at(&addr, &["--timeout", "300ms", "set-config", "--remove", "2"]);
     assert_eq!(code, 3, "{err}");
 }
+
+/// Time is up because the newcomer is not there: that is said, and how it comes to be there.
+#[test]
+fn a_silent_newcomer_is_named_when_time_is_up() {
+    let real = crate::real::Real::start();
+    assert!(real.run(&["get-leader", "--wait", "30s"]).status.success());
+    let port = crate::real::free_ports(1)[0];
+    let add = format!("4=127.0.0.1:{port}");
+    let output = real.run(&["--timeout", "1500ms", "set-config", "--add", &add]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(124), "{said}");
+    let (_, hint) = said.split_once("\nhint: ").unwrap();
+    let silent = format!("n4 does not answer at 127.0.0.1:{}", port + 100);
+    assert!(hint.starts_with(&silent) && hint.contains("--join"), "{said}");
+}

@@ -54,14 +54,16 @@ fn bash_completes_a_command() {
 #[test]
 fn every_command_has_a_manual_page() {
     let dir = tempfile::tempdir().unwrap();
-    out(&["man", dir.path().to_str().unwrap()]);
+    let pages = dir.path().join("share/man1");
+    out(&["man", pages.to_str().unwrap()]);
     for command in commands() {
-        let page = dir.path().join(format!("raft-client-{command}.1"));
+        let page = pages.join(format!("raft-client-{command}.1"));
         let page = std::fs::read_to_string(&page).unwrap_or_else(|why| panic!("{page:?}: {why}"));
         assert!(page.contains(".SH NAME"), "{command}");
     }
     assert!(out(&["man"]).contains("RAFT_TIMEOUT"));
-    let nowhere = dir.path().join("nowhere");
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    let nowhere = dir.path().join("file/pages");
     assert_eq!(run(&["man", nowhere.to_str().unwrap()]).status.code(), Some(2));
 }
 

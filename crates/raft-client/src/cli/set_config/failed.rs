@@ -1,5 +1,7 @@
 //! Why a change of the members was not made, and what can be done.
 
+use std::time::Duration;
+
 use raft_client::{
     ChangeError, Client, Configuration, Difference, Member, MemberRole, PlanError, Reasons, Refused,
 };
@@ -73,6 +75,40 @@ pub(super) async fn left_behind(client: &Client, differences: &[Difference]) -> 
              `raft-client set-config --remove {numbers}` undoes it"
         )
     })
+}
+
+/// Who is to join, or to vote, and does not answer: that is what holds up a change.
+pub(super) async fn silent(client: &Client, differences: &[Difference]) -> Option<String> {
+    for difference in differences {
+        let member = match difference {
+            Difference::Added(member) => member,
+            Difference::Altered { before, after } if before.role != after.role => after,
+            Difference::Altered { .. } | Difference::Same(_) | Difference::Removed(_) => continue,
+        };
+        if let Err(fault) = client.status(&member.client).await.status {
+            let (id, addr) = (member.id, &member.client);
+            return Some(format!(
+                "n{id} does not answer at {addr} ({fault}): a new node is started with --join, before \
+                 its membership. The same command goes on from there, and what has begun may go on by \
+                 itself: `raft-client get-config` shows it"
+            ));
+        }
+    }
+    None
+}
+
+/// How long the members are looked at once more when time is up.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+
+/// The same with the members as anybody knows them now: a leader may have made a change and lost its
+/// office by it.
+pub(super) async fn brought_up_to_date(client: &Client, error: ChangeError) -> ChangeError {
+    let ChangeError::Unfinished { after, found, obstacles } = error else { return error };
+    let found = match client.get_configuration_within(LAST_LOOK).await {
+        Ok(answer) if !answer.removed => Box::new(Configuration::from(answer)),
+        Ok(_) | Err(_) => found,
+    };
+    ChangeError::Unfinished { after, found, obstacles }
 }
 
 pub(super) fn failed(error: ChangeError, differences: &[Difference]) -> Failure {

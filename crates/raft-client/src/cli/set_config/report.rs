@@ -88,7 +88,12 @@ impl Report<'_> {
                 let Configuration { leader, term, .. } = self.configuration;
                 let is_led = self.configuration.member(*leader).is_some();
                 let led = if is_led { "" } else { "   no leader yet" };
-                format!("\n{table}\nchanged in {took:.2} s   term {term}{led}\n")
+                // A change that took a millisecond did not take 0.00 s.
+                let took = match took {
+                    ..0.1 => format!("{:.3}", took.max(0.001)),
+                    _ => format!("{took:.2}"),
+                };
+                format!("\n{table}\nchanged in {took} s   term {term}{led}\n")
             }
         };
         if let Some(index) = self.applied {
