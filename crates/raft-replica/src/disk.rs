@@ -3,11 +3,14 @@
 //! [`DiskFile::sync_data`], the names in a directory (created, renamed, removed) by
 //! [`Disk::sync_dir`]. [`RealDisk`] is the only place that touches `std::fs`.
 
+mod volatile;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+pub use self::volatile::{SyncFate, Trouble, Unsynced, VolatileDisk};
 use crate::error::{DiskError, During as _, LockError, is_full};
 
 /// The name of the file in a data directory that says which process has locked it.

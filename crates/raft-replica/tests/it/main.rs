@@ -23,6 +23,8 @@ mod support;
 #[cfg(test)]
 mod transfer;
 #[cfg(test)]
+mod volatile_disk;
+#[cfg(test)]
 mod wal;
 #[cfg(test)]
 mod wal_crash;
