@@ -111,6 +111,11 @@ struct Serve {
     #[arg(long, value_name = "N=HOST:PORT", value_parser = way_to)]
     dial: Vec<(NodeId, String)>,
 
+    /// For laboratories. The node's disk loses with the process, however it ends, what was not synced, and
+    /// fails when DIR/control.json says so; DIR/ledger.json tells what it did
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
+    debug_faults: Option<PathBuf>,
+
     /// How much is logged [default: info; the environment's RUST_LOG gives finer control]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<LogLevel>,
@@ -176,8 +181,15 @@ impl Serve {
             .map_err(|error| Failure { error: format!("could not start: {error}"), hint: None })?;
         let join = self.join.then_some(self.addr);
         let distrust = self.distrust.into_iter().map(NodeId).collect();
-        let options =
-            Options { config, id: NodeId(self.id), join, record: self.record, distrust, dial };
+        let options = Options {
+            config,
+            id: NodeId(self.id),
+            join,
+            record: self.record,
+            distrust,
+            dial,
+            debug_faults: self.debug_faults,
+        };
         let code = runtime.block_on(until_signalled::<S>(options));
         runtime.shutdown_background();
         code

@@ -34,6 +34,7 @@ mod clock;
 mod driver;
 mod fatal;
 mod handle;
+mod laboratory;
 mod limits;
 mod listeners;
 pub mod logging;

@@ -12,7 +12,7 @@ use raft_api::cluster::{ClusterConfig, ConfigError, NodeConfig};
 use raft_core::{Incarnation, Membership, NodeId};
 use raft_replica::disk::DirLock;
 use raft_replica::{
-    Cut, Disk, OpenError, OpenReport, Opened, ReadOnlyDisk, RealDisk, RecordSink, SnapshotStore,
+    Cut, Disk, OpenError, OpenReport, Opened, ReadOnlyDisk, RecordSink, SnapshotStore,
     StateMachine, StorageError, Wal, survey,
 };
 use tokio::net::TcpListener;
@@ -35,7 +35,7 @@ use crate::transport::inbound::Inbound;
 use crate::transport::outbound::Dialing;
 use crate::transport::{Identity, Peers, frame_bytes_max};
 use crate::writer::{self, Writer};
-use crate::{listeners, snapshots};
+use crate::{laboratory, listeners, snapshots};
 
 /// Why a node did not start. Each is one line for the operator, with a hint beside it.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +102,14 @@ pub enum StartError {
         /// What was wrong.
         error: io::Error,
     },
+    /// It is not clear what is to go wrong.
+    #[error("--debug-faults {}: {what}", dir.display())]
+    Laboratory {
+        /// The directory.
+        dir: PathBuf,
+        /// What was wrong.
+        what: String,
+    },
     /// The operating system gives no more threads.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -124,6 +132,9 @@ pub struct Options {
     /// Where to dial these nodes as peers, as host:port, whatever the file, the log and they
     /// themselves say.
     pub dial: BTreeMap<NodeId, String>,
+    /// The directory of a laboratory, whose files say what is to go wrong with this node's disk. With
+    /// it, what was not synced is lost with the process.
+    pub debug_faults: Option<PathBuf>,
 }
 
 /// Messages from peers, in batches, between the streams and the driver. Full: streams wait.
@@ -145,7 +156,7 @@ pub async fn run<S: StateMachine + Default>(
     options: Options,
     stop: CancellationToken,
 ) -> Result<(), StartError> {
-    let Options { config, id, join, record, distrust, dial } = options;
+    let Options { config, id, join, record, distrust, dial, debug_faults } = options;
     let node =
         match (&join, config.node(id)) {
             (Some(Some(addr)), _) => config.newcomer(id, Some(addr)).map_err(|error| {
@@ -169,7 +180,8 @@ pub async fn run<S: StateMachine + Default>(
     let clients = Port::bind("clients", &node.client, &node).await?;
     let recording = record.map(|dir| record_into(dir, id)).transpose()?;
     let sink = recording.as_ref().map(Recording::sink);
-    let opened = open::<S>(&config, &node, (bootstrap, sink, distrust), clock)
+    let disk = laboratory::disk(&node, debug_faults.as_deref())?;
+    let opened = open::<S>(&config, &node, &disk, (bootstrap, sink, distrust), clock)
         .map_err(|error| unopened(error, || way_back(&config, &node)))?;
     let doors = Doors {
         peers: (peers.listen()?, limits.peers),
@@ -204,6 +216,7 @@ fn record_into(dir: PathBuf, id: NodeId) -> Result<Recording, StartError> {
 fn open<S: StateMachine + Default>(
     config: &ClusterConfig,
     node: &NodeConfig,
+    disk: &Arc<dyn Disk>,
     (bootstrap, record, distrust): (Membership, Option<RecordSink>, BTreeSet<NodeId>),
     clock: Clock,
 ) -> Result<Opened<S>, OpenError> {
@@ -236,8 +249,7 @@ fn open<S: StateMachine + Default>(
         distrust,
         record,
     };
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    raft_replica::open(&disk, &node.data_dir, options, S::default, clock.now())
+    raft_replica::open(disk, &node.data_dir, options, S::default, clock.now())
 }
 
 /// How far apart nodes that found the leader gone begin to campaign; in heartbeats.
@@ -537,6 +549,9 @@ impl StartError {
             }
             Self::Record { .. } => {
                 Some("--record wants a directory that can be written".to_owned())
+            }
+            Self::Laboratory { .. } => {
+                Some("docs/laboratory-server.md says what is in control.json".to_owned())
             }
             Self::Thread(_) => Some("see `ulimit -u`".to_owned()),
         }

@@ -355,7 +355,7 @@ fn a_power_loss_leaves_what_it_may() {
         let (below, mut disk) = disks(&storm);
         let mut rng = Rng::new(seed + 1_000);
         let mut model = Model::default();
-        for _ in 0..1 + rng.below(4) {
+        for _ in 0..=rng.below(4) {
             let mut open = Vec::new();
             for _ in 0..rng.below(60) {
                 model.step(&disk, &mut open, &mut rng);

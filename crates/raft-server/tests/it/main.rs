@@ -16,6 +16,8 @@ mod hostile;
 mod idle;
 #[cfg(test)]
 mod inspect;
+#[cfg(test)]
+mod laboratory;
 mod membership;
 #[cfg(test)]
 mod recording;
