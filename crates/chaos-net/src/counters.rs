@@ -1,5 +1,6 @@
 //! The evidence that a fault did something: what a link did, counted.
 
+use std::iter::Sum;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
@@ -26,9 +27,26 @@ macro_rules! counters {
         }
 
         impl Counters {
+            /// What has been done since these were `before`, and what is so now.
+            #[must_use]
+            pub fn since(&self, before: &Self) -> Self {
+                Self {
+                    connections_now: self.connections_now,
+                    bytes_held_now: self.bytes_held_now,
+                    ..Self { $($name: self.$name.saturating_sub(before.$name),)* }
+                }
+            }
+
             /// Names and values, for a report.
             pub fn rows(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+
+        /// Those of several links together.
+        impl Sum for Counters {
+            fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+                all.fold(Self::default(), |sum, it| Self { $($name: sum.$name + it.$name,)* })
             }
         }
     };
@@ -96,5 +114,22 @@ impl Tally {
 
     pub(crate) fn one(counter: &AtomicU64) {
         Self::add(counter, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What only grows is told by what it grew; what goes up and down, as it is.
+    #[test]
+    fn counters_are_compared_and_added() {
+        let before = Counters { connections: 3, bytes_held_now: 9, ..Counters::default() };
+        let after = Counters { connections: 5, bytes_held_now: 2, ..Counters::default() };
+        let since = after.since(&before);
+        assert_eq!((since.connections, since.bytes_held_now), (2, 2));
+        let sum: Counters = [before, after].into_iter().sum();
+        assert_eq!((sum.connections, sum.bytes_held_now), (8, 11));
+        assert!(sum.rows().contains(&("connections", 8)));
     }
 }

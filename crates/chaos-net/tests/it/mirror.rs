@@ -184,3 +184,26 @@ async fn errors_are_told() {
     assert!(matches!(odd, Err(NetError::Shape(_))));
     assert_eq!(lab.net.names(), [LINK]);
 }
+
+/// A port that somebody else took while it was closed cannot be opened again: that is told, and put
+/// right as soon as it can be.
+#[tokio::test]
+async fn a_port_that_was_taken_is_told() {
+    let mut lab = Lab::new().await;
+    lab.down();
+    let status = || lab.net.status(LINK).unwrap();
+    eventually("refused", || status().counters.refusals_seen == 1).await;
+    let thief = listen(lab.proxy);
+    lab.listener = Some(listen(lab.target));
+    let status = || lab.net.status(LINK).unwrap();
+    eventually("told", || 0 < status().counters.errors).await;
+    assert!(!status().open);
+    assert!(status().trouble.unwrap().starts_with("could not open 127.0.0.1:"));
+    let hung = lab.net.shape(LINK, Shape::hang()).await;
+    assert!(matches!(hung, Err(NetError::Shut { link: LINK, .. })), "{hung:?}");
+    drop(thief);
+    eventually("open", || status().open).await;
+    lab.shape(Shape::clear()).await;
+    let (mut client, mut target) = lab.connect().await;
+    says(&mut client, &mut target, b"mine").await;
+}
