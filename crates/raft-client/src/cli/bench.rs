@@ -17,7 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
 use super::target::Target;
-use super::{Done, Failure, Format, complain};
+use super::{Done, Failure, Format, complain, say};
 
 pub(crate) use options::BenchArguments;
 use options::BenchCommand;
@@ -61,8 +61,8 @@ impl BenchArguments {
         bench.open_history().map_err(|error| {
             Failure::usage(format!("--history cannot be written: {error}"), None)
         })?;
-        warn_of_debug_builds(&bench);
-        warn_of_overrun(&bench);
+        warn_of_debug_builds(&bench, format);
+        warn_of_overrun(&bench, format);
         let (brake, watch) = (bench.brake(), bench.watch());
         let title = bench.cluster().name.clone();
         if self.tui() {
@@ -73,8 +73,8 @@ impl BenchArguments {
         let running = bench.run();
         let summary = tokio::select! {
             summary = running => summary,
-            never = live::show(watch, goal, screen) => match never {},
-            never = obey(&mut signals, &brake, self.tui()) => match never {},
+            never = live::show(watch, goal, screen, format) => match never {},
+            never = obey(&mut signals, &brake, (!self.tui()).then_some(format)) => match never {},
         };
         signals.keys = None; // The terminal is the shell's again.
         let verdict = rack.judge(&summary, baseline.as_ref())?;
@@ -157,10 +157,13 @@ fn ignores_hangup() -> bool {
 }
 
 /// The first signal stops the run; the second one, or time, gives up what is still under way.
-async fn obey(signals: &mut Signals, brake: &Brake, has_screen: bool) -> Infallible {
+async fn obey(signals: &mut Signals, brake: &Brake, told: Option<Format>) -> Infallible {
     signals.next().await;
-    if !has_screen {
-        complain("\ninterrupted: waiting for what is under way; again to give it up");
+    let words = "interrupted: waiting for what is under way; again to give it up";
+    match told {
+        Some(Format::Json) => say(Format::Json, "note", words),
+        Some(_) => complain(&format!("\n{words}")),
+        None => (), // The screen says it.
     }
     brake.stop();
     tokio::select! {
@@ -171,7 +174,7 @@ async fn obey(signals: &mut Signals, brake: &Brake, has_screen: bool) -> Infalli
     std::future::pending().await
 }
 
-fn warn_of_debug_builds(bench: &Bench) {
+fn warn_of_debug_builds(bench: &Bench, format: Format) {
     let server = bench.cluster().debug_build;
     let what = match (server, cfg!(debug_assertions)) {
         (true, true) => "SERVER AND CLIENT ARE DEBUG BUILDS",
@@ -179,19 +182,25 @@ fn warn_of_debug_builds(bench: &Bench) {
         (false, true) => "THIS CLIENT IS A DEBUG BUILD",
         (false, false) => return,
     };
-    complain(&format!(
-        "*** {what}: these figures say nothing about speed. Build with --release. ***"
-    ));
+    say(
+        format,
+        "warning",
+        &format!("*** {what}: these figures say nothing about speed. Build with --release. ***"),
+    );
 }
 
 /// What happened in the warm-up is not in the report. That something did must be said.
-fn warn_of_overrun(bench: &Bench) {
+fn warn_of_overrun(bench: &Bench, format: Format) {
     if let Some((wanted, took)) = bench.overrun() {
         let (wanted, took) = (wanted.as_secs_f64(), took.as_secs_f64());
-        complain(&format!(
-            "*** the warm-up took {took:.1} s instead of {wanted:.1} s: operations waited, and that time is \
+        say(
+            format,
+            "warning",
+            &format!(
+                "*** the warm-up took {took:.1} s instead of {wanted:.1} s: operations waited, and that time is \
              no part of the report. -w 0s goes without a warm-up. ***"
-        ));
+            ),
+        );
     }
 }
 

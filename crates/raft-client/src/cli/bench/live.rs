@@ -6,9 +6,12 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use super::screen::Screen;
 use raft_client::bench::{Progress, sparkline};
+use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use super::super::Format;
+use super::screen::Screen;
 
 /// Shorter runs show nothing.
 const QUIET: Duration = Duration::from_secs(2);
@@ -43,6 +46,7 @@ pub(super) async fn show(
     watch: impl Fn() -> Progress,
     goal: Goal,
     screen: Option<Screen>,
+    format: Format,
 ) -> Infallible {
     if let Some(screen) = screen {
         return screen.show(watch, goal).await;
@@ -55,7 +59,11 @@ pub(super) async fn show(
     loop {
         ticks.tick().await;
         let now = watch();
-        let text = if region.terminal { picture(&now, &before, goal) } else { line(&now, &before) };
+        let text = match format {
+            _ if region.terminal => picture(&now, &before, goal),
+            Format::Json => object(&now, &before),
+            _ => line(&now, &before),
+        };
         region.show(&text);
         before = now;
     }
@@ -90,6 +98,33 @@ fn line(now: &Progress, before: &Progress) -> String {
     }
     line.push_str(&silence(now));
     line
+}
+
+/// The same for programs.
+fn object(now: &Progress, before: &Progress) -> String {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let [p50, p99, max] = match now.recent {
+        Some(recent) => recent.map(|nanos| Some(nanos / 1000)),
+        None => [None; 3],
+    };
+    json!({
+        "level": "progress",
+        "elapsed_us": micros(now.elapsed),
+        "ok": now.ok,
+        "ops_per_s": u64::try_from(rate(now, before)).unwrap_or(u64::MAX),
+        "failed": now.failed,
+        "unknown": now.unknown,
+        "retries": now.retries,
+        "dropped": now.dropped,
+        "in_flight": now.in_flight,
+        "p50_us": p50,
+        "p99_us": p99,
+        "max_us": max,
+        "leader": now.leader.map(|(node, _)| node),
+        "term": now.leader.map(|(_, term)| term),
+        "silence_us": micros(now.silence),
+    })
+    .to_string()
 }
 
 /// Four lines, for a terminal.
@@ -225,6 +260,9 @@ mod tests {
             "t=38 ok=237110 6201/s failed=0 unknown=0 retries=61 inflight=10 \
              p50=1.70 p99=3.20 max=48 leader=n3 term=2"
         );
+        let json: serde_json::Value = serde_json::from_str(&object(&now, &before)).unwrap();
+        assert_eq!((&json["level"], &json["ok"]), (&json!("progress"), &json!(237_110)));
+        assert_eq!((&json["ops_per_s"], &json["p99_us"]), (&json!(6201), &json!(3200)));
         let goal = Goal { requests: None, duration: Some(Duration::from_mins(1)) };
         let picture = picture(&now, &before, goal);
         let lines: Vec<&str> = picture.lines().collect();

@@ -80,17 +80,20 @@ pub(super) async fn left_behind(client: &Client, differences: &[Difference]) -> 
 /// Who is to join, or to vote, and does not answer: that is what holds up a change.
 pub(super) async fn silent(client: &Client, differences: &[Difference]) -> Option<String> {
     for difference in differences {
-        let member = match difference {
-            Difference::Added(member) => member,
-            Difference::Altered { before, after } if before.role != after.role => after,
+        let (member, way) = match difference {
+            Difference::Added(member) => {
+                (member, "a new node is started with --join, before its membership")
+            }
+            Difference::Altered { before, after } if before.role != after.role => {
+                (after, "start it again")
+            }
             Difference::Altered { .. } | Difference::Same(_) | Difference::Removed(_) => continue,
         };
         if let Err(fault) = client.status(&member.client).await.status {
             let (id, addr) = (member.id, &member.client);
             return Some(format!(
-                "n{id} does not answer at {addr} ({fault}): a new node is started with --join, before \
-                 its membership. The same command goes on from there, and what has begun may go on by \
-                 itself: `raft-client get-config` shows it"
+                "n{id} does not answer at {addr} ({fault}): {way}. The same command goes on from there, \
+                 and what has begun may go on by itself: `raft-client get-config` shows it"
             ));
         }
     }
