@@ -30,6 +30,13 @@
 //! Bytes stay what they are and in order: what arrives is a prefix of what was sent. Each way of
 //! a connection holds 256 KiB at most ([`HELD_MAX`]), beyond that the sender waits; so with a delay
 //! no more than that is under way at a time, as with a TCP window of that size.
+//!
+//! # What it costs
+//!
+//! A round trip of 64 bytes takes 13 to 16 us directly and 35 to 60 us through a clear link (p50, on
+//! two cores that others kept busy); a link carries some 650 MiB/s, against 2400 directly. By
+//! `cargo run --release -p chaos-net --example overhead`. An idle link costs nothing; one whose
+//! target refuses is dialled a hundred times a second, for 0.4 % of a core.
 
 mod connection;
 mod counters;
