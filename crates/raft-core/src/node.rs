@@ -505,7 +505,8 @@ impl Node {
     pub(crate) fn promise(&mut self, to: NodeId, body: Body) {
         let early = mutant!("a vote is told before it is durable")
             && matches!(body, Body::VoteReply(_))
-            || mutant!("an append is acknowledged before it is durable")
+            || (mutant!("an append is acknowledged before it is durable")
+                || mutant!("nobody waits for the disk"))
                 && matches!(body, Body::AppendReply(_))
             || mutant!("a snapshot is confirmed before it is durable")
                 && matches!(body, Body::SnapshotReply(_));

@@ -230,6 +230,7 @@ impl Node {
         }
         let own = self.disk.durable();
         let own = mutant!("a leader counts itself by memory", self.log.last().index, own);
+        let own = mutant!("nobody waits for the disk", self.log.last().index, own);
         let (active, settled) = (self.members.active(), self.members.at(self.commit));
         let members = mutant!("a configuration counts when it is committed", settled, active);
         let held = quorum::reached(members, |id| {

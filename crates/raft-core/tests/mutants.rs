@@ -61,6 +61,7 @@ const STORIES: &[(&str, &str)] = &[
     ("what is lost is not sent again", "replication/lost_append_is_noticed_by_the_next_heartbeat"),
     ("an append is acknowledged before it is durable", "replication/a_write_from_beginning_to_end"),
     ("a leader counts itself by memory", "replication/leader_counts_its_own_disk_only"),
+    ("nobody waits for the disk", "replication/leader_counts_its_own_disk_only"),
     ("an entry of an earlier term is committed by counting", "replication/figure_8"),
     ("a majority is counted without sorting", "election/first_leader"),
     ("a follower commits what may differ", "replication/commits_no_more_than_agrees"),

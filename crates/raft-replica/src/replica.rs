@@ -21,7 +21,6 @@ use crate::envelope::{Content, Envelope};
 use crate::jobs::{Done, Job, SnapshotDone, SnapshotJob};
 use crate::recording::RecordSink;
 use crate::request::{Answer, Consistency, Outcome, Refused, Request, RequestKind};
-use crate::sessions::Sessions;
 use crate::state::State;
 use crate::state_machine::{Invalid, StateMachine};
 use crate::status::Status;
@@ -339,7 +338,7 @@ impl<S: StateMachine> Replica<S> {
                     }
                     let outcome = self.state.apply(entry);
                     if mutant!("only who is asked remembers its answers") && token.is_none() {
-                        self.state.sessions = Sessions::default();
+                        self.state.sessions.forget_answers();
                     }
                     if mutant!("sessions expire by the local clock") {
                         self.state.sessions.hurry(self.node.id().0 * 500);

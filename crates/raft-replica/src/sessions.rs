@@ -71,6 +71,13 @@ impl Sessions {
         self.advance(self.clock_ms.saturating_add(ahead_ms));
     }
 
+    /// What was answered is not known any more. Only a mutant does that.
+    pub(crate) fn forget_answers(&mut self) {
+        for session in self.open.values_mut() {
+            Arc::make_mut(session).answers.clear();
+        }
+    }
+
     /// Opens a session named after the entry that asks for it.
     pub(crate) fn open(&mut self, id: u64, ttl_ms: u64) {
         if SESSIONS_MAX <= self.open.len() {

@@ -134,6 +134,10 @@ impl<S: StateMachine> State<S> {
             hash: get_u64(source)?,
             sessions: match Sessions::read_from(source)? {
                 _ if mutant!("a snapshot has no sessions") => Sessions::default(),
+                mut sessions if mutant!("a snapshot has sessions without answers") => {
+                    sessions.forget_answers();
+                    sessions
+                }
                 sessions => sessions,
             },
             machine: S::restore(source)?,

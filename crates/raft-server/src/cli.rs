@@ -171,6 +171,7 @@ impl Serve {
     fn run<S: StateMachine + Default>(self) -> Result<ExitCode, Failure> {
         logging::init(self.log_level, self.log_format)
             .map_err(|error| Failure { error, hint: None })?;
+        deliberate_bug(NodeId(self.id))?;
         let dial = ways(NodeId(self.id), self.dial)?;
         let config = load_config(self.config.as_deref())?;
         raise_file_limit();
@@ -194,6 +195,42 @@ impl Serve {
         runtime.shutdown_background();
         code
     }
+}
+
+/// Switches on the deliberate bug that the environment names, if it names one and the build has any.
+fn deliberate_bug(node: NodeId) -> Result<(), Failure> {
+    let Some(name) = std::env::var_os("RAFT_MUTANT").filter(|name| !name.is_empty()) else {
+        return Ok(());
+    };
+    let name = name.to_string_lossy();
+    let known = switch_to_bug(&name).map_err(|error| Failure {
+        error: format!("RAFT_MUTANT is set: {error}"),
+        hint: Some("unset it: nobody wants a bug without asking for it".to_owned()),
+    })?;
+    if !known {
+        return Err(Failure {
+            error: format!("RAFT_MUTANT: there is no deliberate bug `{name}`"),
+            hint: Some("docs/testing.md lists them by their names".to_owned()),
+        });
+    }
+    tracing::warn!(%node, "this node carries the deliberate bug `{name}`");
+    Ok(())
+}
+
+/// Whether there is such a bug, which is switched on then.
+#[cfg(debug_assertions)]
+#[expect(clippy::unnecessary_wraps, reason = "other builds have none")]
+fn switch_to_bug(name: &str) -> Result<bool, &'static str> {
+    let known = raft_core::mutants::NAMES.contains(&name);
+    if known {
+        raft_core::mutants::switch_to(Some(name));
+    }
+    Ok(known)
+}
+
+#[cfg(not(debug_assertions))]
+fn switch_to_bug(_: &str) -> Result<bool, &'static str> {
+    Err("this build contains no deliberate bugs")
 }
 
 /// Reads `N=HOST:PORT`.

@@ -80,6 +80,7 @@ pub const MUTANTS: &[Mutant] = &[
     found("what is lost is not sent again"),
     found("an append is acknowledged before it is durable"),
     found("a leader counts itself by memory"),
+    found("nobody waits for the disk"),
     found("an entry of an earlier term is committed by counting"),
     found("a majority is counted without sorting"),
     seen_by("a follower commits what may differ", "script replication/commits_no_more_than_agrees"),
@@ -99,6 +100,7 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     found("sessions expire by the local clock"),
     found("a snapshot has no sessions"),
+    found("a snapshot has sessions without answers"),
     // Reads.
     found("a leader reads without asking"),
     found("a read joins the round under way"),

@@ -162,7 +162,7 @@ async fn a_failed_sync_ends_the_node() {
     let acknowledged = write_until_gone(cluster.kv(1).await, 1).await;
     assert_eq!(acknowledged, [""; 0]);
     assert_eq!(cluster.ended(1).await.code(), Some(1));
-    assert!(cluster.log(1).contains("could not write to the log"), "{}", cluster.log(1));
+    assert!(cluster.log(1).contains("(os error 5); the process ends"), "{}", cluster.log(1));
     assert!(0 < ledger(&cluster, 1)["syncs_failed"].as_u64().unwrap());
     control(&cluster, 1, &json!({"generation": 2}));
     cluster.run(1, laboratory(&cluster, 1));
@@ -234,4 +234,56 @@ async fn a_control_that_makes_no_sense() {
     assert_eq!(ledger(&cluster, 1)["generation"], 1);
     assert!(cluster.log(1).contains("there is no `nonsense`; what was in force stays so"));
     cluster.put("key", b"value").await;
+}
+
+/// With the bug that nobody waits for the disk, what no disk has is acknowledged, and gone with the
+/// power: the laboratory would notice.
+#[cfg(debug_assertions)]
+#[tokio::test]
+async fn what_was_never_synced_is_really_lost() {
+    let mut cluster = Cluster::new(3);
+    for id in cluster.ids() {
+        let mut command = laboratory(&cluster, id);
+        command.env("RAFT_MUTANT", "nobody waits for the disk");
+        cluster.run(id, command);
+    }
+    cluster.put("before", b"value").await;
+    let said = "this node carries the deliberate bug `nobody waits for the disk`";
+    assert!(cluster.log(1).contains(said), "{}", cluster.log(1));
+    // Until nothing of it is under way.
+    for id in cluster.ids() {
+        until("everybody has it", async || cluster.status(id).await.keys == 1).await;
+        control(&cluster, id, &json!({"generation": 1, "slow_sync_ms": [600_000, 600_000]}));
+        in_force(&cluster, id, 1).await;
+    }
+    cluster.put("one", b"value").await;
+    cluster.put("two", b"value").await;
+    let acknowledged = ["one".to_owned(), "two".to_owned()];
+    for id in cluster.ids() {
+        cluster.kill(id);
+        let ledger = ledger(&cluster, id);
+        assert!(0 < ledger["unsynced_bytes"].as_u64().unwrap(), "{ledger}");
+    }
+    for id in cluster.ids() {
+        control(&cluster, id, &json!({"generation": 2}));
+        cluster.run(id, laboratory(&cluster, id));
+    }
+    assert_eq!(lost(&cluster, &acknowledged).await, 2);
+    assert_eq!(cluster.get("before").await.as_deref(), Some(&b"value"[..]));
+}
+
+/// A deliberate bug is there only if it is asked for by its name, in a build that has any.
+#[test]
+fn a_bug_that_is_not_there() {
+    let cluster = Cluster::new(1);
+    let mut command = Run::from_std(server(&cluster.config(), 1));
+    let output = command.env("RAFT_MUTANT", "no such bug").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let error = if cfg!(debug_assertions) {
+        "error: RAFT_MUTANT: there is no deliberate bug `no such bug`\nhint: "
+    } else {
+        "error: RAFT_MUTANT is set: this build contains no deliberate bugs\nhint: "
+    };
+    assert!(said.starts_with(error), "{said}");
 }

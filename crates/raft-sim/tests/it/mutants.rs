@@ -47,6 +47,11 @@ fn the_list_is_complete() {
         collect(&dir, &mut contained);
     }
     assert_eq!(listed, contained);
+    #[cfg(debug_assertions)]
+    assert!(
+        listed.iter().eq(BTreeSet::from_iter(raft_core::mutants::NAMES)),
+        "as in ring 0's list"
+    );
 }
 
 fn collect(dir: &Path, names: &mut BTreeSet<String>) {
