@@ -7,8 +7,8 @@
 //! returned, and what follows is least at the latest place. What nobody saw is left out.
 //!
 //! With values that are written only once there is nothing to choose but among writes that nobody saw.
-//! Where values repeat, this may choose badly. That costs a proof and never makes a wrong one, since
-//! the finished order is verified like any other. Takes O(n log n).
+//! Where values repeat, this may choose badly. That never makes a wrong proof, since the finished order is
+//! verified like any other: it leaves the choice to [`crate::exact`]. Takes O(n log n).
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,13 +18,13 @@ use crate::model::Input;
 use crate::replay::{Keys, Store};
 
 /// The order of `known`, with unanswered writes in between where somebody saw their effect.
-pub(crate) fn complete(history: &History, keys: &Keys<'_>, known: Vec<OpId>) -> Vec<OpId> {
+pub(crate) fn complete(history: &History, keys: &Keys<'_>, known: &[OpId]) -> Vec<OpId> {
     let operations = history.operations();
-    let mut pool = Pool::new(operations, keys, &known);
+    let mut pool = Pool::new(operations, keys, known);
     if pool.is_empty() {
-        return known;
+        return known.to_vec();
     }
-    let deadlines = deadlines(operations, &known);
+    let deadlines = deadlines(operations, known);
     let mut store = Store::new(keys);
     let mut order = Vec::with_capacity(known.len());
     for (position, (op, deadline_ns)) in known.iter().zip(deadlines).enumerate() {
@@ -48,7 +48,7 @@ pub(crate) fn complete(history: &History, keys: &Keys<'_>, known: Vec<OpId>) -> 
 
 /// For each place in the order, the earliest return from there on: what was called later than that
 /// cannot stand before it.
-fn deadlines(operations: &[Operation], known: &[OpId]) -> Vec<u64> {
+pub(crate) fn deadlines(operations: &[Operation], known: &[OpId]) -> Vec<u64> {
     let mut earliest_ns = u64::MAX;
     let mut deadlines: Vec<u64> = known
         .iter()

@@ -28,6 +28,7 @@ mod check;
 mod complete;
 mod conflict;
 mod demand;
+mod exact;
 mod history;
 mod json;
 mod judge;

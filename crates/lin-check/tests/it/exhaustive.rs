@@ -1,10 +1,11 @@
 //! Holds the search against brute force, on all small histories of two processes: every sequence
 //! of operations of an alphabet, dealt to the processes in every way, with their calls and returns
 //! interleaved in every way. The reference tries every order of every subset of the unknown
-//! operations, and shares nothing with the search, not even what the operations mean.
+//! operations, and shares nothing with the search, not even what the operations mean. The certificate is
+//! held against it too, with the indexes of the answered operations in every order.
 
 use lin_check::{
-    Budget, History, Input, Operation, Outcome, Output, Process, Verdict, Violation, check,
+    Budget, History, Input, Operation, Outcome, Output, Process, Verdict, Violation, certify, check,
 };
 
 type Letter = (Input, Outcome);
@@ -232,4 +233,69 @@ fn all_histories_of_up_to_four_puts_and_gets() {
 fn all_histories_of_up_to_three_operations_of_any_kind() {
     let histories: usize = (1..=3).map(|count| compare(&everything(), count)).sum();
     assert_eq!(histories, 17 + 17 * 17 * (1 + 6) + 17 * 17 * 17 * (1 + 3 * 15));
+}
+
+/// What certificates have to get right: everything that is answered differently by what unanswered writes
+/// did.
+fn guesses() -> Vec<Letter> {
+    vec![
+        (Input::put("a"), Outcome::Ok(Output::Put { replaced: false })),
+        (Input::put("b"), Outcome::Ok(Output::Put { replaced: true })),
+        (Input::put("a"), Outcome::Unknown),
+        (Input::put("b"), Outcome::Unknown),
+        (Input::Delete, Outcome::Ok(Output::Deleted { existed: false })),
+        (Input::Delete, Outcome::Unknown),
+        (Input::cas(Some("a"), Some("b")), Outcome::Ok(Output::Swapped)),
+        (Input::cas(Some("a"), Some("b")), Outcome::Unknown),
+        (Input::cas(Some("b"), None), Outcome::Unknown),
+        (Input::cas(None, Some("a")), Outcome::Ok(Output::Differs)),
+        (Input::Get, value(None)),
+        (Input::Get, value(Some("b"))),
+    ]
+}
+
+/// All orders of so many things.
+fn orders(count: usize) -> Vec<Vec<u64>> {
+    let Some(fewer) = count.checked_sub(1) else { return vec![Vec::new()] };
+    let insert = |order: Vec<u64>| {
+        (0..count).map(move |place| {
+            let mut order = order.clone();
+            order.insert(place, fewer as u64);
+            order
+        })
+    };
+    orders(fewer).into_iter().flat_map(insert).collect()
+}
+
+/// A certificate is a proof; and a history of which there is one is proven by some order of the indexes,
+/// whatever its unanswered writes did.
+fn certificates(alphabet: &[Letter], count: usize) -> usize {
+    let (mut proofs, mut histories) = (0, 0);
+    for_all(alphabet, count, &mut |operations| {
+        let answered: Vec<usize> =
+            (0..count).filter(|at| matches!(operations[*at].outcome, Outcome::Ok(_))).collect();
+        let mut proven = 0;
+        for order in orders(answered.len()) {
+            let mut placed = operations.to_vec();
+            for (at, index) in answered.iter().zip(order) {
+                placed[*at].index = Some(index);
+            }
+            let history = history(&placed);
+            if let Ok(certificate) = certify(&history) {
+                assert_eq!(certificate.verify(&history), Ok(()));
+                proven += 1;
+            }
+        }
+        assert_eq!(0 < proven, brute_force(operations), "{operations:#?}");
+        proofs += proven;
+        histories += 1;
+    });
+    assert!(0 < proofs && proofs < 6 * histories, "{proofs} proofs of {histories} histories");
+    proofs
+}
+
+#[test]
+fn certificates_of_all_histories_of_up_to_three_operations() {
+    let proofs: usize = (1..=3).map(|count| certificates(&guesses(), count)).sum();
+    assert!(10_000 < proofs, "{proofs}");
 }

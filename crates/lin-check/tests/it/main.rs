@@ -5,6 +5,8 @@ mod certificate;
 #[cfg(test)]
 mod completion;
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
 mod exhaustive;
 #[cfg(test)]
 mod golden;
@@ -20,3 +22,5 @@ mod recording;
 mod search;
 #[cfg(test)]
 mod standalone;
+#[cfg(test)]
+mod tampering;
