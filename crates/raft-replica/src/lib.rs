@@ -49,7 +49,7 @@ pub use request::{Answer, Consistency, Outcome, Refused, Request, RequestKind, S
 pub use snapshot::{SnapshotReader, SnapshotStore, Staged, check_snapshot};
 pub use state_machine::{Image, Invalid, StateMachine};
 pub use status::{PeerStatus, Status};
-pub use survey::{SnapshotSurvey, Survey, survey};
+pub use survey::{EntryContent, EntrySurvey, SnapshotSurvey, Survey, survey};
 pub use wal::survey::{LogSurvey, SegmentSurvey};
 pub use wal::{
     Cut, Durable, PrepareJob, Prepared, Recovered, RecoveryReport, Wal, WalOptions, WalStats,

@@ -4,11 +4,15 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use raft_core::{ClusterId, LogId, Membership, Payload, SnapshotMeta};
+use bytes::Bytes;
+use raft_core::{ClusterId, Entry, Index, LogId, Membership, NodeId, Payload, SnapshotMeta};
 
+use crate::check::Check;
 use crate::disk::{Disk, is_temporary};
+use crate::envelope::{Content, Envelope};
 use crate::error::{During as _, StorageError};
 use crate::identity::Identity;
+use crate::request::SessionHeader;
 use crate::snapshot::SnapshotStore;
 use crate::state;
 use crate::wal::survey::{self as log, LogSurvey};
@@ -71,6 +75,85 @@ impl Survey {
     pub fn is_empty(&self) -> bool {
         self.identity.is_none() && self.problems.is_empty()
     }
+}
+
+/// An entry of the log, and what its data says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntrySurvey {
+    /// Which entry.
+    pub id: LogId,
+    /// Of everything that is in the entry: two that hash to the same are the same.
+    pub hash: u64,
+    /// The leader's clock when it was proposed, in milliseconds, if it says.
+    pub clock_ms: Option<u64>,
+    /// What it says.
+    pub content: EntryContent,
+}
+
+/// What an entry says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryContent {
+    /// Nothing: it opens a term.
+    Noop,
+    /// Who the members are.
+    Config(Membership),
+    /// Something for the state machine.
+    Command {
+        /// What makes it apply once, if anything does.
+        session: Option<SessionHeader>,
+        /// The state machine's own.
+        command: Bytes,
+    },
+    /// A client wants a session, which is named after the entry.
+    OpenSession {
+        /// How long it lasts unused.
+        ttl_ms: u64,
+    },
+    /// A leader said what its state hashes to.
+    Check {
+        /// The last entry that it had applied.
+        index: Index,
+        /// What the state hashed to.
+        hash: u64,
+        /// Who.
+        by: NodeId,
+    },
+    /// What no program of this version writes.
+    Unknown,
+}
+
+impl EntrySurvey {
+    /// What is in an entry.
+    pub fn of(entry: &Entry) -> Self {
+        let mut bytes = Vec::new();
+        raft_core::codec::put_entry(&mut bytes, entry);
+        let (clock_ms, content) = match &entry.payload {
+            Payload::Noop => (None, EntryContent::Noop),
+            Payload::Config(membership) => (None, EntryContent::Config((**membership).clone())),
+            Payload::Data(data) => match Envelope::decode(data.clone()) {
+                None => (None, EntryContent::Unknown),
+                Some(Envelope { clock_ms, content }) => match content {
+                    Content::Command { session, command } => {
+                        (Some(clock_ms), EntryContent::Command { session, command })
+                    }
+                    Content::OpenSession { ttl_ms } => {
+                        (Some(clock_ms), EntryContent::OpenSession { ttl_ms })
+                    }
+                    Content::Check(Check { index, hash, by }) => {
+                        (None, EntryContent::Check { index, hash, by })
+                    }
+                },
+            },
+        };
+        Self { id: entry.id, hash: fnv(&bytes), clock_ms, content }
+    }
+}
+
+/// FNV-1a.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
 }
 
 /// Looks at the data directory `root`. An error if it cannot be looked into at all; what is wrong

@@ -12,6 +12,7 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use crate::logging::{self, LogFormat, LogLevel};
+use crate::machine::Services;
 use crate::{Options, StartError};
 use clap::Parser as _;
 use raft_api::cluster::ClusterConfig;
@@ -145,7 +146,7 @@ impl Cli {
     fn run<S: StateMachine + Default>(self) -> ExitCode {
         let done = match (self.command, self.serve) {
             (Some(Command::Replay(replay)), _) => replay.run(),
-            (Some(Command::Inspect(inspect)), _) => inspect.run(),
+            (Some(Command::Inspect(inspect)), _) => inspect.run(Services::of::<S>()),
             (Some(Command::Recover(recover)), _) => recover.run::<S>(),
             (None, Some(serve)) => serve.run::<S>(),
             // Only with no arguments at all.

@@ -1,24 +1,28 @@
 //! `raft-server inspect`: what a data directory holds.
 
+mod entries;
 mod json;
 mod text;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use raft_core::{Incarnation, NodeId};
 use raft_replica::disk::DirUser;
 use raft_replica::{Disk, ReadOnlyDisk, StorageError, Survey, survey};
 
 use super::Failure;
+use crate::machine::Services;
 
 /// Show what a data directory holds, and whether a node could start from it. Changes nothing.
 ///
 /// The directory may be read-only, or in use: then what is shown may be torn, and what looks wrong may
 /// only be in the middle of a change.
 ///
-/// Exit code: 0 it is whole, 1 something is wrong with it, 2 it cannot be looked into.
+/// Exit code: 0 it is whole, 1 something is wrong with it, 2 there is nothing, or it cannot be looked into.
 #[derive(Debug, clap::Args)]
 pub(super) struct Inspect {
     /// The directory of one node
@@ -27,6 +31,11 @@ pub(super) struct Inspect {
     /// How to show it
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     output: Format,
+
+    /// Show the log instead, entry by entry: one JSON object per line, the first of which says whose
+    /// log it is and how far it can be believed
+    #[arg(long, visible_alias = "log")]
+    entries: bool,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -49,12 +58,22 @@ struct Report {
 const LOOKS: usize = 3;
 
 impl Inspect {
-    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+    pub(super) fn run(self, services: Services) -> Result<ExitCode, Failure> {
         let report = look(&self.data_dir).map_err(|error| Failure {
             error: error.to_string(),
             hint: error.hint().map(str::to_owned),
         })?;
+        if holds_nothing(&report.survey) {
+            let dir = self.data_dir.display();
+            let none = format!("{dir} holds no data: no node has ever run there");
+            let problem = report.survey.problems.first();
+            return Err(Failure {
+                error: problem.map_or(none, ToString::to_string),
+                hint: Some("`storage` in the cluster file says where a node's data is".to_owned()),
+            });
+        }
         let shown = match self.output {
+            Format::Text | Format::Json if self.entries => entries::show(&report, services),
             Format::Text => text::show(&report),
             Format::Json => format!("{:#}\n", json::show(&report)),
         };
@@ -77,4 +96,17 @@ fn look(data_dir: &Path) -> Result<Report, StorageError> {
             return survey.map(|survey| Report { data_dir: data_dir.to_owned(), user, survey });
         }
     }
+}
+
+/// Whether there is nothing that a node has left: what is shown of it would be made up.
+fn holds_nothing(survey: &Survey) -> bool {
+    let Survey { identity, log, snapshots, .. } = survey;
+    identity.is_none() && log.segments.is_empty() && log.unread.is_empty() && snapshots.is_empty()
+}
+
+/// The incarnation of each peer, as it is known now: in an earlier stay it may have had another.
+fn known(survey: &Survey) -> BTreeMap<NodeId, Incarnation> {
+    // Earlier stays come first.
+    let peers = survey.log.hard_state.peers.iter();
+    peers.map(|(seat, incarnation)| (seat.node, *incarnation)).collect()
 }

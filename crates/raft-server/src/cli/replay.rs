@@ -53,7 +53,10 @@ impl Replay {
         // With stdout gone there is nobody left to tell; the exit code tells it as well.
         let (code, told) = match replayed {
             Ok(summary) => (ExitCode::SUCCESS, tell(&mut out, &summary)),
-            Err(error) => (ExitCode::FAILURE, tell_error(&mut out, &self.file, &error)),
+            Err(error) => {
+                tell_error(&self.file, &error);
+                return Ok(ExitCode::FAILURE);
+            }
         };
         drop(told);
         Ok(code)
@@ -78,16 +81,15 @@ fn tell(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     writeln!(out, "{}", outline(node))
 }
 
-fn tell_error(out: &mut impl Write, file: &Path, error: &ReplayError) -> io::Result<()> {
-    writeln!(out, "{}: {error}", file.display())?;
-    if let ReplayError::Different { .. } = error {
-        writeln!(
-            out,
-            "either the recording was changed, or this is not the code that made it, or the code \
-             depends on more than its inputs"
-        )?;
-    }
-    Ok(())
+fn tell_error(file: &Path, error: &ReplayError) {
+    super::say("error", format_args!("{}: {error}", file.display()));
+    let hint = if let ReplayError::Different { .. } = error {
+        "either the recording was changed, or this is not the code that made it, or the code depends on \
+         more than its inputs"
+    } else {
+        "it must be a file that `raft-server --record` wrote, unchanged since"
+    };
+    super::say("hint", hint);
 }
 
 /// Prints what a replay comes past.

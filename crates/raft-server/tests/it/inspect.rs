@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::support::Cluster;
+use crate::support::{Cluster, until};
 
 pub(crate) fn inspect(dir: &Path, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_raft-server"));
@@ -154,14 +154,62 @@ async fn what_lies_behind_damage_is_unknown() {
 #[test]
 fn what_is_no_data_directory_is_said() {
     let dir = tempfile::tempdir().unwrap();
-    let (code, shown) = text(dir.path());
-    let nothing = "holds nothing yet: a node that starts here begins anew";
-    assert!(code == 0 && shown.contains(nothing), "{shown}");
+    let refused = |more: &[&str]| {
+        let Output { status, stdout, stderr } = inspect(dir.path(), more);
+        assert_eq!((status.code(), &*stdout), (Some(2), &b""[..]), "nothing is made up");
+        String::from_utf8(stderr).unwrap()
+    };
+    let nothing = "holds no data: no node has ever run there\nhint: ";
+    for more in [&[][..], &["-o", "json"], &["--entries", "-o", "json"]] {
+        let error = refused(more);
+        assert!(error.starts_with("error: ") && error.contains(nothing), "{error}");
+    }
     std::fs::write(dir.path().join("notes.txt"), "mine").unwrap();
-    let (code, shown) = text(dir.path());
-    assert!(code == 1 && shown.contains("is not a data directory"), "{shown}");
+    let error = refused(&[]);
+    assert!(error.contains("is not a data directory") && error.contains("\nhint: "), "{error}");
     let output = inspect(&dir.path().join("nowhere"), &[]);
     assert_eq!(output.status.code(), Some(2));
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.starts_with("error: could not open "), "{error}");
+}
+
+/// Every entry of the log, as programs want it, and the same one the same on every node.
+#[tokio::test]
+async fn the_log_is_shown_entry_by_entry() {
+    let mut cluster = Cluster::new(3);
+    cluster.start_all();
+    cluster.put("key", b"value").await;
+    cluster.put("\u{e4}", &[0xFF, 0]).await;
+    cluster.put("long", &[b'v'; 700]).await;
+    let last = cluster.status(cluster.leader().await).await.last_index;
+    for id in cluster.ids() {
+        until("everybody has all", async || cluster.status(id).await.applied_index == last).await;
+    }
+    let mut logs = Vec::new();
+    for id in cluster.ids() {
+        cluster.kill(id);
+        let output = inspect(&cluster.data_dir(id), &["--entries", "-o", "json"]);
+        assert_eq!(output.status.code(), Some(0));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let head: serde_json::Value = lines.next().unwrap();
+        assert_eq!((&head["schema"], &head["node"]), (&"raft-log/1".into(), &id.into()));
+        assert_eq!((&head["last"]["index"], &head["whole"]), (&last.into(), &true.into()));
+        assert!(0 < head["hard_state"]["term"].as_u64().unwrap(), "{head}");
+        logs.push(lines.collect::<Vec<serde_json::Value>>());
+    }
+    assert!(logs[0] == logs[1] && logs[1] == logs[2], "{logs:?}");
+    let log = &logs[0];
+    assert_eq!(log.len() as u64, last);
+    assert!(log.iter().enumerate().all(|(at, entry)| entry["index"] == at + 1), "{log:?}");
+    assert_eq!(log[0]["kind"], "noop");
+    let commands: Vec<_> = log.iter().filter(|entry| entry["kind"] == "command").collect();
+    let [one, two, three] = commands.as_slice() else { panic!("{commands:?}") };
+    assert_eq!(
+        (&one["op"], &one["key"], &one["value"]),
+        (&"put".into(), &"key".into(), &"value".into())
+    );
+    assert_eq!((&two["key"], &two["value_hex"]), (&"\u{e4}".into(), &"ff00".into()));
+    assert_eq!((&three["key"], &three["value_bytes"]), (&"long".into(), &700.into()));
+    assert!(one["hash"] != two["hash"] && one["clock_ms"].is_u64(), "{one}");
 }

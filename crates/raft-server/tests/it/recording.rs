@@ -91,7 +91,9 @@ async fn what_was_changed_is_noticed() {
     std::fs::write(&file, &bytes).unwrap();
     let changed = replay(&file, &[]);
     assert_eq!(changed.status.code(), Some(1), "{}", text(&changed.stdout));
-    assert!(text(&changed.stdout).contains("damaged at byte"), "{}", text(&changed.stdout));
+    let said = text(&changed.stderr);
+    assert!(said.starts_with("error: ") && said.contains("damaged at byte"), "{said}");
+    assert!(said.contains("\nhint: it must be a file that `raft-server --record` wrote"), "{said}");
 
     std::fs::write(&file, b"nonsense").unwrap();
     assert_eq!(replay(&file, &[]).status.code(), Some(1));

@@ -14,7 +14,6 @@ pub(super) fn show(report: &Report) -> Value {
         "data_dir": data_dir,
         "in_use": user.is_some(),
         "used_by": user.and_then(|user| user.pid),
-        "empty": survey.is_empty(),
         "whole": survey.problems.is_empty() && survey.flaws.is_empty(),
         "can_start": survey.problems.is_empty(),
         "identity": survey.identity.as_ref().map(|identity| json!({
@@ -38,12 +37,12 @@ pub(super) fn show(report: &Report) -> Value {
     })
 }
 
-fn hard_state(survey: &Survey) -> Value {
+pub(super) fn hard_state(survey: &Survey) -> Value {
     let hard_state = &survey.log.hard_state;
     let as_of_damage = survey.log.broken;
-    let known = hard_state.peers.iter().map(
-        |(seat, incarnation)| json!({"node": seat.node.0, "incarnation": incarnation.to_string()}),
-    );
+    let known = super::known(survey)
+        .into_iter()
+        .map(|(node, incarnation)| json!({"node": node.0, "incarnation": incarnation.to_string()}));
     json!({
         "term": hard_state.term.0,
         "vote": hard_state.vote.map(|vote| vote.0),
@@ -96,7 +95,7 @@ fn snapshot(snapshot: &SnapshotSurvey) -> Value {
     })
 }
 
-fn problem(error: &StorageError) -> Value {
+pub(super) fn problem(error: &StorageError) -> Value {
     let (kind, file, offset, safe) = match error {
         StorageError::Damaged(damage) => {
             ("damaged", Some(&damage.path), damage.offset, damage.last_good)
@@ -116,7 +115,7 @@ fn problem(error: &StorageError) -> Value {
     })
 }
 
-fn members(membership: &Membership) -> Value {
+pub(super) fn members(membership: &Membership) -> Value {
     let ids = |ids: &BTreeSet<NodeId>| ids.iter().map(|id| id.0).collect::<Vec<_>>();
     json!({
         "voters": ids(&membership.voters),
@@ -125,6 +124,6 @@ fn members(membership: &Membership) -> Value {
     })
 }
 
-fn id(id: LogId) -> Value {
+pub(super) fn id(id: LogId) -> Value {
     json!({"index": id.index.0, "term": id.term.0})
 }

@@ -25,9 +25,6 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
         let who = pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
         writeln!(out, "{dir} is in use by {who}: what follows may be torn\n")?;
     }
-    if survey.is_empty() {
-        return writeln!(out, "{dir} holds nothing yet: a node that starts here begins anew");
-    }
     match &survey.identity {
         Some(identity) => write_identity(out, data_dir, identity)?,
         None => writeln!(out, "{dir}: whose it is cannot be read")?,
@@ -63,8 +60,8 @@ fn write_promises(out: &mut String, survey: &Survey) -> fmt::Result {
         hard_state.vote.map_or_else(|| "not voted".to_owned(), |vote| format!("voted for {vote}"));
     let stale = if survey.log.broken { AS_OF_DAMAGE } else { "" };
     writeln!(out, "hard state  {stale}term {}, {vote}", hard_state.term)?;
-    for (seat, incarnation) in &hard_state.peers {
-        writeln!(out, "            knows {} as incarnation {incarnation}", seat.node)?;
+    for (node, incarnation) in super::known(survey) {
+        writeln!(out, "            knows {node} as incarnation {incarnation}")?;
     }
     match survey.membership() {
         None => writeln!(out, "members     unknown"),
