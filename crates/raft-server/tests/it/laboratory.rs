@@ -20,27 +20,27 @@ fn place(cluster: &Cluster, id: u64) -> PathBuf {
     cluster.dir.path().join(format!("lab{id}"))
 }
 
-fn laboratory(cluster: &Cluster, id: u64) -> Command {
+pub(crate) fn laboratory(cluster: &Cluster, id: u64) -> Command {
     let mut command = server(&cluster.config(), id);
     command.arg("--debug-faults").arg(place(cluster, id));
     command
 }
 
-fn control(cluster: &Cluster, id: u64, control: &Value) {
+pub(crate) fn control(cluster: &Cluster, id: u64, control: &Value) {
     let dir = place(cluster, id);
     std::fs::create_dir_all(&dir).unwrap();
     std::fs::write(dir.join("control.json.new"), control.to_string()).unwrap();
     std::fs::rename(dir.join("control.json.new"), dir.join("control.json")).unwrap();
 }
 
-fn ledger(cluster: &Cluster, id: u64) -> Value {
+pub(crate) fn ledger(cluster: &Cluster, id: u64) -> Value {
     let bytes = std::fs::read(place(cluster, id).join("ledger.json")).unwrap();
     assert_eq!(bytes.len(), 1024);
     serde_json::from_slice(&bytes).unwrap()
 }
 
 /// Waits until a control is in force.
-async fn in_force(cluster: &Cluster, id: u64, generation: u64) {
+pub(crate) async fn in_force(cluster: &Cluster, id: u64, generation: u64) {
     until("the control is in force", async || ledger(cluster, id)["generation"] == generation)
         .await;
 }

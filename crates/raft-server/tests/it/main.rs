@@ -20,6 +20,9 @@ mod inspect;
 mod laboratory;
 mod membership;
 #[cfg(test)]
+#[cfg(debug_assertions)]
+mod mutants;
+#[cfg(test)]
 mod recording;
 #[cfg(test)]
 mod recover;
