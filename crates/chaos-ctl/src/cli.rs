@@ -41,6 +41,10 @@ enum Command {
     Logs(logs::Logs),
     Demo(demo::Demo),
     Run(run::Run),
+    Plan(run::PlanOnly),
+    Replay(run::Replay),
+    /// Say which scenarios there are, and what each shows
+    List,
 }
 
 /// Which cluster.
@@ -79,8 +83,14 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<Code, Failure> {
-    // One thread: everything has one owner, and the machine's cores belong to the servers.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    // One thread: everything has one owner, and the machine's cores belong to the servers. Where links
+    // run through proxies those have a thread of their own.
+    let runtime = match command {
+        Command::Run(_) | Command::Replay(_) => {
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()
+        }
+        _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+    };
     runtime.context("could not start")?.block_on(async {
         match command {
             Command::Up(up) => up.run().await,
@@ -89,6 +99,9 @@ fn run(command: Command) -> Result<Code, Failure> {
             Command::Logs(logs) => logs.run().await,
             Command::Demo(demo) => demo.run().await,
             Command::Run(run) => run.run().await,
+            Command::Plan(plan) => plan.run(),
+            Command::Replay(replay) => replay.run().await,
+            Command::List => Ok(run::list()),
         }
     })
 }

@@ -26,6 +26,7 @@ pub struct Cluster {
     config: ClusterConfig,
     home: Home,
     program: PathBuf,
+    extra: BTreeMap<NodeId, Extra>,
     processes: BTreeMap<NodeId, Process>,
     /// The latest process of each node: what must be gone in the end.
     latest: BTreeMap<NodeId, Birth>,
@@ -43,6 +44,19 @@ pub struct Setup {
     pub bin: Option<PathBuf>,
     /// Whether the nodes start with empty folders.
     pub fresh: bool,
+    /// What some nodes are told besides what the file says; also nodes that come later.
+    pub extra: BTreeMap<NodeId, Extra>,
+}
+
+/// More arguments and environment for one node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extra {
+    /// Added to the command line.
+    pub args: Vec<OsString>,
+    /// Added to the environment.
+    pub env: Vec<(String, String)>,
+    /// Whether its log goes through a pipe of ours, which can be blocked.
+    pub piped: bool,
 }
 
 impl Cluster {
@@ -62,16 +76,19 @@ impl Cluster {
         fs::create_dir_all(logs).map_err(|error| {
             Failure::usage(format!("could not create {}: {error}", logs.display()))
         })?;
-        let processes = config
-            .nodes
-            .iter()
-            .map(|node| (node.id, Process::new(node.id, recipe(&program, &config, node))));
+        let processes = config.nodes.iter().map(|node| {
+            (
+                node.id,
+                Process::new(node.id, recipe(&program, &config, node, setup.extra.get(&node.id))),
+            )
+        });
         let processes = processes.collect();
         let spawner = Spawner::start(Handle::current()).context("could not start a thread")?;
         Ok(Self {
             config,
             home,
             program,
+            extra: setup.extra.clone(),
             processes,
             latest: BTreeMap::new(),
             ready: false,
@@ -88,7 +105,8 @@ impl Cluster {
         check_ports([&node])?;
         wipe(&node.data_dir)?;
         node.args.push("--join".to_owned());
-        let process = Process::new(id, recipe(&self.program, &self.config, &node));
+        let process =
+            Process::new(id, recipe(&self.program, &self.config, &node, self.extra.get(&id)));
         let before = self.processes.insert(id, process);
         assert!(before.is_none_or(|before| !before.is_running()), "{id} runs already");
         Ok(node)
@@ -212,13 +230,24 @@ impl Cluster {
     }
 }
 
-fn recipe(program: &Path, config: &ClusterConfig, node: &NodeConfig) -> Recipe {
+fn recipe(
+    program: &Path,
+    config: &ClusterConfig,
+    node: &NodeConfig,
+    extra: Option<&Extra>,
+) -> Recipe {
     let mut args: Vec<OsString> = vec!["--id".into(), node.id.0.to_string().into()];
     args.extend(["--config".into(), config.path.clone().into_os_string()]);
     args.extend(node.args.iter().map(OsString::from));
-    let env = node.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let env = node.env.iter().map(|(name, value)| (name.clone(), value.clone()));
+    let mut env: Vec<(String, String)> = env.collect();
+    if let Some(extra) = extra {
+        args.extend(extra.args.iter().cloned());
+        env.extend(extra.env.iter().cloned());
+    }
     let log = config.runner.logs_dir.join(format!("{}.log", node.id));
-    Recipe { program: program.to_owned(), args, env, log }
+    let piped = extra.is_some_and(|extra| extra.piped);
+    Recipe { program: program.to_owned(), args, env, log, piped }
 }
 
 /// Ends what a runner left behind that could not do so itself. The kernel kills the nodes of a

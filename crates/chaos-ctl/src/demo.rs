@@ -60,8 +60,15 @@ impl Demo {
         let config = Own { dir, mark: MARK, yaml: YAML, name, ids: 3 }.write()?;
         let client = find_program(Path::new("raft-client"), &config)?;
         let (path, concurrency) = (config.path.clone(), self.concurrency);
-        let load = Load { client, config: path, concurrency, value_bytes: None, gaps_from: None };
-        let setup = Setup { bin: self.bin.clone(), fresh: true };
+        let load = Load {
+            client,
+            config: path,
+            concurrency,
+            value_bytes: None,
+            gaps_from: None,
+            more: Vec::new(),
+        };
+        let setup = Setup { bin: self.bin.clone(), fresh: true, ..Setup::default() };
         let mut runner = Runner::prepare(config, &setup, Format::Text).await?;
         let took = runner.start(Some(self.seed), Enough::All).await?;
         let (leader, term) = runner.leader().expect("a cluster that is ready has a leader");

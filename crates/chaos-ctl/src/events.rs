@@ -65,6 +65,51 @@ pub enum Event {
         /// Its process.
         pid: i32,
     },
+    /// A node was stopped with SIGSTOP.
+    Pause {
+        /// Which.
+        node: u64,
+        /// What it was at that moment.
+        role: &'static str,
+        /// Its process.
+        pid: i32,
+    },
+    /// It goes on.
+    Resume {
+        /// Which.
+        node: u64,
+        /// How long it stood still.
+        paused_us: u64,
+    },
+    /// A fault begins that no other event tells of.
+    Fault {
+        /// Its number in the run.
+        number: u32,
+        /// What kind.
+        fault: &'static str,
+        /// In words.
+        what: String,
+    },
+    /// A fault is over.
+    Over {
+        /// Its number in the run.
+        number: u32,
+        /// What kind.
+        fault: &'static str,
+        /// `installed`, `skipped` or `indeterminate`.
+        outcome: &'static str,
+        /// What shows that it bit, or why it did not.
+        evidence: String,
+    },
+    /// A node ended by itself, as a fault on its disk makes it.
+    Ended {
+        /// Which.
+        node: u64,
+        /// Its process.
+        pid: i32,
+        /// How it ended.
+        cause: String,
+    },
     /// A node was started that is to be added.
     Join {
         /// Which.
@@ -285,6 +330,21 @@ fn describe(event: &Event) -> Option<(&'static str, AnsiColor, String, String)> 
         }
         Event::Terminate { node, role, pid } => {
             ("TERM", Magenta, format!("n{node} {role}   pid {pid} SIGTERM"), none())
+        }
+        Event::Pause { node, role, pid } => {
+            ("STOP", Magenta, format!("n{node} {role}   pid {pid} SIGSTOP"), none())
+        }
+        Event::Resume { node, paused_us } => {
+            let aside = format!("stood still {}", Shown(*paused_us));
+            ("CONT", Cyan, format!("n{node}"), aside)
+        }
+        Event::Fault { fault, what, .. } => ("FAULT", Magenta, format!("{fault}  {what}"), none()),
+        Event::Over { fault, outcome, evidence, .. } => {
+            let color = if *outcome == "installed" { Cyan } else { Red };
+            ("OVER", color, format!("{fault}  {outcome}"), evidence.clone())
+        }
+        Event::Ended { node, pid, cause } => {
+            ("ENDED", Magenta, format!("n{node}  pid {pid} ended: {cause}"), none())
         }
         Event::Join { node, pid } => {
             ("JOIN", Cyan, format!("n{node}  pid {pid}   waits to be added"), none())

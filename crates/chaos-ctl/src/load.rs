@@ -29,6 +29,8 @@ pub struct Load {
     pub value_bytes: Option<u64>,
     /// Gaps between acknowledged writes that are reported, if that is not the bench's own choice.
     pub gaps_from: Option<Duration>,
+    /// What else the bench is told. Without anything it verifies appends, and writes no files.
+    pub more: Vec<OsString>,
 }
 
 /// A load under way. It leads a process group of its own, so that a Ctrl-C that ends us does not reach it.
@@ -153,8 +155,11 @@ impl Load {
         };
         let (report, log) = (create("json")?, create("log")?);
         let ms = |time: Duration| format!("{}ms", time.as_millis());
-        let mut args: Vec<OsString> =
-            ["bench", "--verify", "--no-files", "-o", "json"].map(Into::into).into();
+        let mut args: Vec<OsString> = ["bench", "-o", "json"].map(Into::into).into();
+        if self.more.is_empty() {
+            args.extend(["--verify", "--no-files"].map(Into::into));
+        }
+        args.extend(self.more.iter().cloned());
         let mut add = |option: &str, value: OsString| args.extend([option.into(), value]);
         add("-c", self.concurrency.to_string().into());
         add("-z", ms(lasts.unwrap_or(WITHOUT_END)).into());

@@ -19,7 +19,7 @@ pub struct Own<'a> {
     /// How its file begins, by which the folder is known as one of ours.
     pub mark: &'static str,
     /// The rest of the file, with `BASE_PORT` where the base of all ports belongs, and `NAME`.
-    pub yaml: &'static str,
+    pub yaml: &'a str,
     /// The cluster's name.
     pub name: &'a str,
     /// Node ids from 1 to this find their ports free. Up to [`IDS_MAX`].

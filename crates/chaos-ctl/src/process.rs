@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 use tokio::process::Child;
 
 use crate::NodeId;
+use crate::log_pipe::LogPipe;
 use crate::procfs::Birth;
 use crate::spawner::{Launch, Spawner};
 
@@ -35,6 +36,8 @@ pub struct Recipe {
     pub env: Vec<(String, String)>,
     /// The file that its output and messages are appended to.
     pub log: PathBuf,
+    /// Whether they go there through a pipe of ours, which can be blocked.
+    pub piped: bool,
 }
 
 /// A node and, while it runs, its process.
@@ -60,6 +63,8 @@ struct Running {
     log_start: u64,
     /// The signal that was sent to end it, if it was.
     ending: Option<Signal>,
+    /// What its log goes through, if it does.
+    pipe: Option<LogPipe>,
 }
 
 /// How a process ended.
@@ -137,6 +142,12 @@ impl Process {
         let log = open_log(&self.recipe.log)?;
         let log_start = log.metadata()?.len();
         let (program, args) = (self.recipe.program.clone(), self.recipe.args.clone());
+        let (pipe, log) = if self.recipe.piped {
+            let (pipe, end) = LogPipe::into_file(log)?;
+            (Some(pipe), File::from(end))
+        } else {
+            (None, log)
+        };
         let launch = Launch::logging_to(program, args, log)?;
         let launch = Launch { env: self.recipe.env.clone(), ..launch };
         let child = spawner.spawn(launch).await?;
@@ -145,7 +156,7 @@ impl Process {
         let birth =
             Birth::of(pid).expect("a child that was not waited for is listed, if only as a zombie");
         let since = Instant::now();
-        let running = Running { child, birth, since, log_start, ending: None };
+        let running = Running { child, birth, since, log_start, ending: None, pipe };
         self.state = State::Running(Box::new(running));
         Ok(())
     }
@@ -164,18 +175,30 @@ impl Process {
         signal_group(running.birth.pid, signal);
     }
 
+    /// Its log is not read from now on, or is again. Returns how many bytes have been stuck so far;
+    /// nothing if there is no process, or no pipe.
+    pub fn block_log(&self, blocked: bool) -> Option<u64> {
+        let State::Running(running) = &self.state else { return None };
+        let pipe = running.pipe.as_ref()?;
+        pipe.set_blocked(blocked);
+        Some(pipe.stuck())
+    }
+
     /// Waits for the process to end; for ever if there is none. May be dropped and called again.
     pub async fn exit(&mut self) -> io::Result<Exit> {
         let State::Running(running) = &mut self.state else {
             return std::future::pending().await;
         };
         let status = running.child.wait().await?;
-        let State::Running(ended) = std::mem::replace(&mut self.state, State::Stopped) else {
+        let State::Running(mut ended) = std::mem::replace(&mut self.state, State::Stopped) else {
             unreachable!("the state was looked at above");
         };
         // Whatever it had started in its group goes with it.
         if !ended.birth.group_members().is_empty() {
             signal_group(ended.birth.pid, Signal::SIGKILL);
+        }
+        if let Some(pipe) = ended.pipe.take() {
+            pipe.drained().await;
         }
         let tail = tail(&self.recipe.log, ended.log_start).unwrap_or_default();
         let (id, birth, ending) = (self.id, ended.birth, ended.ending);

@@ -97,6 +97,36 @@ pub fn listener_on(port: u16) -> Option<Stat> {
     pids().find(|&pid| holds(pid, &socket)).and_then(Stat::of)
 }
 
+/// How many files a process has open.
+pub fn open_files(pid: i32) -> u64 {
+    let count = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// How many files a process may have open: the soft and the hard limit.
+pub fn file_limit(pid: i32) -> Option<(u64, u64)> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let number = |text: &str| if text == "unlimited" { Some(u64::MAX) } else { text.parse().ok() };
+    let mut fields = line.split_whitespace();
+    Some((number(fields.next()?)?, number(fields.next()?)?))
+}
+
+/// Sets how many files a process of ours may have open, and returns the limits before.
+pub fn set_file_limit(pid: i32, (soft, hard): (u64, u64)) -> Option<(u64, u64)> {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let value = |limit: u64| if limit == u64::MAX { None } else { Some(limit) };
+    let new = Rlimit { current: value(soft), maximum: value(hard) };
+    let old = prlimit(Pid::from_raw(pid), Resource::Nofile, new).ok()?;
+    Some((old.current.unwrap_or(u64::MAX), old.maximum.unwrap_or(u64::MAX)))
+}
+
+/// Allows a process of ours so many open files and no more, the hard limit left as it is.
+pub fn limit_files(pid: i32, soft: u64) -> Option<(u64, u64)> {
+    let (_, hard) = file_limit(pid)?;
+    set_file_limit(pid, (soft, hard))
+}
+
 /// Whether a signal was ignored when this process started, as `nohup` does with SIGHUP.
 pub fn ignores_signal(number: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -8,6 +8,7 @@
 mod faults;
 mod finish;
 mod members;
+mod states;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -53,6 +54,8 @@ pub struct Runner {
     hashes: Hashes,
     pace: Pace,
     compared: finish::Compared,
+    /// Where the state of all nodes goes, look by look.
+    states: Option<states::States>,
     looked: Instant,
     gave_up: bool,
     /// A second signal came: no more waiting.
@@ -68,11 +71,16 @@ struct Node {
     applied: u64,
     /// When it ended by itself, not longer ago than a minute.
     crashes: VecDeque<Instant>,
+    /// Since when it has stood still, by SIGSTOP.
+    paused: Option<Instant>,
+    /// If it ends by itself now, then by a fault of ours, and it is started again so much later.
+    excused: Option<Duration>,
 }
 
 impl Node {
     fn new(standing: Standing, phase: Phase) -> Self {
-        Self { standing, phase, applied: 0, crashes: VecDeque::new() }
+        let (crashes, paused, excused) = (VecDeque::new(), None, None);
+        Self { standing, phase, applied: 0, crashes, paused, excused }
     }
 }
 
@@ -154,6 +162,7 @@ impl Runner {
             hashes: Hashes::default(),
             pace: Pace::default(),
             compared: finish::Compared::default(),
+            states: None,
             looked: Instant::now(),
             gave_up: false,
             hurried: false,
@@ -371,6 +380,7 @@ impl Runner {
         let pause = match (&self.election, joining) {
             (Some(_), _) => Duration::from_millis(20),
             (None, true) => Duration::from_millis(50),
+            (None, false) if self.states.is_some() => Duration::from_millis(100),
             (None, false) => Duration::from_secs(1),
         };
         self.looked + pause
@@ -389,8 +399,9 @@ impl Runner {
     pub fn is_whole(&self) -> bool {
         let now = Instant::now();
         let mut members = self.nodes.iter().filter(|(_, node)| node.standing == Standing::Member);
-        let up = members
-            .all(|(id, node)| matches!(node.phase, Phase::Up) && self.pace.keeps_up(*id, now));
+        let up = members.all(|(id, node)| {
+            matches!(node.phase, Phase::Up) && node.paused.is_none() && self.pace.keeps_up(*id, now)
+        });
         up && self.election.is_none() && self.leader.is_some()
     }
 

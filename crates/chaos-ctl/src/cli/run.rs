@@ -1,94 +1,265 @@
-//! `chaos-ctl run`: a scenario with a verdict.
+//! `chaos-ctl run`, `plan`, `replay` and `list`: scenarios with a verdict.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use raft_api::cluster::ClusterConfig;
-use raft_api::units::ByteSize;
+use raft_api::units::HumanDuration;
 
 use crate::events::Format;
 use crate::exit::{Code, Failure};
+use crate::lab;
 use crate::output::Output;
-use crate::scenario::{Data, SCENARIOS, Scenario};
+use crate::plan::{BUILTINS, Scenario, builtin};
 
-/// Run a scenario: a cluster of its own, verified load, faults, a table and a verdict
+/// Run a scenario: a cluster of its own, clients, faults, and a verdict with its evidence
 ///
-/// Exit code 0 is a pass; 5: a write was lost or applied twice, or nodes differ; 6: slower than
-/// expected; 9: a node ended by itself; 10: the run shows nothing. Times are judged for release
-/// builds only.
+/// Exit code 0 is a pass; 5: a promise is broken; 6: slower than expected; 9: a node ended by itself;
+/// 10: the run shows nothing. Times are judged for release builds only.
 #[derive(Debug, Args)]
 pub(super) struct Run {
-    /// Which; --list says what each shows
-    #[arg(required_unless_present = "list", value_enum)]
-    scenario: Option<Scenario>,
-    /// Say what there is
-    #[arg(long)]
-    list: bool,
-    /// How often: kills, rounds of restarts, or replacements of all nodes [default: 30, 100, 5, 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
-    rounds: Option<u16>,
-    /// Repeats the pauses, downtimes and lots of another run
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-    /// Writes under way at any time
-    #[arg(short, long, value_name = "N", default_value_t = 10,
-          value_parser = clap::value_parser!(u16).range(1..=1000))]
-    concurrency: u16,
-    /// Bytes in each value, such as 128, 4k or 1MiB
-    #[arg(long, value_name = "SIZE", default_value = "128")]
-    value_size: ByteSize,
-    /// Where everything goes: a new or empty folder, or an earlier run's, which is overwritten
+    #[command(flatten)]
+    which: Which,
+    /// Where everything goes: a new or empty directory, or an earlier run's, which is overwritten
     /// [default: .raft/run-SCENARIO]
-    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Run this cluster, with the data it has, instead of one that is made up
-    #[arg(short = 'f', long, value_name = "FILE")]
+    #[arg(short = 'f', long, value_name = "FILE", conflicts_with = "nodes")]
     config: Option<PathBuf>,
-    /// With --config: begin with empty data folders
+    /// With --config: begin with empty data directories
     #[arg(long, requires = "config")]
     fresh: bool,
     /// The raft-server to run
     #[arg(long, value_name = "PATH")]
     bin: Option<PathBuf>,
-    /// Print one JSON object at the end, and nothing else
+    /// Something for the environment of every server; may be given again and again
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    env: Vec<(String, String)>,
+    /// Print the results as one JSON object at the end, and nothing else
     #[arg(long)]
     json: bool,
 }
 
-impl Run {
-    pub(super) async fn run(self) -> Result<Code, Failure> {
-        let Some(scenario) = self.scenario.filter(|_| !self.list) else {
-            let mut output = Output::stdout();
-            for scenario in SCENARIOS {
-                output.line(&format!("{:<16} {}", scenario.name(), scenario.shows()));
-            }
-            return Ok(Code::Done);
-        };
-        let config = self.config()?;
-        if scenario == Scenario::ReplaceNodes
-            && config.as_ref().is_some_and(|(_, data)| *data == Data::Kept)
-        {
-            let what = "replace-nodes must begin with the members that the file names";
-            return Err(Failure::usage(what).hint("--fresh removes the data there is"));
+/// Show what a seed makes of a scenario; nothing is run
+#[derive(Debug, Args)]
+pub(super) struct PlanOnly {
+    #[command(flatten)]
+    which: Which,
+    /// How many faults to show, at most
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    most: usize,
+    /// Show the scenario's file instead
+    #[arg(long)]
+    yaml: bool,
+}
+
+/// Run once more what a run did: from its seed, or exactly what was executed
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// The directory of the run
+    #[arg(value_name = "RUN_DIR")]
+    run: PathBuf,
+    /// Do what was executed, to the same nodes at the same times, and not what the seed says
+    #[arg(long)]
+    executed: bool,
+    /// Where everything goes [default: RUN_DIR-again]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// The raft-server to run
+    #[arg(long, value_name = "PATH")]
+    bin: Option<PathBuf>,
+    /// Print the results as one JSON object at the end, and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which scenario, and what is changed about it.
+#[derive(Clone, Debug, Args)]
+struct Which {
+    /// A scenario that comes with this program (see `chaos-ctl list`), or a file
+    #[arg(value_name = "SCENARIO", required_unless_present = "list")]
+    scenario: Option<String>,
+    /// Say which scenarios there are
+    #[arg(long)]
+    list: bool,
+    /// Decides what is left to chance, as in another run
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// How many faults
+    #[arg(long, value_name = "N", conflicts_with = "duration",
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rounds: Option<u32>,
+    /// How long faults go on
+    #[arg(long, value_name = "TIME")]
+    duration: Option<HumanDuration>,
+    /// How many nodes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=9))]
+    nodes: Option<u16>,
+    /// Operations under way at any time
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=1000))]
+    concurrency: Option<u16>,
+}
+
+impl Which {
+    fn scenario(&self) -> Result<(Scenario, u64), Failure> {
+        let name = self.scenario.as_deref().unwrap_or_default();
+        let mut scenario = find(name)?;
+        if let Some(rounds) = self.rounds {
+            (scenario.rounds, scenario.duration) = (Some(rounds), None);
         }
-        let name = scenario.name();
-        let run = crate::scenario::Run {
-            scenario,
-            config,
-            dir: self.dir.unwrap_or_else(|| PathBuf::from(format!(".raft/run-{name}"))),
-            rounds: self.rounds.unwrap_or_else(|| scenario.rounds()),
-            seed: self.seed.unwrap_or_else(|| rand::random_range(1..1_000_000)),
-            concurrency: usize::from(self.concurrency),
-            value_bytes: self.value_size.0,
-            bin: self.bin,
-            output: if self.json { Format::Silent } else { Format::Text },
-        };
-        run.run().await
+        if let Some(duration) = self.duration {
+            (scenario.duration, scenario.rounds) = (Some(duration), None);
+        }
+        if let Some(nodes) = self.nodes {
+            scenario.nodes = nodes;
+        }
+        if let Some(concurrency) = self.concurrency {
+            scenario.load.concurrency = concurrency;
+        }
+        let scenario = Scenario::parse(&scenario.to_yaml()).map_err(Failure::usage)?;
+        let seed = self.seed.or(scenario.seed);
+        Ok((scenario, seed.unwrap_or_else(|| rand::random_range(1..1_000_000))))
+    }
+}
+
+/// A scenario by its name, or in a file.
+fn find(name: &str) -> Result<Scenario, Failure> {
+    if let Some(scenario) = builtin(name) {
+        return Ok(scenario);
+    }
+    let path = Path::new(name);
+    if path.is_file() || name.contains('/') || path.extension().is_some() {
+        return Scenario::load(path).map_err(Failure::usage);
+    }
+    let close = BUILTINS.iter().map(|(known, _)| *known).filter(|known| {
+        known.contains(name)
+            || name.contains(known)
+            || known.split('-').any(|part| name.contains(part))
+    });
+    let close: Vec<&str> = close.collect();
+    let hint = if close.is_empty() {
+        "`chaos-ctl list` says which there are; a file is named with a / or .yaml".to_owned()
+    } else {
+        format!("is it {}?", close.join(" or "))
+    };
+    Err(Failure::usage(format!("there is no scenario `{name}`")).hint(hint))
+}
+
+/// Says which scenarios there are.
+pub(super) fn list() -> Code {
+    let mut output = Output::stdout();
+    for (name, _) in BUILTINS {
+        let shows = builtin(name).map(|scenario| scenario.shows).unwrap_or_default();
+        output.line(&format!("{name:<20} {shows}"));
+    }
+    Code::Done
+}
+
+impl Run {
+    /// What does the same again.
+    fn repro(&self, name: &str, seed: u64) -> String {
+        let which = &self.which;
+        let mut words = vec![format!("chaos-ctl run {name} --seed {seed}")];
+        let options = [
+            ("--rounds", which.rounds.map(|it| it.to_string())),
+            ("--duration", which.duration.map(|it| it.to_string().replace(' ', ""))),
+            ("--nodes", which.nodes.map(|it| it.to_string())),
+            ("--concurrency", which.concurrency.map(|it| it.to_string())),
+            ("--config", self.config.as_ref().map(|path| path.display().to_string())),
+        ];
+        let options = options.into_iter().filter_map(|(option, value)| Some((option, value?)));
+        words.extend(options.map(|(option, value)| format!("{option} {value}")));
+        words.extend(self.fresh.then(|| "--fresh".to_owned()));
+        words.extend(self.env.iter().map(|(name, value)| format!("--env {name}={value}")));
+        words.join(" ")
     }
 
-    fn config(&self) -> Result<Option<(ClusterConfig, Data)>, Failure> {
+    pub(super) async fn run(self) -> Result<Code, Failure> {
+        if self.which.list {
+            return Ok(list());
+        }
+        let config = self.config()?;
+        let mut which = self.which.clone();
+        if let Some((config, _)) = &config {
+            which.nodes = u16::try_from(config.nodes.len()).ok();
+        }
+        let (scenario, seed) = which.scenario()?;
+        if scenario.faults().any(|fault| fault.kind() == "membership")
+            && config.as_ref().is_some_and(|(_, fresh)| !fresh)
+        {
+            let what = "a change of the membership must begin with the members that the file names";
+            return Err(Failure::usage(what).hint("--fresh removes the data there is"));
+        }
+        let name = self.which.scenario.clone().unwrap_or_default();
+        let repro = self.repro(&name, seed);
+        let dir = self.dir.unwrap_or_else(|| PathBuf::from(format!(".raft/run-{}", scenario.name)));
+        let output = if self.json { Format::Silent } else { Format::Text };
+        let (bin, env) = (self.bin, self.env);
+        Box::pin(lab::Run { scenario, seed, dir, config, bin, env, output, repro }.run()).await
+    }
+}
+
+impl Run {
+    fn config(&self) -> Result<Option<(ClusterConfig, bool)>, Failure> {
         let Some(path) = self.config.clone() else { return Ok(None) };
         let config = super::Which { config: Some(path) }.load()?;
-        Ok(Some((config, if self.fresh { Data::Removed } else { Data::Kept })))
+        Ok(Some((config, self.fresh)))
     }
+}
+
+impl PlanOnly {
+    pub(super) fn run(&self) -> Result<Code, Failure> {
+        if self.which.list {
+            return Ok(list());
+        }
+        let (scenario, seed) = self.which.scenario()?;
+        let mut output = Output::stdout();
+        if self.yaml {
+            output.line(scenario.to_yaml().trim_end());
+            return Ok(Code::Done);
+        }
+        output.line(&format!("{}  {}\nseed {seed}\n", scenario.name, scenario.shows));
+        for line in lab::plan_lines(&scenario, seed, self.most) {
+            output.line(&line);
+        }
+        Ok(Code::Done)
+    }
+}
+
+impl Replay {
+    pub(super) async fn run(self) -> Result<Code, Failure> {
+        let name = if self.executed { "executed.yaml" } else { "scenario.yaml" };
+        let file = self.run.join(name);
+        let scenario = Scenario::load(&file)
+            .map_err(|error| Failure::usage(error).hint("RUN_DIR is the directory of a run"))?;
+        let Some(seed) = scenario.seed else {
+            return Err(Failure::usage(format!("{} names no seed", file.display())));
+        };
+        let again = || {
+            let mut name = self.run.file_name().unwrap_or_default().to_owned();
+            name.push("-again");
+            self.run.with_file_name(name)
+        };
+        let dir = self.dir.clone().unwrap_or_else(again);
+        let output = if self.json { Format::Silent } else { Format::Text };
+        let repro = format!("chaos-ctl run {}", file.display());
+        let run = lab::Run {
+            scenario,
+            seed,
+            dir,
+            config: None,
+            bin: self.bin,
+            env: Vec::new(),
+            output,
+            repro,
+        };
+        Box::pin(run.run()).await
+    }
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = pair.ok_or_else(|| "write NAME=VALUE".to_owned())?;
+    Ok((name.to_owned(), value.to_owned()))
 }

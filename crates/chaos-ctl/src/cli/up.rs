@@ -78,7 +78,7 @@ impl Up {
             return self.detach(&config).await;
         }
         let schedule = self.schedule(&config)?;
-        let setup = Setup { bin: self.bin.clone(), fresh: self.fresh };
+        let setup = Setup { bin: self.bin.clone(), fresh: self.fresh, ..Setup::default() };
         let warnings = config.warnings();
         let mut runner = Runner::prepare(config, &setup, self.log_format).await?;
         for warning in warnings {

@@ -1,6 +1,6 @@
 //! What is done to the nodes, what they do by themselves, and how they come back.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -11,6 +11,7 @@ use crate::NodeId;
 use crate::events::{Event, micros, monotonic_us};
 use crate::exit::Failure;
 use crate::process::Exit;
+use crate::procfs::Stat;
 use crate::schedule::{choose, down_max};
 use crate::watch::{View, role_name};
 
@@ -18,6 +19,9 @@ use crate::watch::{View, role_name};
 const CRASHES_MAX: usize = 5;
 /// A node that takes longer than this to catch up is talked about.
 const RETURN_MAX: Duration = Duration::from_secs(10);
+
+/// Why another leader is looked for, when the last one stands still.
+const PAUSE: &str = "pause";
 
 /// A node that was taken down.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +91,7 @@ impl Runner {
             return Ok(None);
         }
         self.set_phase(id, Phase::Down { since, restart: Some(since + downtime) });
+        self.nodes.get_mut(&id).expect("ids come from the configuration").paused = None;
         self.expect_election(id, since, "kill");
         Ok(Some(Strike { node: id, at_us, took: since.elapsed() }))
     }
@@ -141,9 +146,106 @@ impl Runner {
         Ok(Some(Strike { node: id, at_us, took: since.elapsed() }))
     }
 
+    /// Stops a node with SIGSTOP, and tells what it was. Nothing, if it has no process or stands still
+    /// already.
+    pub fn pause(&mut self, id: NodeId, role: &'static str) -> Option<Strike> {
+        let pid = self.cluster.pid(id)?;
+        let node = self.nodes.get_mut(&id).expect("ids come from the configuration");
+        if node.paused.is_some() {
+            return None;
+        }
+        let (since, at_us) = (Instant::now(), monotonic_us());
+        node.paused = Some(since);
+        self.cluster.signal(id, Signal::SIGSTOP);
+        self.journal.record(&Event::Pause { node: id.0, role, pid });
+        self.expect_election(id, since, PAUSE);
+        Some(Strike { node: id, at_us, took: Duration::ZERO })
+    }
+
+    /// Lets a node go on. Nothing, if it does not stand still.
+    pub fn resume(&mut self, id: NodeId) {
+        let node = self.nodes.get_mut(&id).expect("ids come from the configuration");
+        let Some(since) = node.paused.take() else { return };
+        if self.cluster.process(id).is_running() {
+            self.cluster.signal(id, Signal::SIGCONT);
+            let paused_us = micros(since.elapsed());
+            self.journal.record(&Event::Resume { node: id.0, paused_us });
+        }
+        self.pace.forget(id);
+    }
+
+    /// Signals some nodes with SIGKILL at the same moment. Each is to be mourned by [`Runner::kill`].
+    pub fn signal_kill(&mut self, nodes: &BTreeSet<NodeId>) {
+        for &id in nodes {
+            if self.cluster.process(id).is_running() {
+                self.cluster.signal(id, Signal::SIGKILL);
+            }
+        }
+    }
+
+    /// Starts nodes that are down now, and not later.
+    pub fn hasten(&mut self, nodes: &BTreeSet<NodeId>) {
+        let now = Instant::now();
+        for id in nodes {
+            if let Some(Phase::Down { restart: Some(due), .. }) =
+                self.nodes.get_mut(id).map(|node| &mut node.phase)
+            {
+                *due = now.min(*due);
+            }
+        }
+    }
+
+    /// Whether a node is down and will be started again.
+    pub fn is_awaited(&self, id: NodeId) -> bool {
+        let now = Instant::now() + Duration::from_hours(1);
+        self.nodes.get(&id).is_some_and(
+            |node| matches!(node.phase, Phase::Down { restart: Some(due), .. } if due < now),
+        )
+    }
+
+    /// Members that are down or stand still.
+    pub fn absent(&self) -> Vec<NodeId> {
+        let absent = self.nodes.iter().filter(|(_, node)| {
+            node.standing == Standing::Member
+                && (matches!(node.phase, Phase::Down { .. }) || node.paused.is_some())
+        });
+        absent.map(|(id, _)| *id).collect()
+    }
+
+    /// What a node had applied when it was last asked.
+    pub fn applied(&self, id: NodeId) -> u64 {
+        self.nodes.get(&id).map_or(0, |node| node.applied)
+    }
+
+    /// This node has to show anew that it keeps up.
+    pub fn doubt(&mut self, id: NodeId) {
+        self.pace.forget(id);
+    }
+
+    /// Whether a node has a process that stands still, as the system sees it.
+    pub fn is_seen_paused(&self, id: NodeId) -> bool {
+        let state = self.cluster.pid(id).and_then(Stat::of).map(|stat| stat.state);
+        state == Some('T')
+    }
+
+    /// If this node ends by itself, then by a fault that we made: it is started again after a while.
+    /// Nothing takes it back.
+    pub fn excuse(&mut self, id: NodeId, downtime: Option<Duration>) {
+        self.nodes.get_mut(&id).expect("ids come from the configuration").excused = downtime;
+    }
+
     /// A process has ended that was not to end.
     pub(super) fn on_exit(&mut self, exit: Exit) {
         let now = Instant::now();
+        let node = self.nodes.get_mut(&exit.id).expect("ids come from the configuration");
+        node.paused = None;
+        if let Some(downtime) = node.excused.take() {
+            node.phase = Phase::Down { since: now, restart: now.checked_add(downtime) };
+            let (node, pid, cause) = (exit.id.0, exit.birth.pid, exit.cause());
+            self.journal.record(&Event::Ended { node, pid, cause });
+            self.expect_election(exit.id, now, "fault");
+            return;
+        }
         let node = self.nodes.get_mut(&exit.id).expect("ids come from the configuration");
         let delay = backoff(&mut node.crashes, now);
         self.gave_up |= delay.is_none();
@@ -201,6 +303,7 @@ impl Runner {
         }
         self.compare_hashes(&view);
         self.pace.note(&view);
+        self.write_states(&view);
         self.follow_leader(&view);
         self.follow_returns(&view);
         view
@@ -224,6 +327,11 @@ impl Runner {
     fn follow_leader(&mut self, view: &View) {
         let Some((leader, claim)) = view.leader() else { return };
         let seen = (leader, claim.term);
+        // One that stood still and goes on may not have been replaced.
+        let back = |election: &Election| election.cause == PAUSE && election.term == seen.1;
+        if self.election.as_ref().is_some_and(back) {
+            self.election = None;
+        }
         let known = self.leader.map_or(0, |(_, term)| term);
         if self.leader == Some(seen) && self.election.is_none() || seen.1 < known {
             return;

@@ -4,20 +4,20 @@ use crate::load::BenchResult;
 
 /// A stretch of time, on the monotonic clock in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Window {
-    pub(super) from_us: u64,
-    pub(super) to_us: u64,
+pub(crate) struct Window {
+    pub(crate) from_us: u64,
+    pub(crate) to_us: u64,
 }
 
 /// A client's gaps: begin and end, on the same clock.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Timeline {
+pub(crate) struct Timeline {
     gaps: Vec<(u64, u64)>,
 }
 
 impl Timeline {
     /// What a load has recorded.
-    pub(super) fn of(load: &BenchResult) -> Self {
+    pub(crate) fn of(load: &BenchResult) -> Self {
         let gaps = load.gaps.iter().map(|gap| {
             let begin = load.started_mono_us + gap.at_us;
             (begin, begin + gap.length_us)
@@ -27,14 +27,14 @@ impl Timeline {
 
     /// How long the longest gap was that reached into this window, with what lies outside it: a
     /// silence that a fault makes begins a little before or after it, and may outlast it.
-    pub(super) fn longest(&self, window: Window) -> Option<u64> {
+    pub(crate) fn longest(&self, window: Window) -> Option<u64> {
         let Window { from_us, to_us } = window;
         let inside = self.gaps.iter().filter(|(begin, end)| *begin < to_us && from_us < *end);
         inside.map(|(begin, end)| end - begin).max()
     }
 
     /// The same, without gaps that lasted beyond the window: those are the next fault's.
-    pub(super) fn longest_ended(&self, window: Window) -> Option<u64> {
+    pub(crate) fn longest_ended(&self, window: Window) -> Option<u64> {
         let Window { from_us, to_us } = window;
         let inside = self.gaps.iter().filter(|(_, end)| from_us < *end && *end <= to_us);
         inside.map(|(begin, end)| end - begin).max()
@@ -43,18 +43,18 @@ impl Timeline {
 
 /// Four figures that stand for many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub(super) struct Spread {
-    pub(super) count: usize,
-    pub(super) min_us: u64,
-    pub(super) median_us: u64,
-    pub(super) p90_us: u64,
-    pub(super) max_us: u64,
+pub(crate) struct Spread {
+    pub(crate) count: usize,
+    pub(crate) min_us: u64,
+    pub(crate) median_us: u64,
+    pub(crate) p90_us: u64,
+    pub(crate) max_us: u64,
 }
 
 impl Spread {
     /// `None` if there are none. A quantile is the smallest value that is not below that part of
     /// all; of two in the middle the upper one is the median.
-    pub(super) fn of(values: impl IntoIterator<Item = u64>) -> Option<Self> {
+    pub(crate) fn of(values: impl IntoIterator<Item = u64>) -> Option<Self> {
         let mut sorted: Vec<u64> = values.into_iter().collect();
         sorted.sort_unstable();
         let count = sorted.len();

@@ -7,7 +7,7 @@ use crate::watch::View;
 
 /// How often each process has stood for election, and why.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Campaigns {
+pub(crate) struct Campaigns {
     nodes: BTreeMap<(NodeId, u64), [u64; 3]>,
 }
 
@@ -16,7 +16,7 @@ const CAUSES: [&str; 3] = ["timeout", "leader lost", "hand-over"];
 
 impl Campaigns {
     /// What the nodes say.
-    pub(super) fn of(view: &View) -> Self {
+    pub(crate) fn of(view: &View) -> Self {
         let counts = view.answers().map(|(id, status)| {
             let counts =
                 [status.campaigns_timeout, status.campaigns_leader_lost, status.campaigns_transfer];
@@ -27,7 +27,7 @@ impl Campaigns {
 
     /// What has happened since an earlier look, in words: `leader lost`, or `leader lost x2`. Only
     /// processes count that were seen both times.
-    pub(super) fn since(&self, earlier: &Self) -> String {
+    pub(crate) fn since(&self, earlier: &Self) -> String {
         let mut fresh = [0; 3];
         for (process, counts) in &self.nodes {
             let before = earlier.nodes.get(process).unwrap_or(counts);

@@ -14,7 +14,7 @@ use crate::watch::Api;
 
 /// A change under way.
 #[derive(Debug)]
-pub(super) struct Change {
+pub(crate) struct Change {
     task: JoinSet<Result<(), String>>,
     outcome: Option<Result<Instant, String>>,
 }
@@ -27,7 +27,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Begins to ask for these members, all of them voters.
-pub(super) fn begin(runner: &Runner, members: &BTreeSet<NodeId>) -> Result<Change, Failure> {
+pub(crate) fn begin(runner: &Runner, members: &BTreeSet<NodeId>) -> Result<Change, Failure> {
     let config = runner.cluster().config();
     let mut wish = Vec::new();
     for id in members {
@@ -54,18 +54,8 @@ pub(super) fn begin(runner: &Runner, members: &BTreeSet<NodeId>) -> Result<Chang
 }
 
 impl Change {
-    /// Waits for its end. May be dropped and called again.
-    pub(super) async fn ended(&mut self) {
-        if self.outcome.is_some() {
-            return;
-        }
-        let ended = self.task.join_next().await.expect("there is one task, and it ends once");
-        let outcome = ended.unwrap_or_else(|error| Err(error.to_string()));
-        self.outcome = Some(outcome.map(|()| Instant::now()));
-    }
-
     /// Whether it has ended.
-    pub(super) fn is_done(&mut self) -> bool {
+    pub(crate) fn is_done(&mut self) -> bool {
         if self.outcome.is_none()
             && let Some(ended) = self.task.try_join_next()
         {
@@ -76,7 +66,7 @@ impl Change {
     }
 
     /// When it was done, or why it was not.
-    pub(super) fn outcome(self) -> Result<Instant, String> {
+    pub(crate) fn outcome(self) -> Result<Instant, String> {
         self.outcome.unwrap_or_else(|| Err("it was not waited for".to_owned()))
     }
 }
