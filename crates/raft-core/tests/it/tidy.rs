@@ -5,17 +5,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Who may import whom: the workspace's crates among each one's normal dependencies.
-const IMPORTS: [(&str, &[&str]); 10] = [
+const IMPORTS: [(&str, &[&str]); 11] = [
     ("raft-core", &[]),
     ("lin-check", &[]),
     ("chaos-net", &[]),
+    ("chaos-report", &[]),
     ("raft-kv", &[]),
     ("raft-replica", &["raft-core"]),
     ("raft-api", &["raft-core"]),
     ("raft-server", &["raft-api", "raft-core", "raft-kv", "raft-replica"]),
     ("raft-client", &["lin-check", "raft-api", "raft-kv"]),
     ("raft-sim", &["lin-check", "raft-core", "raft-kv", "raft-replica"]),
-    ("chaos-ctl", &["chaos-net", "lin-check", "raft-api", "raft-client", "raft-kv"]),
+    (
+        "chaos-ctl",
+        &["chaos-net", "chaos-report", "lin-check", "raft-api", "raft-client", "raft-kv"],
+    ),
 ];
 
 /// What a ring must never see, directly: each ring admits one more kind of impurity.
