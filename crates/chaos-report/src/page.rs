@@ -122,7 +122,32 @@ fn over_time(out: &mut String, run: &Run) {
              its outcome is known, so those that waited through a gap stand at its end.</p>\n",
         );
     }
+    events(out, run);
     close(out);
+}
+
+/// What the laboratory did and saw, folded away.
+fn events(out: &mut String, run: &Run) {
+    missing(out, &run.events);
+    let Ok(events) = &run.events else { return };
+    let (shown, count) = (events.shown.len() as u64, crate::text::counted(events.count, "event"));
+    let first =
+        if shown < events.count { format!(", the first {shown} of them") } else { String::new() };
+    put!(
+        out,
+        "<details><summary>{count}{first}: what was done and seen, in order</summary>\n\
+         <div class=\"wide\"><table class=\"events\">\n<tbody>\n"
+    );
+    for event in &events.shown {
+        put!(
+            out,
+            "<tr><td class=\"number\">{}</td><td>{}</td><td class=\"said\">{}</td></tr>\n",
+            crate::text::at(event.at_us),
+            Escaped(&event.kind),
+            Escaped(&event.words)
+        );
+    }
+    out.push_str("</tbody></table></div></details>\n");
 }
 
 /// Colours with their letters and words.

@@ -1,5 +1,6 @@
 //! What the directory of a run holds, read with bounded memory.
 
+pub(crate) mod events;
 pub(crate) mod files;
 pub(crate) mod history;
 pub(crate) mod latency;
@@ -11,6 +12,7 @@ pub(crate) mod states;
 
 use std::path::Path;
 
+use events::Events;
 use files::RawFile;
 use history::{History, Window};
 use percentiles::Percentiles;
@@ -35,6 +37,7 @@ pub(crate) struct Run {
     pub(crate) history: Part<History>,
     pub(crate) states: Part<States>,
     pub(crate) percentiles: Part<Vec<Percentiles>>,
+    pub(crate) events: Part<Events>,
     pub(crate) files: Vec<RawFile>,
     /// The faults of `results` by place that `history.windows` shows from near.
     pub(crate) close: Vec<usize>,
@@ -54,14 +57,15 @@ impl Run {
         };
         let states = States::read(&dir.join("states.jsonl"), span);
         let percentiles = percentiles::read(&dir.join("load").join("bench"));
+        let events = events::read(&dir.join("events.jsonl"), span);
         let files = files::list(dir);
-        Ok(Self { results, span, history, states, percentiles, files, close })
+        Ok(Self { results, span, history, states, percentiles, events, files, close })
     }
 }
 
-/// Those of the longest gaps, in their order in time.
+/// Those that bit with the longest gaps, in their order in time.
 fn worst(faults: &[Fault]) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..faults.len()).collect();
+    let mut places: Vec<usize> = (0..faults.len()).filter(|place| faults[*place].bit()).collect();
     places.sort_by_key(|place| std::cmp::Reverse(faults[*place].gap_us));
     places.truncate(CLOSE_UPS_MAX);
     places.sort_unstable();

@@ -132,9 +132,10 @@ fn strips(out: &mut String, run: &Run, states: &States, window: &Window) {
 
 /// How many faults are shown from near, of how many.
 pub(crate) fn words(run: &Run, history: &History) -> String {
-    let (shown, all) = (history.windows.len(), run.results.faults.len());
+    let shown = history.windows.len();
+    let all = run.results.faults.iter().filter(|fault| fault.bit()).count();
     if shown == all {
-        return "Every fault, in bins of 10 ms.".to_owned();
+        return "Every fault that bit, in bins of 10 ms.".to_owned();
     }
     format!("The {shown} faults of {all} with the longest gaps, in bins of 10 ms.")
 }

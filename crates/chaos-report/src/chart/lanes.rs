@@ -151,7 +151,7 @@ pub(crate) fn faults(frame: &mut Frame, results: &Results) {
         for fault in these.take(FAULTS_MAX) {
             let [from, to] = during(frame, fault);
             let (x, wide) = (px(real(from) / 1e3), px(real(to - from) / 1e3));
-            let class = palette::curve(place);
+            let (class, high) = (palette::curve(place), px(FAULT - 4.0));
             let doubt = if fault.outcome == "installed" { "" } else { " doubtful" };
             let title = format!(
                 "#{} {}: {}, at {}",
@@ -162,8 +162,7 @@ pub(crate) fn faults(frame: &mut Frame, results: &Results) {
             );
             put!(
                 frame.body,
-                "<rect class=\"fault {class}{doubt}\" x=\"{x}\" y=\"2\" width=\"{wide}\" height=\"{}\"><title>{}</title></rect>",
-                px(FAULT - 4.0),
+                "<path class=\"fault {class}{doubt}\" d=\"M{x} 2h{wide}v{high}h-{wide}z\"><title>{}</title></path>",
                 Escaped(title)
             );
         }

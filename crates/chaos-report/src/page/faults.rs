@@ -63,12 +63,13 @@ fn row(out: &mut String, results: &Results, fault: &Fault, longest: u64) {
         if fault.leader_hit { "<br><small class=\"dim\">the leader was hit</small>" } else { "" },
         change(fault.leader_before, fault.leader_after, "n"),
         change(fault.term_before, fault.term_after, ""),
-        Escaped(&fault.election)
+        Escaped(if fault.election.is_empty() { "–" } else { &fault.election })
     );
     let bar = real(fault.gap_us) / real(longest.max(1)) * 100.0;
     let later = fault.later_gap_us.map_or_else(|| "–".to_owned(), micros);
     let whole = match fault.whole_us {
         Some(whole_us) => micros(whole_us),
+        None if !fault.bit() => "–".to_owned(),
         None if fault.overtaken => "overtaken".to_owned(),
         None => "not seen".to_owned(),
     };

@@ -14,6 +14,7 @@ fn a_missing_file_costs_its_panel_and_no_more() {
     let parts = [
         ("history.jsonl", "history.jsonl cannot be read: ", ">Answered<"),
         ("states.jsonl", "states.jsonl cannot be read: ", ">Nodes<"),
+        ("events.jsonl", "events.jsonl cannot be read: ", "the scenario is over"),
         ("load/bench", "load/bench cannot be read: ", "put (44)"),
     ];
     for (name, said, lost) in parts {
