@@ -11,12 +11,14 @@
 //!   run was: long histories are counted into bins as they are read.
 
 mod chart;
+mod dashboard;
 mod page;
 mod run;
 mod text;
 
 use std::path::{Path, PathBuf};
 
+pub use dashboard::dashboard_page;
 use run::Run;
 
 /// The name of the page in the directory of the run.

@@ -12,7 +12,7 @@ use crate::text::{Escaped, put};
 /// No page is larger, but for a run with absurdly much to say.
 const BYTES_MAX: usize = 1_000_000;
 
-const STYLE: &str = include_str!("page/page.css");
+pub(crate) const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/page.js");
 
 /// Nothing may be loaded from anywhere, and nothing sent.

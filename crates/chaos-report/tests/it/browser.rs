@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::support::{copy, report};
 
-fn chromium() -> Option<PathBuf> {
+pub(crate) fn chromium() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let names = ["chromium", "chromium-browser", "google-chrome"];
     let all = std::env::split_paths(&path).flat_map(|dir| names.map(|name| dir.join(name)));
@@ -15,16 +15,16 @@ fn chromium() -> Option<PathBuf> {
 }
 
 /// Said past the test runner, which shows nothing of what a test that passes prints.
-fn skipped() {
+pub(crate) fn skipped() {
     let words = "SKIPPED: there is no Chromium on this machine, so no page was opened";
     writeln!(std::io::stderr(), "{words}").expect("standard error takes a line");
 }
 
 /// What a browser makes of a page.
-struct Seen {
-    dom: String,
+pub(crate) struct Seen {
+    pub(crate) dom: String,
     /// What it says, the page's own messages and errors among it.
-    said: String,
+    pub(crate) said: String,
     /// All that it did on the network.
     net: String,
 }
@@ -32,6 +32,11 @@ struct Seen {
 fn open(browser: &Path, dir: &Path, page: &str) -> Seen {
     let path = dir.join("opened.html");
     std::fs::write(&path, page).unwrap();
+    visit(browser, dir, &format!("file://{}", path.display()))
+}
+
+/// Opens an address, and waits until all of it has come.
+pub(crate) fn visit(browser: &Path, dir: &Path, address: &str) -> Seen {
     let log = dir.join("net.json");
     let output = Command::new(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
@@ -43,7 +48,7 @@ fn open(browser: &Path, dir: &Path, page: &str) -> Seen {
         .arg(format!("--user-data-dir={}", dir.join("profile").display()))
         .arg(format!("--log-net-log={}", log.display()))
         .arg("--dump-dom")
-        .arg(format!("file://{}", path.display()))
+        .arg(address)
         .output()
         .expect("the browser starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -5,6 +5,8 @@ mod browser;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod dashboard;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod hostile;
