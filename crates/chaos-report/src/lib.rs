@@ -1,4 +1,4 @@
-//! The report of a chaos run: [`write`] reads the directory of a run and leaves one `report.html`
+//! The report of a chaos run: [`write()`] reads the directory of a run and leaves one `report.html`
 //! there, which needs nothing beside itself.
 //!
 //! * The page can be sent by mail and opened anywhere: it loads nothing, and its policy forbids it

@@ -5,7 +5,7 @@ use crate::run::results::{Fault, Results};
 use crate::text::{self, Escaped, micros, put, px, real};
 
 /// Rows, at most: all that did not bite, and then those with the longest gaps.
-const ROWS_MAX: usize = 400;
+const ROWS_MAX: usize = 300;
 
 pub(super) fn table(out: &mut String, results: &Results) {
     open(out, "faults", "Faults and failovers");

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{close, open};
 use crate::run::Run;
+use crate::run::history::History;
 use crate::run::results::{Clients, Judgement};
 use crate::text::{Escaped, count, micros, put};
 
@@ -96,6 +97,14 @@ fn reported(clients: &Clients) -> Vec<(&'static str, String)> {
 
 /// Numbers that come from two places must be one.
 fn agreement(out: &mut String, run: &Run) {
+    if let Some((at_us, length_us)) = run.history.as_ref().ok().and_then(History::silence) {
+        put!(
+            out,
+            "<p class=\"hint\">By the clients of registers, reads included, no answer at all was seen for {} from {} on: the longest time of that kind.</p>\n",
+            micros(length_us),
+            crate::text::at(at_us)
+        );
+    }
     let (Ok(history), Some(clients)) = (&run.history, &run.results.registers) else { return };
     let seen = history.total;
     let told = [clients.ok, clients.failed, clients.unknown];

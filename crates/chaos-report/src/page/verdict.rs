@@ -2,6 +2,7 @@
 
 use super::{close, open};
 use crate::run::Run;
+use crate::run::history::History;
 use crate::run::results::Results;
 use crate::text::{self, Escaped, count, micros, put};
 
@@ -108,8 +109,11 @@ pub(super) fn tiles(out: &mut String, run: &Run) {
         tiles.push((micros(*median), "median gap in writes"));
         tiles.push((micros(*longest), "longest gap in writes"));
     }
+    if let Some((_, length_us)) = run.history.as_ref().ok().and_then(History::silence) {
+        tiles.push((micros(length_us), "longest without any answer"));
+    }
     if let Ok(states) = &run.states {
-        tiles.push((states.reigns.len().to_string(), "leaders, one after the other"));
+        tiles.push((states.reigns.len().to_string(), "leaders in turn"));
     }
     tiles.push((micros(run.span.length_us), "from begin to end"));
     out.push_str("<ul class=\"tiles\">\n");

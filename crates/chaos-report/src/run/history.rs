@@ -16,6 +16,9 @@ use super::span::Span;
 /// The width of a bin near a fault.
 pub(crate) const FINE_US: u64 = 10_000;
 
+/// Fine bins in which answers are looked for, at most: a day. Silences beyond are not found.
+const FINE_MAX: u64 = 24 * 3600 * 100;
+
 /// How the operations of a stretch of time ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ended {
@@ -72,6 +75,8 @@ pub(crate) struct History {
     pub(crate) total: Ended,
     pub(crate) outside: u64,
     pub(crate) tally: lines::Tally,
+    /// Whether anything was answered, for each fine bin of the span.
+    answered: Vec<bool>,
 }
 
 #[derive(Deserialize)]
@@ -98,7 +103,9 @@ impl History {
         span: Span,
         windows: Vec<Window>,
     ) -> Result<Self, String> {
+        let fine = span.length_us.div_ceil(FINE_US).min(FINE_MAX);
         let mut history = Self {
+            answered: vec![false; usize::try_from(fine).expect("at most FINE_MAX")],
             bins: vec![Bin::default(); span.bins()],
             windows,
             total: Ended::default(),
@@ -137,6 +144,28 @@ impl History {
         add(&mut bin.ended);
         if matches!(operation.outcome, Outcome::Ok(_)) {
             bin.latencies.add(ended_ns.saturating_sub(operation.called_ns) / 1_000);
+            let fine = usize::try_from((mono_us - span.from_us) / FINE_US).unwrap_or(usize::MAX);
+            if let Some(answered) = self.answered.get_mut(fine) {
+                *answered = true;
+            }
         }
+    }
+
+    /// The longest time in which nothing was answered, between the first answer and the last one:
+    /// when it began, after the begin, and how long it was, both to a hundredth of a second.
+    pub(crate) fn silence(&self) -> Option<(u64, u64)> {
+        let answers = self.answered.iter().enumerate().filter(|(_, answered)| **answered);
+        let (mut longest, mut last): ((u64, u64), Option<u64>) = ((0, 0), None);
+        for (place, _) in answers {
+            let place = place as u64;
+            if let Some(last) = last
+                && longest.1 < place - last - 1
+            {
+                longest = (last + 1, place - last - 1);
+            }
+            last = Some(place);
+        }
+        let (at, length) = longest;
+        (0 < length).then_some((at * FINE_US, length * FINE_US))
     }
 }

@@ -71,9 +71,9 @@ fn an_hour_is_not_longer_than_a_megabyte() {
     let sum =
         |name: &str| bins[name].as_array().unwrap().iter().filter_map(Value::as_u64).sum::<u64>();
     assert_eq!(sum("ok") + sum("failed") + sum("unknown"), 60_000);
-    assert!(page.contains("400 of 1000 faults"));
+    assert!(page.contains("300 of 1000 faults"));
     let rows = between(&page, "<table class=\"faults\">", "</table>").matches("<tr data-a").count();
-    assert_eq!(rows, 400);
+    assert_eq!(rows, 300);
     let saved = page.matches(">save</a>").count();
     assert!(saved < 150, "what does not fit is not carried: {saved}");
     assert_eq!(page.matches("<a href=\"./file").count(), 150, "and yet is named");

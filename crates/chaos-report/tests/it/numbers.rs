@@ -67,7 +67,25 @@ fn the_median_gap_is_of_the_faults_that_bit() {
     assert!(page.contains("<b>50.0 ms</b><span>median gap in writes</span>"));
     assert!(page.contains("<b>240 ms</b><span>longest gap in writes</span>"));
     assert!(page.contains("<b>3 of 4</b><span>faults that bit</span>"));
-    assert!(page.contains("<b>2</b><span>leaders, one after the other</span>"));
+    assert!(page.contains("<b>2</b><span>leaders in turn</span>"));
+}
+
+/// Reads count here too: clients that all wait for a read write nothing, and no gap in writes shows.
+#[test]
+fn the_longest_silence_is_that_of_the_history() {
+    let mut ends: Vec<u64> = Vec::new();
+    for operation in history().iter().filter(|it| it["outcome"].is_object()) {
+        ends.push(operation["returned_ns"].as_u64().unwrap() / 1000);
+    }
+    ends.sort_unstable();
+    let exact = ends.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert_eq!(
+        exact, 259_581,
+        "between answers, of which the silence is what fills whole hundredths"
+    );
+    let page = report(crate::support::copy().path());
+    assert!(page.contains("<b>250 ms</b><span>longest without any answer</span>"));
+    assert!(page.contains("no answer at all was seen for 250 ms from 0.99 s on"));
 }
 
 #[test]
