@@ -3,6 +3,7 @@
 mod demo;
 mod down;
 mod logs;
+mod orders;
 mod run;
 mod status;
 mod up;
@@ -39,6 +40,17 @@ enum Command {
     Down(down::Down),
     Status(status::Status),
     Logs(logs::Logs),
+    Kill(orders::Kill),
+    Stop(orders::Stop),
+    Start(orders::Start),
+    Restart(orders::Restart),
+    Pause(orders::Pause),
+    Resume(orders::Resume),
+    Partition(orders::Partition),
+    Link(orders::Link),
+    Heal(orders::Heal),
+    PowerLoss(orders::PowerLoss),
+    Disk(orders::Disk),
     Demo(demo::Demo),
     Run(run::Run),
     Plan(run::PlanOnly),
@@ -86,7 +98,7 @@ fn run(command: Command) -> Result<Code, Failure> {
     // One thread: everything has one owner, and the machine's cores belong to the servers. Where links
     // run through proxies those have a thread of their own.
     let runtime = match command {
-        Command::Run(_) | Command::Replay(_) => {
+        Command::Run(_) | Command::Replay(_) | Command::Up(_) => {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()
         }
         _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
@@ -97,6 +109,17 @@ fn run(command: Command) -> Result<Code, Failure> {
             Command::Down(down) => down.run().await,
             Command::Status(status) => status.run().await,
             Command::Logs(logs) => logs.run().await,
+            Command::Kill(it) => it.send().await,
+            Command::Stop(it) => it.send().await,
+            Command::Start(it) => it.send().await,
+            Command::Restart(it) => it.send().await,
+            Command::Pause(it) => it.send().await,
+            Command::Resume(it) => it.send().await,
+            Command::Partition(it) => it.send().await,
+            Command::Link(it) => it.send().await,
+            Command::Heal(it) => it.send().await,
+            Command::PowerLoss(it) => it.send().await,
+            Command::Disk(it) => it.send().await,
             Command::Demo(demo) => demo.run().await,
             Command::Run(run) => run.run().await,
             Command::Plan(plan) => plan.run(),

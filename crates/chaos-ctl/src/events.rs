@@ -41,6 +41,18 @@ pub enum Event {
         /// In which term.
         term: u64,
     },
+    /// Somebody ordered something from another terminal.
+    Order {
+        /// As it was typed.
+        what: String,
+    },
+    /// It was not done.
+    Refused {
+        /// As it was typed.
+        what: String,
+        /// Why not.
+        why: String,
+    },
     /// A node was killed on purpose.
     Kill {
         /// Which.
@@ -101,7 +113,7 @@ pub enum Event {
         /// What shows that it bit, or why it did not.
         evidence: String,
     },
-    /// A node ended by itself, as a fault on its disk makes it.
+    /// A node ended as it was ordered to, or by itself, as a fault on its disk makes it.
     Ended {
         /// Which.
         node: u64,
@@ -321,9 +333,6 @@ fn describe(event: &Event) -> Option<(&'static str, AnsiColor, String, String)> 
     use AnsiColor::{Cyan, Green, Magenta, Red, White};
     let none = String::new;
     Some(match event {
-        Event::Begin { .. } | Event::Ready { .. } | Event::Stop { .. } | Event::Stopped { .. } => {
-            return None;
-        }
         Event::Kill { node, role, pid, signal, running, nodes } => {
             let what = format!("n{node} {role}   pid {pid} {signal}");
             ("KILL", Magenta, what, format!("quorum {running}/{nodes}"))
@@ -387,7 +396,19 @@ fn describe(event: &Event) -> Option<(&'static str, AnsiColor, String, String)> 
             ("DIVERGED", Red, what, none())
         }
         Event::Note { text } => ("NOTE", White, text.clone(), none()),
+        other => return describe_order(other),
     })
+}
+
+/// Orders. What is left besides is shown in another way, if at all.
+fn describe_order(event: &Event) -> Option<(&'static str, AnsiColor, String, String)> {
+    match event {
+        Event::Order { what } => Some(("ORDER", AnsiColor::White, what.clone(), String::new())),
+        Event::Refused { what, why } => {
+            Some(("REFUSED", AnsiColor::Red, what.clone(), why.clone()))
+        }
+        _ => None,
+    }
 }
 
 fn names(ids: &[u64]) -> String {

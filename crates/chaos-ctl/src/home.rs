@@ -45,6 +45,11 @@ impl Home {
         self.dir.join("runner.log")
     }
 
+    /// Where the runner takes orders.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("control.sock")
+    }
+
     /// Takes the cluster for this process, until the lock is dropped or the process ends.
     pub fn lock(&self) -> Result<Lock, Failure> {
         let path = self.dir.join("lock");

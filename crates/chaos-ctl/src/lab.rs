@@ -22,6 +22,11 @@ mod text;
 mod transfer;
 mod troubles;
 
+pub(crate) use self::acts::growth;
+pub(crate) use self::disks::Ledger;
+pub(crate) use self::links::{merge, telling};
+pub(crate) use self::parts::Parts;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -31,7 +36,6 @@ use raft_api::cluster::ClusterConfig;
 use self::clients::ClientSetup;
 use self::engine::Engine;
 use self::findings::{Findings, Identity};
-use self::parts::Parts;
 use crate::cluster::{Setup, find_program};
 use crate::events::{Format, Shown, micros, monotonic_us};
 use crate::exit::{Code, Failure};

@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod cluster;
+mod control;
 pub mod demo;
 pub mod events;
 pub mod exit;

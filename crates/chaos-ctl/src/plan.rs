@@ -12,7 +12,7 @@ mod target;
 pub(crate) use builtin::{BUILTINS, builtin};
 pub(crate) use draw::{Draw, Plan};
 pub(crate) use fault::{
-    Clock, Fault, Links, LinksOf, Membership, MembershipChange, Mode, NodeFault, Shape,
+    Clock, Fault, Links, LinksOf, Membership, MembershipChange, Mode, NodeFault, Percent, Shape,
 };
 pub(crate) use scenario::{Condition, LoadPlan, MaxDown, Scenario, Step};
 pub(crate) use target::{Choice, Target};

@@ -5,9 +5,11 @@
 //! otherwise. A fault is due only when the cluster is whole: all nodes up and caught up, and a
 //! leader known.
 
+mod by_hand;
 mod faults;
 mod finish;
 mod members;
+mod orders;
 mod states;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,6 +23,7 @@ use tokio::time::sleep_until;
 
 use crate::NodeId;
 use crate::cluster::{Cluster, Setup};
+use crate::control::{Asked, Orders};
 use crate::events::{Event, Format, Journal, micros};
 use crate::exit::{Code, Failure};
 use crate::output::Output;
@@ -60,6 +63,10 @@ pub struct Runner {
     gave_up: bool,
     /// A second signal came: no more waiting.
     hurried: bool,
+    /// Where other terminals are listened to, if they are.
+    orders: Option<Orders>,
+    /// What is in place by their orders.
+    hand: by_hand::Hand,
 }
 
 /// What is known of a node.
@@ -166,6 +173,8 @@ impl Runner {
             looked: Instant::now(),
             gave_up: false,
             hurried: false,
+            orders: None,
+            hand: by_hand::Hand::default(),
         })
     }
 
@@ -340,6 +349,7 @@ impl Runner {
             tokio::select! { biased;
                 signal = self.signals.next() => break Ending::Stopped(signal),
                 exit = self.cluster.next_exit() => self.on_exit(exit?),
+                asked = next_order(&mut self.orders) => self.serve(asked).await,
                 () = &mut done => break Ending::Done,
                 () = sleep_until(wake.into()) => (),
             }
@@ -364,6 +374,7 @@ impl Runner {
     async fn do_what_is_due(&mut self) -> Result<(), Failure> {
         let now = Instant::now();
         self.restart_due(now).await?;
+        self.end_what_is_due(now).await?;
         if self.look_due() <= now {
             self.observe().await;
         }
@@ -392,7 +403,7 @@ impl Runner {
             Phase::Up | Phase::Joining { .. } => None,
         });
         let fault = self.next.as_ref().map(|(due, _)| *due);
-        restarts.chain(fault).fold(self.look_due(), Instant::min)
+        restarts.chain(fault).chain(self.hand.due()).fold(self.look_due(), Instant::min)
     }
 
     /// All nodes up and up to date, and a leader known.
@@ -405,15 +416,25 @@ impl Runner {
         up && self.election.is_none() && self.leader.is_some()
     }
 
-    /// Draws the next fault, if the cluster is whole and none is drawn.
+    /// Draws the next fault, if the cluster is whole, none is drawn, and nobody has ordered another
+    /// that is still in place.
     fn plan_next(&mut self) {
         if self.next.is_none()
             && self.is_whole()
+            && self.hand.is_idle()
             && let Some(schedule) = &mut self.schedule
         {
             let draw = schedule.draw();
             self.next = Some((Instant::now() + draw.delay, draw));
         }
+    }
+}
+
+/// The next order; for ever, if none are taken.
+async fn next_order(orders: &mut Option<Orders>) -> Asked {
+    match orders {
+        Some(orders) => orders.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -15,6 +15,7 @@ use crate::cluster::Setup;
 use crate::events::{Format, Shown, micros};
 use crate::exit::{Code, Failure};
 use crate::home::Home;
+use crate::lab::Parts;
 use crate::output::Output;
 use crate::procfs::Birth;
 use crate::runner::{COMPARE_MAX, Ending, Enough, Recovery, Runner};
@@ -53,6 +54,10 @@ pub(super) struct Up {
     /// How to show what happens
     #[arg(long, value_enum, default_value = "text")]
     log_format: Format,
+    /// Put proxies on all links and laboratory disks under the nodes, so that `partition`, `link`,
+    /// `power-loss` and `disk` work on this cluster
+    #[arg(long)]
+    lab: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -78,9 +83,21 @@ impl Up {
             return self.detach(&config).await;
         }
         let schedule = self.schedule(&config)?;
-        let setup = Setup { bin: self.bin.clone(), fresh: self.fresh, ..Setup::default() };
         let warnings = config.warnings();
+        let mut parts = None;
+        if self.lab {
+            let home = Home::of(&config);
+            // Whoever runs this cluster already keeps the disks it has.
+            drop(home.lock()?);
+            parts = Some(Parts::for_orders(&config, (rand::random(), home.dir())).await?);
+        }
+        let extra = parts.as_ref().map(|parts| parts.extra.clone()).unwrap_or_default();
+        let setup = Setup { bin: self.bin.clone(), fresh: self.fresh, extra };
         let mut runner = Runner::prepare(config, &setup, self.log_format).await?;
+        if let Some(parts) = parts {
+            runner.put_in_place(parts);
+        }
+        runner.take_orders();
         for warning in warnings {
             runner.journal().say(&format!("warning  {warning}"));
         }
@@ -203,8 +220,10 @@ pub(super) async fn finish(runner: &mut Runner, ending: Ending) -> Result<Code, 
     if recovery == Recovery::Late {
         runner.journal().say("the cluster did not become whole again");
     }
+    runner.heal_before_the_end(false).await?;
     let hashes = runner.compare(patience).await;
     let leftovers = runner.stop(reason).await?;
+    runner.end_proxies().await;
     let lasted = Shown(micros(lasted));
     let journal = runner.journal();
     let summary = format!("summary   {lasted}  {}  {hashes}", journal.summary());

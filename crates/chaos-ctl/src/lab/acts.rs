@@ -220,7 +220,7 @@ pub(super) fn named(nodes: &BTreeSet<NodeId>, view: &View) -> String {
 }
 
 /// How much larger some figures have become.
-pub(super) fn growth(
+pub(crate) fn growth(
     before: &[(&'static str, u64)],
     after: &[(&'static str, u64)],
 ) -> BTreeMap<&'static str, u64> {

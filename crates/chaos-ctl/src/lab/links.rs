@@ -190,7 +190,7 @@ impl Engine {
 }
 
 /// Counters that show that a fault bit, in words.
-fn telling(counter: &str) -> Option<&'static str> {
+pub(crate) fn telling(counter: &str) -> Option<&'static str> {
     Some(match counter {
         "bytes_held_total" => "bytes held back",
         "bytes_discarded" => "bytes lost",
@@ -205,7 +205,8 @@ fn telling(counter: &str) -> Option<&'static str> {
     })
 }
 
-fn merge(one: Shape, other: Shape) -> Shape {
+/// What both together want.
+pub(crate) fn merge(one: Shape, other: Shape) -> Shape {
     let cut = match (one.cut, other.cut) {
         (Cut::Refuse, _) | (_, Cut::Refuse) => Cut::Refuse,
         (Cut::Hang, _) | (_, Cut::Hang) => Cut::Hang,

@@ -60,6 +60,19 @@ impl Parts {
         Ok(parts)
     }
 
+    /// Puts in place what a person may ask for while the cluster runs: proxies on all links, and
+    /// laboratory disks.
+    pub(crate) async fn for_orders(
+        config: &ClusterConfig,
+        (seed, dir): (u64, &Path),
+    ) -> Result<Self, Failure> {
+        let mut parts = Self::default();
+        let ids = config.nodes.iter().map(|node| node.id.0).collect();
+        parts.add_net(config, &ids, seed).await?;
+        parts.add_disks(&dir.join("disks"), &ids, seed)?;
+        Ok(parts)
+    }
+
     fn extra(&mut self, id: u64) -> &mut Extra {
         self.extra.entry(NodeId(id)).or_default()
     }

@@ -258,7 +258,7 @@ impl Runner {
         self.expect_election(exit.id, now, "crash");
     }
 
-    fn expect_election(&mut self, gone: NodeId, since: Instant, cause: &'static str) {
+    pub(super) fn expect_election(&mut self, gone: NodeId, since: Instant, cause: &'static str) {
         if let Some((_, term)) = self.leader.filter(|(leader, _)| *leader == gone) {
             self.election = Some(Election { since, term, cause });
         }
@@ -279,6 +279,7 @@ impl Runner {
                 continue;
             }
             let (node, missed_from) = (id.0, node.applied);
+            self.hand.held.remove(&id);
             let pid = self.cluster.start(id).await?;
             self.journal.record(&Event::Start { node, pid, down_us: micros(since.elapsed()) });
             let since = Instant::now();

@@ -77,6 +77,7 @@ impl Fresh {
 impl Runner {
     /// Starts what is down, and waits until the cluster is whole.
     pub async fn recover(&mut self) -> Result<Recovery, Failure> {
+        self.heal_before_the_end(true).await?;
         let now = Instant::now();
         for node in self.nodes.values_mut() {
             if let Phase::Down { restart: due @ Some(_), .. } = &mut node.phase {

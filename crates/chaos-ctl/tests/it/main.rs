@@ -5,6 +5,8 @@ mod client;
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod control;
+#[cfg(test)]
 mod help;
 #[cfg(test)]
 mod process;
