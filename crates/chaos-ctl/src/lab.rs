@@ -6,6 +6,7 @@ mod campaigns;
 mod change;
 mod claims;
 mod clients;
+mod contents;
 mod disks;
 mod engine;
 mod findings;
@@ -14,6 +15,7 @@ mod gaps;
 mod heal;
 mod judge;
 mod links;
+mod logs;
 mod parts;
 mod record;
 mod removed;
@@ -130,6 +132,7 @@ impl Run {
         let debug_build = engine.runner.observe().await.answers().any(|(_, it)| it.debug_build);
         let clients = self.end_clients(&mut engine).await;
         let hashes = engine.runner.compare(COMPARE_MAX).await;
+        let contents = contents::read(&engine.runner).await;
         engine.runner.flush_states().context("could not write the states of the nodes")?;
         let ended_us = monotonic_us();
         let leftovers = engine.runner.stop("the scenario is over").await?;
@@ -138,6 +141,7 @@ impl Run {
             net.shutdown().await;
         }
         self.write_executed(&engine, dir)?;
+        let (logs, placed) = read_logs(&engine.runner);
         let halt = acted.err().or_else(|| clients.as_ref().err().map(copy_of));
         let identity = Identity {
             scenario: self.scenario.clone(),
@@ -159,6 +163,9 @@ impl Run {
             missing: engine.parts.missing.clone(),
             clients: clients.ok(),
             nodes: engine.runner.cluster().ids(),
+            contents,
+            logs,
+            placed,
         };
         let results = findings.conclude(dir)?;
         results.write(&dir.join("results.json"))?;
@@ -301,6 +308,20 @@ pub(crate) fn plan_lines(scenario: &Scenario, seed: u64, most: usize) -> Vec<Str
         lines.push(line(format!("{} {after}", Shown(micros(draw.delay))), &draw));
     }
     lines
+}
+
+/// The members' logs, now that nobody writes to them.
+fn read_logs(runner: &Runner) -> (logs::Logs, logs::Placed) {
+    let config = runner.cluster().config();
+    let dirs = runner.members().into_iter().filter_map(|id| {
+        let dir = match config.node(id) {
+            Some(node) => node.data_dir.clone(),
+            None => config.newcomer(id, None).ok()?.data_dir,
+        };
+        Some((id, dir))
+    });
+    let dirs: Vec<_> = dirs.collect();
+    logs::read(runner.cluster().program(), &dirs, runner.compared_at().unwrap_or(0))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {

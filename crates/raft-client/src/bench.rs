@@ -110,6 +110,8 @@ pub struct Plan {
     pub verify: Option<Duration>,
     /// Where every operation is written down.
     pub history: Option<PathBuf>,
+    /// Whether every key is read once more when all else is done, for the history.
+    pub final_reads: bool,
     /// The record of a chaos run that may be disturbing the cluster meanwhile.
     pub events: Option<PathBuf>,
 }

@@ -65,6 +65,7 @@ pub(super) fn all(evidence: &Evidence<'_>, gaps: [Option<Spread>; 3]) -> Vec<Cla
         nothing_twice(evidence),
         one_leader(evidence.dir),
         equal_states(evidence),
+        logs_agree(evidence),
         no_crash(evidence),
         recovered(evidence),
         faults_bit(evidence),
@@ -188,15 +189,51 @@ fn one_leader(dir: &Path) -> Claim {
 fn equal_states(evidence: &Evidence<'_>) -> Claim {
     let claim = "equal states";
     let how = "the nodes' hashes of their states, compared wherever two were seen at one index, and \
-               of all of them at one index in the end";
+               of all of them at one index in the end; then every key read from every node";
     let findings = evidence.findings;
+    let held: Vec<_> = findings.contents.values().collect();
+    let unread = findings.contents.iter().find_map(|(id, read)| Some((id, read.as_ref().err()?)));
+    let differ = held.windows(2).any(|pair| pair[0] != pair[1]);
+    let keys = held.first().and_then(|read| read.as_ref().ok()).map_or(0, |content| content.keys);
     let verdict = match findings.cluster {
         Code::Unsafe => Held::Fail,
+        _ if differ && unread.is_none() => Held::Fail,
         Code::Inconclusive | Code::Degraded | Code::Interrupted => Held::Unknown,
+        _ if unread.is_some() || held.is_empty() => Held::Unknown,
         _ if findings.hashes.contains('@') => Held::Pass,
         _ => Held::Unknown,
     };
-    Claim { claim, verdict, how, evidence: findings.hashes.clone(), code: Code::Unsafe }
+    let contents = match unread {
+        Some((id, error)) => format!("{id} could not be read: {error}"),
+        None if differ => "the nodes hold different keys or values".to_owned(),
+        None => format!("the same {} keys and values read from each", grouped(keys)),
+    };
+    let evidence = format!("{}; {contents}", findings.hashes);
+    Claim { claim, verdict, how, evidence, code: Code::Unsafe }
+}
+
+fn logs_agree(evidence: &Evidence<'_>) -> Claim {
+    let claim = "the logs agree";
+    let how = "the logs of the stopped nodes, read offline: the same entry at every index that two of \
+               them hold, and each acknowledged write at the index that its answer named, as far back \
+               as the logs reach";
+    let logs = &evidence.findings.logs;
+    let (verdict, words) = match (&logs.wrong, &logs.unread) {
+        (Some(wrong), _) => (Held::Fail, wrong.clone()),
+        (None, Some(unread)) => (Held::Unknown, unread.clone()),
+        (None, None) if logs.agree == 0 => (Held::Unknown, "no two logs overlap".to_owned()),
+        (None, None) => {
+            let (agree, found) = (grouped(logs.agree), grouped(logs.found));
+            let nodes = logs.nodes.len();
+            (
+                Held::Pass,
+                format!(
+                    "{agree} entries the same in {nodes} logs, {found} acknowledged writes found there"
+                ),
+            )
+        }
+    };
+    Claim { claim, verdict, how, evidence: words, code: Code::Unsafe }
 }
 
 fn no_crash(evidence: &Evidence<'_>) -> Claim {

@@ -86,6 +86,7 @@ impl ClientSetup {
         add("--read-from", &plan.read_from);
         add("--consistency", &plan.consistency);
         self.add_rate(&mut add);
+        args.push("--final-reads".into());
         args.push("--history".into());
         args.push(self.dir.join("history.jsonl").into_os_string());
         args.push("--out".into());

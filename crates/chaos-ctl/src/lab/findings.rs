@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::claims::{self, Claim};
 use super::clients::ClientResults;
+use super::contents::Contents;
 use super::gaps::{Spread, Timeline, Window};
 use super::judge::{self, Judged};
+use super::logs::{Logs, Placed};
 use super::record::{Record, Whole};
 use super::results::{Coverage, Line, Results};
 use crate::NodeId;
@@ -44,6 +46,10 @@ pub(super) struct Findings {
     pub(super) missing: BTreeMap<&'static str, String>,
     pub(super) clients: Option<ClientResults>,
     pub(super) nodes: Vec<NodeId>,
+    /// What every member held in the end, and what stands in the logs.
+    pub(super) contents: Contents,
+    pub(super) logs: Logs,
+    pub(super) placed: Placed,
 }
 
 /// Gaps that are shorter are not told apart: this stands for them.
@@ -51,8 +57,11 @@ pub(super) const SHORT_US: u64 = 2000;
 
 impl Findings {
     /// Judges all of it.
-    pub(super) fn conclude(self, dir: &Path) -> Result<Results, Failure> {
+    pub(super) fn conclude(mut self, dir: &Path) -> Result<Results, Failure> {
         let judged = judge::judge(dir, self.clients.as_ref())?;
+        if let Judged::Said(_, history) = &judged {
+            self.placed.look_up(history, &mut self.logs);
+        }
         let timeline = self.clients.as_ref().map(|clients| Timeline::of(&clients.lists));
         let lines = lines(&self.records, timeline.as_ref().unwrap_or(&Timeline::default()));
         let bit = |line: &&Line| line.outcome == super::record::Outcome::Installed;

@@ -162,6 +162,11 @@ impl Runner {
         }
     }
 
+    /// Where all nodes were seen to be the same, if they were.
+    pub fn compared_at(&self) -> Option<u64> {
+        self.compared.index
+    }
+
     /// Says in words why the run shows nothing, if that is so.
     fn tell_doubt(&mut self, code: Code) {
         let text = match code {

@@ -205,7 +205,7 @@ impl Etcd {
                 Ok((outcome, header)) => {
                     let index = header.as_ref().and_then(|it| it.revision.try_into().ok());
                     let reign = self.follow(header).await;
-                    return Ok(Answered { outcome, reign, attempts, index });
+                    return Ok(Answered { outcome, reign, attempts, index, node: None });
                 }
                 Err(setback) => setback,
             };

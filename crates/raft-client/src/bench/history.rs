@@ -66,7 +66,7 @@ impl Journal {
             returned_ns: Some(span.returned),
             outcome,
             index,
-            node: None,
+            node: answered.and_then(|answered| answered.node),
             term,
         };
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);

@@ -47,6 +47,12 @@ pub(super) struct Task {
 }
 
 impl Task {
+    /// A read of one key.
+    pub(super) fn read(workload: &Workload, worker: usize, number: u64) -> Self {
+        let operation = Operation::Get { key: workload.key(worker, number) };
+        Self { operation, key: number, number: 0 }
+    }
+
     pub(super) fn kind(&self) -> Kind {
         self.operation.kind()
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt as _};
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -15,7 +16,7 @@ use super::cost::{Meter, calibrate};
 use super::etcd::Etcd;
 use super::failover::FaultEvent;
 use super::history::{Journal, Record, Span};
-use super::lane::Lane;
+use super::lane::{Lane, Task};
 use super::operation::{Kind, Outcome};
 use super::pace::{Alarm, Schedule};
 use super::queue::Queue;
@@ -260,6 +261,9 @@ impl Bench {
         let events =
             events.map(|path| FaultEvent::read(path, self.shared.started_mono_us, elapsed));
         let mut summary = self.summarise(events.unwrap_or_default(), cpu);
+        if self.shared.plan.final_reads {
+            self.shared.read_all(lanes.len()).await;
+        }
         if let Some(journal) = &self.shared.journal {
             summary.history_error = journal.finish().err().map(|error| error.to_string());
         }
@@ -279,6 +283,9 @@ impl Bench {
         checked.map_or_else(|error| Verification::Undone(error.to_string()), Verification::Done)
     }
 }
+
+/// Keys that are read at the same time in the end.
+const FINAL_READERS: usize = 8;
 
 impl Plan {
     /// Operations that can be under way at once: each worker has so many lanes.
@@ -320,6 +327,35 @@ impl Shared {
         }
     }
 
+    /// Reads every key that there may be, for the history alone. Readers are processes of their own
+    /// there: the workers have come to their end, whatever that was.
+    async fn read_all(&self, workers: usize) {
+        let keys = self.workload.shape.keys;
+        let owners = if self.workload.is_owned() { workers } else { 1 };
+        let numbers = (0..owners).flat_map(|owner| (0..keys).map(move |key| (owner, key)));
+        let tasks = numbers.map(|(owner, key)| Task::read(&self.workload, owner, key));
+        let readers = Mutex::new((workers..workers + FINAL_READERS).collect::<Vec<_>>());
+        let lock = || readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let reads = tasks.map(async |task| {
+            let reader = lock().pop().expect("there are as many as read at the same time");
+            let within = self.plan.operation_timeout;
+            let called = self.since_start(Instant::now());
+            let ended = self.target.carry_out(&task.operation, within, &self.abort).await;
+            let span = Span { called, returned: self.since_start(Instant::now()) };
+            if let Some(journal) = &self.journal {
+                journal.add(&self.workload, &Record { worker: reader, task: &task, span }, &ended);
+            }
+            lock().push(reader);
+        });
+        stream::iter(reads).buffer_unordered(FINAL_READERS).for_each(async |()| ()).await;
+    }
+
+    /// Nanoseconds from the start.
+    fn since_start(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.started);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// One operation, from its choice to its record.
     async fn operate(&self, phase: &Phase, lane: &mut Lane, wanted: Instant, sent: Instant) {
         let task = lane.next(&self.workload);
@@ -329,11 +365,7 @@ impl Shared {
         let ended = self.target.carry_out(&task.operation, within, &self.abort).await;
         let now = Instant::now();
         if let Some(journal) = &self.journal {
-            let since = |at: Instant| {
-                u64::try_from(at.saturating_duration_since(self.started).as_nanos())
-                    .unwrap_or(u64::MAX)
-            };
-            let span = Span { called: since(sent), returned: since(now) };
+            let span = Span { called: self.since_start(sent), returned: self.since_start(now) };
             journal.add(&self.workload, &Record { worker: lane.worker, task: &task, span }, &ended);
         }
         match ended {

@@ -33,6 +33,8 @@ pub(super) struct Answered {
     pub(super) attempts: u32,
     /// Where in the log.
     pub(super) index: Option<u64>,
+    /// Which node said so, if it said who it is.
+    pub(super) node: Option<u64>,
 }
 
 /// What is pressed.
@@ -179,7 +181,7 @@ fn answered(outcome: Outcome, receipt: &Receipt) -> Answered {
     let Receipt { leader, term, attempts, index, .. } = *receipt;
     // A node that asked nobody may know no leader.
     let reign = (leader != 0).then_some(Reign { leader, term });
-    Answered { outcome, reign, attempts, index: Some(index) }
+    Answered { outcome, reign, attempts, index: Some(index), node: Some(receipt.node) }
 }
 
 fn miss(error: &ClientError) -> Miss {

@@ -169,6 +169,11 @@ pub(crate) struct BenchArguments {
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
 
+    /// With --history: read every key once more when all else is done. What the last writes left is
+    /// then part of the history.
+    #[arg(long, requires = "history")]
+    final_reads: bool,
+
     /// The slices in which the run is recorded.
     #[arg(long, default_value = "1s", value_name = "DURATION", value_parser = time_to_wait)]
     interval: HumanDuration,
@@ -370,6 +375,7 @@ impl BenchArguments {
             interval: self.interval.0,
             verify: self.verify.then_some(self.wait.0),
             history: self.history.clone(),
+            final_reads: self.final_reads,
             events: self.events(target),
         };
         plan.check().map_err(|error| Failure::usage(error.to_string(), None))?;
