@@ -4,6 +4,7 @@ mod demo;
 mod down;
 mod logs;
 mod orders;
+mod past;
 mod run;
 mod status;
 mod up;
@@ -55,6 +56,8 @@ enum Command {
     Run(run::Run),
     Plan(run::PlanOnly),
     Replay(run::Replay),
+    Verify(past::Verify),
+    Report(past::Report),
     /// Say which scenarios there are, and what each shows
     List,
 }
@@ -124,6 +127,8 @@ fn run(command: Command) -> Result<Code, Failure> {
             Command::Run(run) => run.run().await,
             Command::Plan(plan) => plan.run(),
             Command::Replay(replay) => replay.run().await,
+            Command::Verify(verify) => verify.run(),
+            Command::Report(report) => report.run(),
             Command::List => Ok(run::list()),
         }
     })

@@ -45,6 +45,8 @@ use crate::own::{IDS_MAX, Own};
 use crate::plan::{Fault, MembershipChange, Plan, Scenario};
 use crate::runner::{COMPARE_MAX, Ending, Enough, Recovery, Runner};
 
+pub(crate) use self::judge::{Rejudged, rejudge};
+
 /// A scenario to be run.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
@@ -169,6 +171,10 @@ impl Run {
         };
         let results = findings.conclude(dir)?;
         results.write(&dir.join("results.json"))?;
+        // A verdict without its picture is a verdict all the same.
+        if let Err(error) = chaos_report::write(dir) {
+            tracing::warn!(%error, "could not write the report");
+        }
         let mut runner = engine.runner;
         match self.output {
             Format::Text => runner.journal().say(&results.text(dir)),

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use lin_check::{Budget, History, Verdict};
+use lin_check::{Budget, Certificate, History, Verdict};
 use serde::Serialize;
 
 use super::clients::{ClientResults, Clients};
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 
 /// What came of judging the history.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ pub(super) fn judge(dir: &Path, clients: Option<&ClientResults>) -> Result<Judge
 }
 
 /// Judges a history's file, and writes its proof if there is one and it is to be kept.
-pub(crate) fn judge_file(history: &Path, proof: Option<&Path>) -> Result<Judged, Failure> {
+fn judge_file(history: &Path, proof: Option<&Path>) -> Result<Judged, Failure> {
     let history = match History::load(history) {
         Ok(history) => history,
         Err(error) => return Ok(Judged::Nothing(format!("{}: {error}", history.display()))),
@@ -90,4 +90,48 @@ pub(crate) fn judge_file(history: &Path, proof: Option<&Path>) -> Result<Judged,
         wrong_hint: judged.wrong_hint().map(ToString::to_string),
     };
     Ok(Judged::Said(judgement, history))
+}
+
+/// What came of judging a history again.
+#[derive(Debug)]
+pub(crate) struct Rejudged {
+    /// Done, unsafe or inconclusive.
+    pub(crate) code: Code,
+    /// In a sentence.
+    pub(crate) words: String,
+    pub(crate) operations: Option<usize>,
+    /// What the proof that was kept is worth, if one was asked for.
+    pub(crate) proof: Option<String>,
+    pub(crate) proof_holds: bool,
+}
+
+/// Judges a history's file again, and holds the proof that was kept against it. A run that was
+/// proven once must be proven by the same order.
+pub(crate) fn rejudge(history: &Path, proof: Option<&Path>) -> Result<Rejudged, Failure> {
+    let (judgement, history) = match judge_file(history, None)? {
+        Judged::Nothing(words) => {
+            let (code, operations) = (Code::Inconclusive, None);
+            return Ok(Rejudged { code, words, operations, proof: None, proof_holds: false });
+        }
+        Judged::Said(judgement, history) => (judgement, history),
+    };
+    let code = match (judgement.verdict, &judgement.wrong_hint) {
+        ("violation", _) | (_, Some(_)) => Code::Unsafe,
+        ("linearizable", None) => Code::Done,
+        _ => Code::Inconclusive,
+    };
+    let (operations, words) = (Some(judgement.operations), judgement.words);
+    let Some(proof) = proof else {
+        return Ok(Rejudged { code, words, operations, proof: None, proof_holds: false });
+    };
+    let held = Certificate::load(proof)
+        .map_err(|error| error.to_string())
+        .and_then(|it| it.verify(&history).map_err(|refusal| refusal.to_string()));
+    let proof_holds = held.is_ok();
+    let proof = match held {
+        Ok(()) => "the order that was kept proves it".to_owned(),
+        Err(why) => format!("what was kept is no proof of it: {why}"),
+    };
+    let code = if proof_holds || code != Code::Done { code } else { Code::Unsafe };
+    Ok(Rejudged { code, words, operations, proof: Some(proof), proof_holds })
 }

@@ -70,6 +70,10 @@ impl Results {
             }
         }
         writeln!(out, "\nfiles      {}", dir.display())?;
+        let report = dir.join("report.html");
+        if report.exists() {
+            writeln!(out, "report     {}", report.display())?;
+        }
         writeln!(out, "again      {}", self.command)?;
         write!(out, "\n{}  {}  {}", self.verdict, self.scenario, self.why)
     }

@@ -148,6 +148,78 @@ fn a_cluster_that_is_cut_in_two_has_one_history() {
     expect_nothing_left(&stage);
 }
 
+/// The lines of a history, changed, beside the files of the run that it is of.
+fn tampered(stage: &Stage, change: impl FnOnce(&mut Vec<Value>)) -> std::path::PathBuf {
+    let (from, to) = (stage.path("run"), stage.path("tampered"));
+    std::fs::create_dir_all(&to).unwrap();
+    for name in ["results.json", "certificate.json"] {
+        std::fs::copy(from.join(name), to.join(name)).unwrap();
+    }
+    let text = std::fs::read_to_string(from.join("history.jsonl")).unwrap();
+    let mut lines: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    change(&mut lines);
+    let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    std::fs::write(to.join("history.jsonl"), lines.join("\n") + "\n").unwrap();
+    to
+}
+
+/// What chaos-ctl and the script say of a run's files.
+fn verdicts(run: &std::path::Path) -> (Option<i32>, Option<i32>, String) {
+    let ours = chaos(&["verify"]).arg(run).output().unwrap();
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = script.join("../../scripts/verify_certificate.py");
+    let theirs = Command::new("python3")
+        .arg(script)
+        .args([run.join("certificate.json"), run.join("history.jsonl")])
+        .output()
+        .unwrap();
+    let said = text(&ours.stdout) + &text(&ours.stderr) + &text(&theirs.stdout);
+    (ours.status.code(), theirs.status.code(), said)
+}
+
+#[test]
+fn a_run_is_judged_again_and_a_tampered_one_is_found_out() {
+    let stage = Stage::new();
+    let (output, results) = scenario(&stage, &["kill-leader", "--rounds", "1"]);
+    expect_pass(&output, &results);
+    assert!(stage.path("run/report.html").is_file());
+    let (ours, theirs, said) = verdicts(&stage.path("run"));
+    assert_eq!((ours, theirs), (Some(0), Some(0)), "{said}");
+    assert!(said.contains("PASS"), "{said}");
+    let read = |line: &Value| line["outcome"]["ok"]["value"].is_string();
+    let write =
+        |line: &Value| line["input"]["put"].is_object() && line["outcome"]["ok"].is_string();
+    type Change<'a> = &'a dyn Fn(&mut Vec<Value>);
+    let changes: [(&str, Change<'_>); 3] = [
+        ("one read is changed", &|lines| {
+            let line = lines.iter_mut().rfind(|line| read(line)).unwrap();
+            line["outcome"]["ok"]["value"] = "nobody wrote this".into();
+        }),
+        ("one acknowledged write is removed", &|lines| {
+            let place = lines.iter().position(write).unwrap();
+            lines.remove(place);
+        }),
+        ("two results are swapped", &|lines| {
+            let places: Vec<usize> = (0..lines.len()).filter(|&it| read(&lines[it])).collect();
+            let first = places[0];
+            let other =
+                places.iter().copied().find(|&it| lines[it]["outcome"] != lines[first]["outcome"]);
+            let other = other.unwrap();
+            let outcome = lines[first]["outcome"].take();
+            lines[first]["outcome"] = lines[other]["outcome"].take();
+            lines[other]["outcome"] = outcome;
+        }),
+    ];
+    for (what, change) in changes {
+        let run = tampered(&stage, |lines| change(lines));
+        let (ours, theirs, said) = verdicts(&run);
+        assert_eq!(ours, Some(5), "{what}: {said}");
+        assert!(theirs.is_some_and(|code| code != 0), "{what}: {said}");
+        assert!(said.contains("FAIL"), "{what}: {said}");
+    }
+}
+
 #[test]
 fn what_was_not_synced_goes_with_the_power_and_nothing_else() {
     let stage = Stage::new();
