@@ -14,8 +14,8 @@ Commands:
   stop            stop them, and see that nothing is left
   status          show them; exit 0 if all is well, 8 if some node is missing, 3 if nothing runs
   logs [N]        show what the nodes, or node N, have logged
-  demo [OPTIONS]  build, run three nodes of its own under load, kill their leaders, and judge;
-                  `demo --help` shows its options
+  demo [OPTIONS]  build, run three nodes of its own under load, kill their leader ten times, and judge:
+                  `chaos-ctl run kill-leader`; `demo --help` shows its options
   help            show this
 
 Options:
@@ -145,18 +145,22 @@ demo() {
     build
     local option
     local place=(--dir "${RAFT_DEMO_DIR:-$here/.raft/demo-run}")
+    local rounds=(--rounds 10)
     for option in "$@"; do
-        case $option in --dir | --dir=*) place=() ;; esac
+        case $option in
+            --dir | --dir=*) place=() ;;
+            --rounds | --rounds=* | --duration | --duration=*) rounds=() ;;
+        esac
     done
     # In its place, so that Ctrl-C reaches it alone and its exit code is ours.
-    exec "$bin/chaos-ctl" demo ${place[@]+"${place[@]}"} "$@"
+    exec "$bin/chaos-ctl" run kill-leader ${place[@]+"${place[@]}"} ${rounds[@]+"${rounds[@]}"} "$@"
 }
 
 help() {
     if [[ $1 != demo ]]; then
         usage
     elif find_tool; then
-        "$tool" demo --help
+        "$tool" run --help
     else
         usage
         printf '\nThe options of demo can be shown when chaos-ctl has been built.\n'

@@ -1,6 +1,5 @@
 //! The command line.
 
-mod demo;
 mod down;
 mod logs;
 mod orders;
@@ -52,7 +51,6 @@ enum Command {
     Heal(orders::Heal),
     PowerLoss(orders::PowerLoss),
     Disk(orders::Disk),
-    Demo(demo::Demo),
     Run(run::Run),
     Plan(run::PlanOnly),
     Replay(run::Replay),
@@ -123,7 +121,6 @@ fn run(command: Command) -> Result<Code, Failure> {
             Command::Heal(it) => it.send().await,
             Command::PowerLoss(it) => it.send().await,
             Command::Disk(it) => it.send().await,
-            Command::Demo(demo) => demo.run().await,
             Command::Run(run) => run.run().await,
             Command::Plan(plan) => plan.run(),
             Command::Replay(replay) => replay.run().await,

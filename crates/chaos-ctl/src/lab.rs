@@ -85,6 +85,9 @@ impl Run {
         std::fs::create_dir_all(&dir).map_err(|error| {
             Failure::usage(format!("could not create {}: {error}", dir.display()))
         })?;
+        if self.config.is_some() {
+            expect_runs_dir(&dir)?;
+        }
         self.write_scenario(&dir)?;
         let mut parts = Parts::prepare(&self.scenario, &config, ids, (self.seed, &dir)).await?;
         for id in 1..=u64::from(ids) {
@@ -314,6 +317,18 @@ pub(crate) fn plan_lines(scenario: &Scenario, seed: u64, most: usize) -> Vec<Str
         lines.push(line(format!("{} {after}", Shown(micros(draw.delay))), &draw));
     }
     lines
+}
+
+/// A directory that something else is in is left alone.
+fn expect_runs_dir(dir: &Path) -> Result<(), Failure> {
+    let mut entries = std::fs::read_dir(dir).map_err(|error| {
+        Failure::usage(format!("could not look into {}: {error}", dir.display()))
+    })?;
+    if entries.next().is_some() && !dir.join("scenario.yaml").is_file() {
+        let what = format!("{} is not empty, and not of an earlier `chaos-ctl run`", dir.display());
+        return Err(Failure::usage(what).hint("--dir names a directory that is new or empty"));
+    }
+    Ok(())
 }
 
 /// The members' logs, now that nobody writes to them.

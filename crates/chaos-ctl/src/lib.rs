@@ -6,7 +6,6 @@
 pub mod cli;
 pub mod cluster;
 mod control;
-pub mod demo;
 pub mod events;
 pub mod exit;
 pub mod home;

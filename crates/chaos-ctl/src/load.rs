@@ -29,7 +29,7 @@ pub struct Load {
     pub value_bytes: Option<u64>,
     /// Gaps between acknowledged writes that are reported, if that is not the bench's own choice.
     pub gaps_from: Option<Duration>,
-    /// What else the bench is told. Without anything it verifies appends, and writes no files.
+    /// What else the bench is told.
     pub more: Vec<OsString>,
 }
 
@@ -156,9 +156,6 @@ impl Load {
         let (report, log) = (create("json")?, create("log")?);
         let ms = |time: Duration| format!("{}ms", time.as_millis());
         let mut args: Vec<OsString> = ["bench", "-o", "json"].map(Into::into).into();
-        if self.more.is_empty() {
-            args.extend(["--verify", "--no-files"].map(Into::into));
-        }
         args.extend(self.more.iter().cloned());
         let mut add = |option: &str, value: OsString| args.extend([option.into(), value]);
         add("-c", self.concurrency.to_string().into());

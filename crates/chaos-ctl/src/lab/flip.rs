@@ -103,8 +103,11 @@ fn flip_in(dir: &Path, lot: u64) -> io::Result<Option<String>> {
     // The end of the last batch may be torn by a crash and is cut; earlier damage never is.
     let end = u64::try_from(used / 2).unwrap_or(0);
     let Some(span) = end.checked_sub(HEAD).filter(|span| 0 < *span) else { return Ok(None) };
-    let offset = HEAD + lot % span;
-    let place = usize::try_from(offset).unwrap_or_default();
+    let chosen = usize::try_from(HEAD + lot % span).unwrap_or_default();
+    // Between frames there are zeros that fill sectors and mean nothing.
+    let place =
+        bytes.iter().skip(chosen).position(|byte| *byte != 0).map_or(chosen, |n| chosen + n);
+    let offset = u64::try_from(place).unwrap_or_default();
     let bit = u8::try_from(lot % 8).unwrap_or(0);
     let flipped = [bytes[place] ^ (1 << bit)];
     let target = OpenOptions::new().write(true).open(file)?;

@@ -43,14 +43,14 @@ enum Plan {
 fn plan(command: &str) -> Plan {
     match command {
         "cargo test --workspace" => Plan::Itself,
-        "scripts/local-cluster.sh demo" => Plan::Run(format!("{command} --calm 2s --chaos 15s")),
+        "scripts/local-cluster.sh demo" => Plan::Run(format!("{command} --rounds 2")),
         _ if command.ends_with(" &") => {
             // The test has a cluster file of its own.
             let command = command.trim_end_matches(" &");
             Plan::Beside(command.replace("configs/cluster.yaml", "$RAFT_CONFIG"))
         }
         _ if command.contains("chaos-ctl up") => Plan::Background(command.to_owned()),
-        _ if command.contains("chaos-ctl run") && !command.contains("--list") => {
+        _ if command.contains("chaos-ctl run") && !command.contains(" list") => {
             Plan::Run(format!("{command} --rounds 1 --dir $RAFT_RUN_DIR"))
         }
         _ => Plan::Run(command.replace("-z 2m", "-z 2s").replace("-n 10000", "-n 1000")),

@@ -175,30 +175,20 @@ fn what_cannot_work_is_a_usage_error() {
 }
 
 #[test]
-fn a_demo_that_cannot_be_shown_is_refused_and_touches_nothing() {
+fn a_directory_that_is_not_a_runs_is_left_alone() {
     let stage = Stage::new();
-    let demo = |args: &[&str]| {
-        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("chaos-ctl"));
-        command.arg("demo").args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
-        finish(command.spawn().unwrap())
-    };
     let dir = stage.path("mine");
-    let dir = dir.to_str().unwrap();
-    for args in [["--calm", "0s"], ["--chaos", "0s"], ["--concurrency", "0"]] {
-        let output = demo(&[&args[..], &["--dir", dir]].concat());
-        assert_eq!(code(&output), 2, "{args:?}: {output:?}");
-    }
-    assert!(!stage.path("mine").exists());
-
-    std::fs::create_dir(dir).unwrap();
+    std::fs::create_dir(&dir).unwrap();
     std::fs::write(stage.path("mine/cluster.yaml"), "version: 1\n").unwrap();
-    let output = demo(&["--dir", dir]);
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("chaos-ctl"));
+    command.args(["run", "kill-leader", "--dir"]).arg(&dir);
+    let output = finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     assert_eq!(code(&output), 2, "{output:?}");
     assert!(
-        text(&output.stderr).contains("is not empty, and not of an earlier `chaos-ctl demo`"),
+        text(&output.stderr).contains("is not empty, and not of an earlier `chaos-ctl run`"),
         "{output:?}"
     );
-    let left: Vec<_> = std::fs::read_dir(dir).unwrap().flatten().collect();
+    let left: Vec<_> = std::fs::read_dir(&dir).unwrap().flatten().collect();
     assert_eq!(left.len(), 1, "{left:?}");
     assert_eq!(std::fs::read_to_string(left[0].path()).unwrap(), "version: 1\n");
 }

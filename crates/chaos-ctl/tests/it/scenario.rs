@@ -148,6 +148,9 @@ fn a_cluster_that_is_cut_in_two_has_one_history() {
     expect_nothing_left(&stage);
 }
 
+/// Something done to the lines of a history.
+type Change<'a> = &'a dyn Fn(&mut Vec<Value>);
+
 /// The lines of a history, changed, beside the files of the run that it is of.
 fn tampered(stage: &Stage, change: impl FnOnce(&mut Vec<Value>)) -> std::path::PathBuf {
     let (from, to) = (stage.path("run"), stage.path("tampered"));
@@ -190,7 +193,6 @@ fn a_run_is_judged_again_and_a_tampered_one_is_found_out() {
     let read = |line: &Value| line["outcome"]["ok"]["value"].is_string();
     let write =
         |line: &Value| line["input"]["put"].is_object() && line["outcome"]["ok"].is_string();
-    type Change<'a> = &'a dyn Fn(&mut Vec<Value>);
     let changes: [(&str, Change<'_>); 3] = [
         ("one read is changed", &|lines| {
             let line = lines.iter_mut().rfind(|line| read(line)).unwrap();
