@@ -1,21 +1,26 @@
 //! The command line.
 
+mod clean;
+mod doctor;
 mod down;
+mod init;
+mod list_faults;
 mod logs;
 mod orders;
+mod pages;
 mod past;
 mod run;
 mod status;
 mod up;
+mod which;
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
-use raft_api::cluster::ClusterConfig;
+use clap::{Parser, Subcommand};
 
+use self::which::Which;
 use crate::exit::{Code, Failure};
 
 /// Runs a cluster of real raft-server processes and breaks it.
@@ -58,29 +63,13 @@ enum Command {
     Report(past::Report),
     /// Say which scenarios there are, and what each shows
     List,
-}
-
-/// Which cluster.
-#[derive(Clone, Debug, Args)]
-struct Which {
-    /// The cluster's file. Without it: `RAFT_CONFIG`, ./cluster.yaml, ./configs/cluster.yaml
-    #[arg(short = 'f', long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-impl Which {
-    fn load(&self) -> Result<ClusterConfig, Failure> {
-        let usage = |error: raft_api::cluster::ConfigError| {
-            let hint = error.hint().map(str::to_owned);
-            Failure { hint, ..Failure::usage(error) }
-        };
-        let path = ClusterConfig::locate(self.config.as_deref()).map_err(usage)?;
-        let path = path.ok_or_else(|| {
-            Failure::usage("there is no cluster.yaml here, nor in configs/")
-                .hint("name the file with -f FILE, or in RAFT_CONFIG")
-        })?;
-        ClusterConfig::load(&path).map_err(usage)
-    }
+    ListFaults(list_faults::ListFaults),
+    Clean(clean::Clean),
+    Init(init::Init),
+    Schema(init::Schema),
+    Doctor(doctor::Doctor),
+    Completions(pages::Completions),
+    Man(pages::Man),
 }
 
 /// Runs the program.
@@ -127,6 +116,13 @@ fn run(command: Command) -> Result<Code, Failure> {
             Command::Verify(verify) => verify.run(),
             Command::Report(report) => report.run(),
             Command::List => Ok(run::list()),
+            Command::ListFaults(it) => it.run(),
+            Command::Clean(it) => it.run(),
+            Command::Init(it) => it.run(),
+            Command::Schema(it) => Ok(it.run()),
+            Command::Doctor(it) => it.run(),
+            Command::Completions(it) => Ok(it.run()),
+            Command::Man(it) => it.run(),
         }
     })
 }

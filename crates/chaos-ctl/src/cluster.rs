@@ -297,7 +297,9 @@ pub fn find_program(name: &Path, config: &ClusterConfig) -> Result<PathBuf, Fail
 }
 
 /// Makes sure that every port can be had, before anything is started.
-fn check_ports<'a>(nodes: impl IntoIterator<Item = &'a NodeConfig>) -> Result<(), Failure> {
+pub(crate) fn check_ports<'a>(
+    nodes: impl IntoIterator<Item = &'a NodeConfig>,
+) -> Result<(), Failure> {
     for node in nodes {
         for (what, address) in
             [("peer", &node.peer), ("client", &node.client), ("http", &node.http)]
@@ -328,7 +330,8 @@ fn check_port(address: &str) -> Result<(), (String, Option<String>)> {
                 || "another process".to_owned(),
                 |stat| format!("process {} ({})", stat.pid, stat.name),
             );
-            let hint = "end that process, or change cluster.base_port in the file";
+            let hint = "end that process, change cluster.base_port in the file, or run a second \
+                        cluster with --port-offset 1000";
             Err((format!("is taken by {who}"), Some(hint.to_owned())))
         }
         Err(error) => Err((format!("cannot be used here: {error}"), None)),

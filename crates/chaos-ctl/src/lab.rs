@@ -27,7 +27,7 @@ mod troubles;
 pub(crate) use self::acts::growth;
 pub(crate) use self::disks::Ledger;
 pub(crate) use self::links::{merge, telling};
-pub(crate) use self::parts::Parts;
+pub(crate) use self::parts::{Parts, faketime};
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};

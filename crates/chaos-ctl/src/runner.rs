@@ -423,6 +423,7 @@ impl Runner {
             && self.is_whole()
             && self.hand.is_idle()
             && let Some(schedule) = &mut self.schedule
+            && !schedule.is_over()
         {
             let draw = schedule.draw();
             self.next = Some((Instant::now() + draw.delay, draw));

@@ -25,6 +25,15 @@ pub enum Target {
     Follower,
 }
 
+/// What is done to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Act {
+    /// SIGKILL, and a new start after the downtime.
+    Kill,
+    /// SIGSTOP, and SIGCONT after the downtime.
+    Pause,
+}
+
 /// What was asked for.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -38,6 +47,10 @@ pub struct Plan {
     pub downtime: DurationRange,
     /// The delay before the first fault, if it is not to be drawn.
     pub first: Option<Duration>,
+    /// What is done, one of these drawn each time; SIGKILL if there are none.
+    pub acts: Vec<Act>,
+    /// How many faults, if there is an end to them.
+    pub most: Option<u64>,
 }
 
 /// The next fault.
@@ -59,18 +72,38 @@ pub struct Schedule {
     plan: Plan,
     stream: ChaCha8Rng,
     drawn: u64,
+    done: u64,
 }
 
 impl Schedule {
     /// The faults that follow from a plan.
     pub fn new(plan: Plan) -> Self {
         let stream = ChaCha8Rng::seed_from_u64(plan.seed);
-        Self { plan, stream, drawn: 0 }
+        Self { plan, stream, drawn: 0, done: 0 }
     }
 
     /// What was asked for.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// One more was done. A fault that is drawn may never come.
+    pub fn count(&mut self) {
+        self.done += 1;
+    }
+
+    /// Whether all faults that were asked for have been done.
+    pub fn is_over(&self) -> bool {
+        self.plan.most.is_some_and(|most| most <= self.done)
+    }
+
+    /// What a draw does.
+    pub fn act(&self, draw: &Draw) -> Act {
+        let acts = &self.plan.acts;
+        // The lower half of the lot picks the node.
+        let count = u64::try_from(acts.len()).unwrap_or(u64::MAX);
+        let place = (draw.lot >> 32).checked_rem(count).unwrap_or(0);
+        usize::try_from(place).ok().and_then(|place| acts.get(place)).copied().unwrap_or(Act::Kill)
     }
 
     /// The delay before the first fault.
@@ -132,7 +165,22 @@ mod tests {
 
     fn plan(seed: u64, target: Target) -> Plan {
         let (interval, downtime) = (seconds(15, 30), seconds(1, 5));
-        Plan { seed, target, interval, downtime, first: None }
+        Plan { seed, target, interval, downtime, first: None, acts: Vec::new(), most: None }
+    }
+
+    #[test]
+    fn every_act_is_drawn_and_the_faults_end() {
+        let acts = vec![Act::Kill, Act::Pause];
+        let mut schedule = Schedule::new(Plan { acts, most: Some(2), ..plan(7, Target::Any) });
+        let draws = first(Schedule::new(plan(7, Target::Any)), 100);
+        let pauses = draws.iter().filter(|draw| schedule.act(draw) == Act::Pause).count();
+        assert!((30..70).contains(&pauses), "{pauses}");
+        let killing = Schedule::new(plan(7, Target::Any));
+        assert!(draws.iter().all(|draw| killing.act(draw) == Act::Kill));
+        for over in [false, false, true] {
+            assert_eq!(schedule.is_over(), over);
+            schedule.count();
+        }
     }
 
     fn first(schedule: Schedule, count: usize) -> Vec<Draw> {

@@ -10,6 +10,8 @@ use crate::events::{Event, Shown};
 pub struct Summary {
     /// Kills on purpose, by what the node was at that moment.
     pub kills: BTreeMap<&'static str, u64>,
+    /// Pauses on purpose.
+    pub pauses: u64,
     /// From the kill of a leader to the first sight of the next one, in microseconds.
     pub elections_us: Vec<u64>,
     /// Nodes that ended by themselves.
@@ -23,6 +25,7 @@ impl Summary {
     pub fn note(&mut self, event: &Event) {
         match event {
             Event::Kill { role, .. } => *self.kills.entry(role).or_default() += 1,
+            Event::Pause { .. } => self.pauses += 1,
             Event::Leader { after_us: Some(after), .. } => self.elections_us.push(*after),
             Event::Crash { .. } => self.crashes += 1,
             Event::Diverged { .. } => self.diverged += 1,
@@ -51,6 +54,9 @@ impl fmt::Display for Summary {
         if !self.kills.is_empty() {
             let roles = self.kills.iter().map(|(role, count)| format!("{count} {role}"));
             write!(f, " ({})", roles.collect::<Vec<_>>().join(", "))?;
+        }
+        if 0 < self.pauses {
+            write!(f, "  {} pause{}", self.pauses, if self.pauses == 1 { "" } else { "s" })?;
         }
         if let Some((median, longest)) = self.election_times() {
             let (count, leaderless) = (self.elections_us.len(), self.elections_us.iter().sum());

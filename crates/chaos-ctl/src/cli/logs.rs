@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Which;
+use super::which::{Offset, Which};
 use crate::exit::{Code, Failure};
 use crate::home::Home;
 use crate::output::Output;
@@ -18,6 +18,8 @@ pub(super) struct Logs {
     /// The cluster's file, found as in the other commands
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    offset: Offset,
     /// A node, as 1 or n1, or `runner`; without it all nodes
     node: Option<String>,
     /// How many lines of each
@@ -59,7 +61,7 @@ impl Logs {
     }
 
     fn sources(&self) -> Result<Vec<Source>, Failure> {
-        let config = Which { config: self.config.clone() }.load()?;
+        let config = Which { config: self.config.clone(), offset: self.offset }.load()?;
         let source = |name: String, path| Source { name, path, shown: 0 };
         let wanted = self.node.as_deref();
         if wanted == Some("runner") {

@@ -203,7 +203,7 @@ impl Run {
 impl Run {
     fn config(&self) -> Result<Option<(ClusterConfig, bool)>, Failure> {
         let Some(path) = self.config.clone() else { return Ok(None) };
-        let config = super::Which { config: Some(path) }.load()?;
+        let config = super::Which { config: Some(path), ..super::Which::default() }.load()?;
         Ok(Some((config, self.fresh)))
     }
 }

@@ -1,5 +1,6 @@
 //! `chaos-ctl status`: how the nodes are, asked from outside.
 
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use clap::Args;
@@ -25,10 +26,14 @@ pub(super) struct Status {
     /// How to show it
     #[arg(short, long, value_enum, default_value = "text")]
     output: Form,
+    /// Show them again every second, until Ctrl-C
+    #[arg(short = 'W', long)]
+    watch: bool,
 }
 
+/// How to show something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Form {
+pub(super) enum Form {
     Text,
     Json,
 }
@@ -60,37 +65,64 @@ struct Row {
 impl Status {
     pub(super) async fn run(self) -> Result<Code, Failure> {
         let config = self.which.load()?;
-        let mut watch = Watch::new(&config)?;
-        let joined = watch.follow(PATIENCE).await;
-        let mut view = watch.look(PATIENCE).await;
-        let mut earlier = view.clone();
-        for _ in 1..LOOKS_MAX {
-            if !view.is_uneven() {
-                break;
-            }
-            sleep(BETWEEN_LOOKS).await;
-            let enough = view.has_begun();
-            earlier = std::mem::replace(&mut view, watch.look(PATIENCE).await);
-            if enough {
-                break;
-            }
-        }
-        let runner = runner_of(&Home::of(&config)).map(|birth| birth.pid);
-        let report = report(&config, &joined, (&view, &earlier), runner);
         let mut output = Output::stdout();
-        match self.output {
-            Form::Json => {
-                let text = serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?;
-                output.line(&text);
+        let clear = self.watch && self.output == Form::Text && io::stdout().is_terminal();
+        loop {
+            let (report, code) = look(&config).await?;
+            if clear {
+                // Home first, and then away with what is below: nothing flickers.
+                output.line("\u{1b}[H\u{1b}[2J");
             }
-            Form::Text => show(&report, &mut output),
+            match self.output {
+                Form::Json if self.watch => {
+                    output.line(&serde_json::to_string(&report).map_err(anyhow::Error::from)?);
+                }
+                Form::Json => {
+                    let text =
+                        serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?;
+                    output.line(&text);
+                }
+                Form::Text => show(&report, &mut output),
+            }
+            if !self.watch || output.is_broken() {
+                return Ok(code);
+            }
+            if self.output == Form::Text && !clear {
+                output.line("");
+            }
+            sleep(BETWEEN_REPORTS).await;
         }
-        Ok(match view.answers().count() {
-            0 => Code::NotReady,
-            _ if report.healthy => Code::Done,
-            _ => Code::Degraded,
-        })
     }
+}
+
+/// From one report to the next, when they are watched.
+const BETWEEN_REPORTS: Duration = Duration::from_secs(1);
+
+/// How the nodes are now.
+async fn look(config: &ClusterConfig) -> Result<(Report, Code), Failure> {
+    let mut watch = Watch::new(config)?;
+    let joined = watch.follow(PATIENCE).await;
+    let mut view = watch.look(PATIENCE).await;
+    let mut earlier = view.clone();
+    for _ in 1..LOOKS_MAX {
+        if !view.is_uneven() {
+            break;
+        }
+        sleep(BETWEEN_LOOKS).await;
+        let enough = view.has_begun();
+        earlier = std::mem::replace(&mut view, watch.look(PATIENCE).await);
+        if enough {
+            break;
+        }
+    }
+    let runner = runner_of(&Home::of(config)).map(|birth| birth.pid);
+    let report = report(config, &joined, (&view, &earlier), runner);
+    let code = match view.answers().count() {
+        0 => Code::NotReady,
+        _ if report.healthy => Code::Done,
+        _ => Code::Degraded,
+    };
+    Ok((report, code))
 }
 
 const LEADERLESS: &str = "all nodes answer and none leads: an election is under way, or too many \

@@ -10,7 +10,7 @@ use clap::Args;
 use raft_api::cluster::ClusterConfig;
 use raft_api::units::{DurationRange, HumanDuration};
 
-use super::Which;
+use super::which::{Which, made_up};
 use crate::cluster::Setup;
 use crate::events::{Format, Shown, micros};
 use crate::exit::{Code, Failure};
@@ -19,7 +19,7 @@ use crate::lab::Parts;
 use crate::output::Output;
 use crate::procfs::Birth;
 use crate::runner::{COMPARE_MAX, Ending, Enough, Recovery, Runner};
-use crate::schedule::{Plan, Schedule, Target, down_max};
+use crate::schedule::{Act, Plan, Schedule, Target, down_max};
 use crate::spawner::leave_session;
 
 /// Start the cluster and keep it running until Ctrl-C; with --kill-interval, kill its nodes
@@ -27,10 +27,30 @@ use crate::spawner::leave_session;
 pub(super) struct Up {
     #[command(flatten)]
     which: Which,
+    /// Run a cluster of so many nodes that needs no file: it is made up in .raft/NAME
+    #[arg(long, value_name = "N", conflicts_with_all = ["config", "port_offset"],
+          value_parser = clap::value_parser!(u16).range(1..=9))]
+    nodes: Option<u16>,
+    /// The name of the cluster that is made up
+    #[arg(long, value_name = "NAME", requires = "nodes", default_value = "local")]
+    name: String,
     /// SIGKILL a node at random and start it again: so long after the cluster is whole, as in 15-30s
     #[arg(long, value_name = "RANGE")]
     kill_interval: Option<DurationRange>,
-    /// How long a killed node stays down
+    /// What is done each time: one of these
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        requires = "kill_interval",
+        default_value = "kill"
+    )]
+    faults: Vec<Act>,
+    /// So many faults, and then no more
+    #[arg(long, value_name = "N", requires = "kill_interval",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    max_faults: Option<u64>,
+    /// How long a killed node stays down, or a paused one stands still
     #[arg(long, value_name = "RANGE", default_value = "1-5s")]
     downtime: DurationRange,
     /// Whom to kill
@@ -78,7 +98,10 @@ struct Place {
 
 impl Up {
     pub(super) async fn run(self) -> Result<Code, Failure> {
-        let config = self.which.load()?;
+        let config = match self.nodes {
+            Some(nodes) => made_up(nodes, &self.name, self.fresh)?,
+            None => self.which.load_for_up()?,
+        };
         if self.place.detach && !self.place.background {
             return self.detach(&config).await;
         }
@@ -127,7 +150,9 @@ impl Up {
         let seed = self.seed.unwrap_or_else(|| rand::random_range(1..1_000_000));
         let first = self.first.map(|first| first.0);
         let (target, downtime) = (self.target, self.downtime);
-        Ok(Some(Schedule::new(Plan { seed, target, interval, downtime, first })))
+        let (acts, most) = (self.faults.clone(), self.max_faults);
+        let plan = Plan { seed, target, interval, downtime, first, acts, most };
+        Ok(Some(Schedule::new(plan)))
     }
 
     fn banner(&self, runner: &Runner, schedule: Option<&Schedule>, took: Duration) -> String {
@@ -248,8 +273,15 @@ fn announce(schedule: &Schedule, nodes: usize, lasts: Option<Duration>) -> Strin
     } else {
         format!("First in {}", Shown(micros(first)))
     };
+    let (kills, pauses) = (plan.acts.contains(&Act::Kill), plan.acts.contains(&Act::Pause));
+    let signal = match (kills, pauses) {
+        (true, true) => "SIGKILL or SIGSTOP",
+        (false, true) => "SIGSTOP",
+        _ => "SIGKILL",
+    };
+    let most = plan.most.map(|most| format!(", {most} times")).unwrap_or_default();
     format!(
-        "  chaos   SIGKILL {victim} every {interval}, down {downtime}, at most {at_once} at once.  \
+        "  chaos   {signal} {victim} every {interval}, down {downtime}, at most {at_once} at once{most}.  \
          {first}.  seed {}",
         plan.seed
     )

@@ -12,7 +12,7 @@ use crate::events::{Event, micros, monotonic_us};
 use crate::exit::Failure;
 use crate::process::Exit;
 use crate::procfs::Stat;
-use crate::schedule::{choose, down_max};
+use crate::schedule::{Act, choose, down_max};
 use crate::watch::{View, role_name};
 
 /// A node that ends by itself more often than this in a minute is not started again.
@@ -53,7 +53,7 @@ impl Runner {
         let may_fall = ids.len() - running < down_max(ids.len());
         // A node that has a process and is silent may be as good as down.
         let whole = self.is_whole() && view.answers().count() == ids.len();
-        let (Some((_, draw)), Some(schedule)) = (self.next.take(), &self.schedule) else {
+        let (Some((_, draw)), Some(schedule)) = (self.next.take(), &mut self.schedule) else {
             return Ok(());
         };
         let leader = view.leader().map(|(id, _)| id);
@@ -63,7 +63,22 @@ impl Runner {
             self.next = Some((Instant::now() + Duration::from_millis(200), draw));
             return Ok(());
         };
-        self.kill(target, role_in(&view, target), draw.downtime).await?;
+        schedule.count();
+        let (act, over) = (schedule.act(&draw), schedule.is_over());
+        let role = role_in(&view, target);
+        match act {
+            Act::Kill => {
+                self.kill(target, role, draw.downtime).await?;
+            }
+            Act::Pause => {
+                self.pause(target, role);
+                self.resume_after(draw.downtime, [target].into());
+            }
+        }
+        if over {
+            let text = "that was the last fault, and the cluster serves on".to_owned();
+            self.journal.record(&Event::Note { text });
+        }
         Ok(())
     }
 

@@ -308,8 +308,8 @@ impl Runner {
             format!("{id} {}   pid {pid} SIGSTOP, {seen}   {until}", role_in(&view, *id))
         };
         let lines = paused.iter().map(line).collect();
-        self.hand.pauses.retain(|(_, nodes)| nodes.is_disjoint(&paused));
-        self.hand.pauses.push((lasts.and_then(|time| Instant::now().checked_add(time)), paused));
+        let ends = lasts.and_then(|time| Instant::now().checked_add(time));
+        self.hand.pauses.push((ends, paused));
         Ok(lines)
     }
 
@@ -326,6 +326,11 @@ impl Runner {
             return Ok(vec!["no node is paused".to_owned()]);
         }
         Ok(self.resume_these(&paused))
+    }
+
+    /// Lets nodes that stand still go on after a while.
+    pub(super) fn resume_after(&mut self, time: Duration, paused: BTreeSet<NodeId>) {
+        self.hand.pauses.push((Instant::now().checked_add(time), paused));
     }
 
     /// Lets these go on, whatever was said about when.

@@ -15,10 +15,17 @@ mod readme;
 #[cfg(test)]
 mod replaced;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod runner;
 #[cfg(test)]
 mod scenario;
 #[cfg(test)]
+#[path = "../../../raft-client/tests/it/schema.rs"]
+mod schema;
+#[cfg(test)]
 mod stage;
+#[cfg(test)]
+mod tools;
 #[cfg(test)]
 mod wiped;

@@ -147,6 +147,7 @@ fn a_taken_port_is_named_with_its_holder_before_anything_starts() {
     let expected =
         format!("n2's client address {client} is taken by process {}", std::process::id());
     assert!(said.contains(&expected), "{said}");
+    assert!(said.contains("hint: end that process") && said.contains("--port-offset"), "{said}");
     assert!(!stage.path("pids").exists());
 }
 
