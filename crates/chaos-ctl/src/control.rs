@@ -223,6 +223,17 @@ impl Answer {
 mod tests {
     use super::*;
 
+    /// What the documentation says of the wire.
+    #[test]
+    fn the_documented_lines_are_read() {
+        let page = include_str!("../../../docs/chaos.md");
+        let line = |begin: &str| page.lines().map(str::trim).find(|it| it.starts_with(begin));
+        let order: Order = serde_json::from_str(line("{\"order\"").unwrap()).unwrap();
+        assert_eq!(order.to_string(), "pause leader --for 5s");
+        let answer: Answer = serde_json::from_str(line("{\"outcome\"").unwrap()).unwrap();
+        assert!(answer.lines().unwrap()[0].contains("SIGSTOP, seen stopped"));
+    }
+
     #[test]
     fn an_order_is_shown_as_it_is_typed_and_survives_the_wire() {
         let time = |text: &str| Some(text.parse::<HumanDuration>().unwrap());

@@ -239,7 +239,10 @@ impl Runner {
         self.hand.apply_links().await?;
         sleep(BITE.min(lasts.unwrap_or(BITE))).await;
         let mut lines = self.told(number);
-        lines.insert(1.min(lines.len()), format!("{count} links"));
+        lines.insert(
+            1.min(lines.len()),
+            format!("{count} link{}", if count == 1 { "" } else { "s" }),
+        );
         Ok(lines)
     }
 

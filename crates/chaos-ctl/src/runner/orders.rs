@@ -169,8 +169,13 @@ impl Runner {
         let nodes = self.members().len();
         let left = self.members_running() - running.len();
         for (&id, &pid) in running.iter().zip(&pids) {
-            let (node, role, signal) = (id.0, role_in(view, id), signal.as_str());
-            self.journal.record(&Event::Kill { node, role, pid, signal, running: left, nodes });
+            let (node, role) = (id.0, role_in(view, id));
+            self.journal.record(&match signal {
+                Signal::SIGTERM => Event::Terminate { node, role, pid },
+                other => {
+                    Event::Kill { node, role, pid, signal: other.as_str(), running: left, nodes }
+                }
+            });
         }
         let mut lines = Vec::new();
         for (&id, &pid) in running.iter().zip(&pids) {

@@ -134,7 +134,9 @@ fn nodes_are_ended_started_and_paused_by_order() {
     let orders = of_kind(&seen, "order");
     assert_eq!(orders[0]["what"], "stop n2");
     assert_eq!(of_kind(&seen, "refused").len(), 7, "{seen:?}");
-    assert_eq!(of_kind(&seen, "kill")[0]["signal"], "SIGTERM");
+    assert_eq!(of_kind(&seen, "terminate")[0]["node"], 2, "{seen:?}");
+    let signals: Vec<&Value> = of_kind(&seen, "kill").iter().map(|kill| &kill["signal"]).collect();
+    assert_eq!(signals, ["SIGKILL", "SIGABRT"]);
 }
 
 #[test]
