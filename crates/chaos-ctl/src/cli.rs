@@ -87,11 +87,15 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<Code, Failure> {
     // One thread: everything has one owner, and the machine's cores belong to the servers. Where links
     // run through proxies those have a thread of their own.
-    let runtime = match command {
-        Command::Run(_) | Command::Replay(_) | Command::Up(_) => {
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()
-        }
-        _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+    let proxies = match &command {
+        Command::Run(_) | Command::Replay(_) => true,
+        Command::Up(up) => up.has_proxies(),
+        _ => false,
+    };
+    let runtime = if proxies {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()
+    } else {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()
     };
     runtime.context("could not start")?.block_on(async {
         match command {

@@ -25,6 +25,9 @@ const TAIL_LINES: usize = 20;
 /// A log that is longer than this when its node starts is put aside.
 const LOG_BYTES_MAX: u64 = 64 << 20;
 
+/// A process that is younger may not listen to signals yet.
+const LISTENS_AFTER: Duration = Duration::from_secs(2);
+
 /// How to start a node.
 #[derive(Clone, Debug)]
 pub struct Recipe {
@@ -85,11 +88,15 @@ pub struct Exit {
 }
 
 impl Exit {
-    /// Whether it ended as we told it to: by the SIGKILL that we sent, or cleanly after SIGTERM.
+    /// Whether it ended as we told it to: by the SIGKILL that we sent, or cleanly after SIGTERM, or by
+    /// that SIGTERM if it had hardly begun and was not listening yet.
     pub fn is_expected(&self) -> bool {
         match self.ending {
             Some(Signal::SIGKILL) => self.status.signal() == Some(Signal::SIGKILL as i32),
-            Some(_) => self.status.success(),
+            Some(signal) => {
+                let by_it = self.status.signal() == Some(signal as i32);
+                self.status.success() || by_it && self.uptime < LISTENS_AFTER
+            }
             None => false,
         }
     }

@@ -97,6 +97,10 @@ struct Place {
 }
 
 impl Up {
+    pub(super) fn has_proxies(&self) -> bool {
+        self.lab
+    }
+
     pub(super) async fn run(self) -> Result<Code, Failure> {
         let config = match self.nodes {
             Some(nodes) => made_up(nodes, &self.name, self.fresh)?,

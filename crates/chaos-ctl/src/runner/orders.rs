@@ -108,7 +108,7 @@ impl Runner {
                 return Err(Failure::usage("no node leads at present")
                     .hint("name the node, or wait until `chaos-ctl status` shows a leader"));
             }
-            sleep(Duration::from_millis(50)).await;
+            self.wait_a_little().await?;
             view = self.observe().await;
         }
         let nodes: Vec<NodeId> = match target {
@@ -125,6 +125,18 @@ impl Runner {
             return Err(Failure::usage(format!("no node is `{target}` at present")));
         }
         Ok((view, chosen))
+    }
+
+    /// Lets some time pass in which nodes come back as they do while nobody orders anything.
+    async fn wait_a_little(&mut self) -> Result<(), Failure> {
+        let now = Instant::now();
+        self.restart_due(now).await?;
+        self.end_what_is_due(now).await?;
+        tokio::select! { biased;
+            exit = self.cluster.next_exit() => self.on_exit(exit?),
+            () = sleep(Duration::from_millis(50)) => (),
+        }
+        Ok(())
     }
 
     pub(super) fn has_process(&self, id: NodeId) -> bool {

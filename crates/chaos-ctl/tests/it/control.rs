@@ -166,6 +166,19 @@ fn links_and_disks_are_troubled_by_order_and_heal() {
     let said = served.ordered(&["heal", "faults"]);
     assert!(said.contains("link 3  over") && said.contains("slow_disk 4  over"), "{said}");
 
+    let said = served.ordered(&["disk", "n2", "--full", "--for", "20s"]);
+    assert!(said.contains("the disk of n2 ") && said.contains("in force on 1 of 1"), "{said}");
+    assert!(served.ordered(&["heal", "faults"]).starts_with("disk_full 5  over after "));
+    let said = served.ordered(&["disk", "all", "--io-error", "--for", "500ms"]);
+    assert!(said.contains("in force on 3 of 3"), "{said}");
+    // A write is synced, if nothing else is, and may well be answered by nobody.
+    let mut put = std::process::Command::new(built("raft-client"));
+    put.arg("-f").arg(served.stage.path("cluster.yaml")).args(["put", "a", "b"]);
+    put.output().unwrap();
+    let gone = || (!of_kind(&served.events(), "ended").is_empty()).then_some(());
+    wait_for("a node that ended for want of a sync", gone);
+    served.wait_until_whole();
+
     let said = served.ordered(&["power-loss", "follower"]);
     assert!(said.contains("lost what was not synced: "), "{said}");
     let said = served.ordered(&["heal"]);
@@ -186,7 +199,7 @@ fn links_and_disks_are_troubled_by_order_and_heal() {
     let seen = served.events();
     assert_eq!(of_kind(&seen, "crash").len(), 0, "{seen:?}");
     let over = of_kind(&seen, "over");
-    assert_eq!(over.len(), 4, "{over:?}");
+    assert_eq!(over.len(), 6, "{over:?}");
     assert!(over.iter().take(3).all(|over| over["outcome"] == "installed"), "{over:?}");
 }
 

@@ -48,6 +48,8 @@ fn an_end_is_expected_only_if_it_was_asked_for_and_came_as_asked() {
         ("echo up; exec sleep 1000", &[Signal::SIGKILL], true, "SIGKILL"),
         ("echo up; exec sleep 1000", &[Signal::SIGSTOP, Signal::SIGKILL], true, "SIGKILL"),
         (polite, &[Signal::SIGTERM], true, "exit code 0"),
+        // It has hardly begun, and does not listen yet.
+        ("echo up; exec sleep 1000", &[Signal::SIGTERM], true, "SIGTERM"),
         (stubborn, &[Signal::SIGTERM], false, "exit code 3"),
     ];
     for (script, signals, expected, cause) in cases {
