@@ -232,11 +232,12 @@ impl Run {
     fn own_config(&self, ids: u16) -> Result<ClusterConfig, Failure> {
         let nodes = (1..=self.scenario.nodes).map(|id| format!("{{id: {id}}}"));
         let nodes = nodes.collect::<Vec<_>>().join(", ");
+        let (entries, trailing) = (self.scenario.snapshot.0, self.scenario.snapshot.0 / 10);
         // The snapshot thresholds are low enough to be met in seconds: nodes come back by snapshot
         // and by log, and old log is dropped meanwhile. All else is as it comes.
         let yaml = format!(
             "version: 1\ncluster: {{name: NAME, host: 127.0.0.1, base_port: BASE_PORT}}\nnodes: \
-             [{nodes}]\nraft:\n  snapshot: {{entries: 10k, bytes: 8MiB, trailing: 1k}}\nstorage: \
+             [{nodes}]\nraft:\n  snapshot: {{entries: {entries}, bytes: 8MiB, trailing: {trailing}}}\nstorage: \
              {{dir: 'n{{id}}', segment: 2MiB}}\nrunner:\n  logs: {{dir: logs}}\n"
         );
         Own { dir: &self.dir, mark: MARK, yaml: &yaml, name: &self.scenario.name, ids }.write()

@@ -9,7 +9,7 @@ macro_rules! builtins {
 }
 
 /// Name and file of each, in the order in which they are shown.
-pub(crate) const BUILTINS: [(&str, &str); 20] = builtins![
+pub(crate) const BUILTINS: [(&str, &str); 24] = builtins![
     "kill-leader",
     "kill-random",
     "kill-all",
@@ -17,11 +17,15 @@ pub(crate) const BUILTINS: [(&str, &str); 20] = builtins![
     "rolling-restart",
     "pause-leader",
     "minority-partition",
+    "refused-leader",
     "majority-ring",
     "one-way-leader",
     "flaky-link",
     "gray-leader",
     "power-loss",
+    "slow-power",
+    "snapshot-storm",
+    "forgotten-votes",
     "disk-trouble",
     "bit-flip",
     "snapshot-catchup",

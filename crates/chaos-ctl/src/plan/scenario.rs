@@ -23,6 +23,9 @@ pub(crate) struct Scenario {
     pub(crate) shows: String,
     #[serde(default = "three")]
     pub(crate) nodes: u16,
+    /// A snapshot is made after so many entries. Few, so that nodes come back by snapshot and by log.
+    #[serde(default = "snapshot")]
+    pub(crate) snapshot: Count,
     /// Decides all that is left to chance; drawn if it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) seed: Option<u64>,
@@ -294,6 +297,10 @@ fn three() -> u16 {
     3
 }
 
+fn snapshot() -> Count {
+    Count(10_000)
+}
+
 fn ten() -> u16 {
     10
 }
@@ -364,6 +371,9 @@ impl Scenario {
         }
         if !(1..=NODES_MAX).contains(&self.nodes) {
             return Err(format!("{} nodes: from 1 to {NODES_MAX} can be run", self.nodes));
+        }
+        if self.snapshot.0 < 20 {
+            return Err("`snapshot` is 20 entries or more".to_owned());
         }
         match &self.random {
             Some(random) if random.faults.iter().all(|step| step.weight == 0) => {
