@@ -46,6 +46,8 @@ pub(crate) fn builtin(name: &str) -> Option<Scenario> {
 mod tests {
     use super::*;
 
+    const PAGE: &str = include_str!("../../../../docs/scenarios.md");
+
     #[test]
     fn all_of_them_can_be_read_and_say_what_they_show() {
         for (name, text) in BUILTINS {
@@ -53,6 +55,8 @@ mod tests {
             assert_eq!(scenario.name, name);
             assert!(scenario.shows.ends_with('.'), "{name}");
             assert!(scenario.seed.is_none(), "{name}: every run is another one");
+            let row = format!("| `{name}` | {} |", scenario.shows);
+            assert!(PAGE.contains(&row), "docs/scenarios.md lacks this line:\n{row}");
         }
     }
 }
