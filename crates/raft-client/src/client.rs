@@ -1,5 +1,7 @@
 //! The client: operations with their attempts.
 
+mod anybody;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -357,6 +359,12 @@ impl Client {
         }
     }
 
+    /// Those of the endpoints that are no member's, once a leader has told who is. Only members are
+    /// read from.
+    pub fn strange_endpoints(&self) -> Vec<String> {
+        self.0.directory.strangers()
+    }
+
     /// Those of the endpoints that said that they are no members any more.
     pub fn removed_endpoints(&self) -> Vec<String> {
         self.0.directory.removed_endpoints()
@@ -564,43 +572,6 @@ impl Client {
             answer = &mut request => answer,
             () = sleep_until(ends) => Err(Fault::new(FaultKind::TimedOut, "").into()),
             kind = watching => Err(Fault::new(kind, "").into()),
-        }
-    }
-
-    /// Asks one node after the other, beginning anywhere.
-    async fn ask_anybody(
-        &self,
-        ask: Ask<'_>,
-        from: ReadFrom,
-        tries: &mut Tries,
-    ) -> Result<Reply, Ending> {
-        loop {
-            let mut links = self.0.directory.links();
-            if from == ReadFrom::Followers
-                && 1 < links.len()
-                && let Some(leader) = self.0.directory.leader()
-            {
-                links.retain(|link| link.addr() != leader.link.addr());
-            }
-            if !links.is_empty() {
-                let first = rand::random_range(0..links.len());
-                links.rotate_left(first);
-            }
-            for link in links {
-                tries.attempts += 1;
-                let (began, ends) = (Instant::now(), tries.attempt_ends());
-                let silent = |_elapsed| Err(Fault::new(FaultKind::TimedOut, "").into());
-                let answer = timeout_at(ends, ask.send(&link)).await.unwrap_or_else(silent);
-                self.tell(&link, ask, began, &answer);
-                match answer {
-                    Ok(mut reply) => {
-                        reply.receipt.attempts = tries.attempts;
-                        return Ok(reply);
-                    }
-                    Err(setback) => tries.note(&self.0.tally, &link, setback.fault)?,
-                }
-            }
-            tries.pause(FailedKind::Unserved).await.map_err(Ending::Over)?;
         }
     }
 

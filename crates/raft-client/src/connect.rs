@@ -37,6 +37,9 @@ const CONNECTION_WINDOW: u32 = 8 << 20;
 /// connection after twice this.
 const KEEPALIVE: Duration = Duration::from_secs(1);
 
+/// For so long a node that kept silent is asked only if no other can be.
+const AVOIDANCE: Duration = Duration::from_secs(2);
+
 pub(crate) type Api = ManagementRpcClient<Channel>;
 
 /// One node's address and the connections to it.
@@ -49,6 +52,8 @@ pub(crate) struct Link {
     tracer: Option<Tracer>,
     /// Whether the last one that was met there greeted with something that is no HTTP/2.
     is_strange: Arc<AtomicBool>,
+    /// Until when whoever has a choice asks another node: this one has kept silent.
+    avoided_until: Mutex<Option<Instant>>,
     slots: Vec<Slot>,
     /// Where the next request goes: round about.
     next: AtomicUsize,
@@ -87,6 +92,7 @@ impl Link {
             pipelined: options.pipelined,
             tracer: options.tracer.clone(),
             is_strange: Arc::default(),
+            avoided_until: Mutex::default(),
             slots: (0..options.connections.max(1)).map(|_| Slot::default()).collect(),
             next: AtomicUsize::new(0),
         }
@@ -94,6 +100,18 @@ impl Link {
 
     pub(crate) fn addr(&self) -> &Arc<str> {
         &self.addr
+    }
+
+    /// It has kept silent: whoever has a choice asks another one for a while.
+    pub(crate) fn avoid(&self) {
+        let until = Instant::now() + AVOIDANCE;
+        *self.avoided_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+
+    /// Whether it has kept silent lately.
+    pub(crate) fn is_avoided(&self) -> bool {
+        let until = *self.avoided_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
     }
 
     /// To be told to whoever follows it, when the node has answered.

@@ -67,6 +67,9 @@ pub(crate) struct Known {
     members_term: u64,
     /// Nodes that said that they are no members any more.
     removed: BTreeSet<Arc<str>>,
+    /// The name of the cluster whose leader was found first. It is the one that is meant, if the
+    /// client was not told.
+    cluster: Option<String>,
 }
 
 impl Directory {
@@ -253,6 +256,7 @@ impl Directory {
             let at = if own_word { Arc::clone(&link) } else { self.link(&answer.leader_addr) };
             let leader = Leader { link: at, node: answer.leader_id, term };
             if floor <= term {
+                self.note_cluster(&answer.cluster);
                 return Ok(leader);
             }
             if outdated.as_ref().is_none_or(|old| old.term < term) {
@@ -402,7 +406,7 @@ impl Directory {
     ) -> Answer<T> {
         let answer = answer.and_then(|answer| {
             let found = cluster(&answer);
-            match &self.options.cluster {
+            match &self.meant() {
                 Some(meant) if !found.is_empty() && meant != found => {
                     let why = format!("it serves '{found}', not '{meant}'");
                     Err(Fault::new(FaultKind::OtherCluster, why))
@@ -411,6 +415,29 @@ impl Directory {
             }
         });
         (link, answer)
+    }
+
+    /// The name of the cluster that is meant: what the client was told, or found first.
+    fn meant(&self) -> Option<String> {
+        let told = self.options.cluster.clone();
+        told.or_else(|| self.known.borrow().cluster.clone())
+    }
+
+    /// A leader of this cluster was found.
+    fn note_cluster(&self, name: &str) {
+        self.known.send_if_modified(|known| {
+            if known.cluster.is_none() && !name.is_empty() {
+                known.cluster = Some(name.to_owned());
+            }
+            false
+        });
+    }
+
+    /// Those of the endpoints that are no member's, if a leader has told who is.
+    pub(crate) fn strangers(&self) -> Vec<String> {
+        let known = self.known.borrow();
+        let strange = |addr: &&String| !known.members.is_empty() && !known.members.contains(addr);
+        self.options.endpoints.iter().filter(strange).cloned().collect()
     }
 
     /// Takes note of where the members are. What a leader says is all there is: the ways to others

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use raft_api::pb::MemberRole;
-use raft_client::{Client, ClientError, Consistency, FailedKind, FaultKind, Options};
+use raft_client::{Client, ClientError, Consistency, FailedKind, FaultKind, Options, ReadFrom};
 
 use crate::fake::{Act, Fakes, mute, nobody};
 
@@ -195,4 +195,51 @@ async fn another_cluster_at_the_same_addresses_is_not_used() {
     assert!(failed.to_string().contains("it serves 'fake', not 'mine'"), "{failed}");
     let members = client("mine").configuration().await;
     assert!(members.is_err(), "{members:?}");
+}
+
+/// Endpoints of two clusters: the one that is found first is meant, and the other is left alone.
+#[tokio::test]
+async fn endpoints_of_another_cluster_are_not_read_from() {
+    let (ours, theirs) = (Fakes::start(1), Fakes::start(1));
+    theirs.world().cluster = "another".into();
+    let read = async |client: &Client| {
+        let key = raft_kv::Query::Get { key: "k".into() }.encode();
+        let (level, within) = (Consistency::Linearizable, Duration::from_secs(2));
+        client.query_from(key, level, ReadFrom::Any, within).await.unwrap().receipt.attempts
+    };
+    let client = client([ours.addr(1), theirs.addr(1)]);
+    client.ready(Duration::from_secs(2)).await.unwrap();
+    let mine = client.get_leader().await.unwrap().addr;
+    let (strange, own) = if mine == ours.addr(1) { (&theirs, &ours) } else { (&ours, &theirs) };
+    let reads_before = strange.world().reads;
+    for _ in 0..20 {
+        assert_eq!(read(&client).await, 1);
+    }
+    assert_eq!(strange.world().reads, reads_before);
+    assert_eq!(own.world().reads, 20);
+    assert_eq!(client.strange_endpoints(), [strange.addr(1)]);
+}
+
+/// A member that keeps silent costs one read half of its time, and the next ones nothing.
+#[tokio::test]
+async fn a_silent_member_is_avoided_by_reads_from_any() {
+    let fakes = Fakes::start(2);
+    let (_mute, mute) = mute();
+    let silent = raft_api::pb::Member {
+        client_addr: mute.clone(),
+        ..fakes.world().member(2, MemberRole::Voter)
+    };
+    fakes.world().members.insert(2, silent);
+    let client = client([fakes.addr(1)]);
+    client.ready(Duration::from_secs(2)).await.unwrap();
+    let mut attempts = Vec::new();
+    for _ in 0..40 {
+        let key = raft_kv::Query::Get { key: "k".into() }.encode();
+        let (level, within) = (Consistency::Linearizable, Duration::from_millis(600));
+        let found = client.query_from(key, level, ReadFrom::Any, within).await.unwrap();
+        attempts.push(found.receipt.attempts);
+    }
+    let twice = attempts.iter().filter(|count| 1 < **count).count();
+    assert!((1..=2).contains(&twice), "{attempts:?}");
+    assert_eq!(client.counters().retries, twice as u64, "a read that is tried again is counted");
 }

@@ -41,6 +41,10 @@ type Twist<R> = Box<dyn FnOnce(&mut World, &R) -> Option<(pb::Refusal, &'static 
 /// What all nodes share.
 #[derive(Default)]
 pub(crate) struct World {
+    /// Its name.
+    pub(crate) cluster: String,
+    /// Reads that came to a node.
+    pub(crate) reads: u64,
     pub(crate) leader: u64,
     pub(crate) term: u64,
     pub(crate) addrs: BTreeMap<u64, String>,
@@ -95,7 +99,8 @@ struct Node {
 impl Fakes {
     /// Nodes 1 to `count`; node 1 leads in term 1.
     pub(crate) fn start(count: u64) -> Self {
-        let world = World { leader: 1, term: 1, ..World::default() };
+        let cluster = "fake".to_owned();
+        let world = World { cluster, leader: 1, term: 1, ..World::default() };
         let world = Arc::new(Mutex::new(world));
         let mut fakes = Self { world, runtimes: BTreeMap::new() };
         for id in 1..=count {
@@ -443,14 +448,14 @@ impl ManagementRpc for Node {
                 leader_id: world.bygone,
                 leader_addr: world.addrs.get(&world.bygone).cloned().unwrap_or_default(),
                 member_addrs: left.clone(),
-                cluster: "fake".to_owned(),
+                cluster: world.cluster.clone(),
             },
             None => pb::GetLeaderResponse {
                 leader_id,
                 leader_addr,
                 term,
                 node_id,
-                cluster: "fake".to_owned(),
+                cluster: world.cluster.clone(),
                 ..pb::GetLeaderResponse::default()
             },
         };
@@ -464,7 +469,7 @@ impl ManagementRpc for Node {
         let mut world = self.world();
         let (members, joint) = world.look();
         Ok(Response::new(pb::GetConfigurationResponse {
-            cluster: "fake".to_owned(),
+            cluster: world.cluster.clone(),
             members,
             joint,
             leader_id: world.leader,
@@ -565,7 +570,8 @@ impl ManagementRpc for Node {
         request: Request<pb::QueryRequest>,
     ) -> Result<Response<pb::QueryResponse>, Status> {
         let request = request.into_inner();
-        let world = self.world();
+        let mut world = self.world();
+        world.reads += 1;
         let stale = request.consistency() == pb::Consistency::Stale;
         let (refusal, result) = if world.leader == self.id || stale {
             (pb::Refusal::None, world.store.query_bytes(&request.data).unwrap())
@@ -593,7 +599,7 @@ impl ManagementRpc for Node {
         });
         Ok(Response::new(pb::StatusResponse {
             node_id: self.id,
-            cluster: "fake".to_owned(),
+            cluster: world.cluster.clone(),
             role: if leads { pb::Role::Leader } else { pb::Role::Follower }.into(),
             term: world.term,
             leader_id: world.leader,
