@@ -34,15 +34,18 @@ mod verify;
 mod workload;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-pub use compare::{CompareError, Comparison, Run};
+pub use compare::{CompareError, Comparison, Ending, Run};
 pub use cost::{Cpu, NodeCpu};
-pub use expect::{Expectation, Kept};
+pub use expect::{Expectation, Judged, Kept};
 pub use failover::{Failover, FaultEvent};
+pub use files::write_whole;
 pub use keys::{KeyChoice, Sizes};
 pub use latency::{Bin, Latency};
 pub use operation::{Kind, Mix, MixError};
@@ -129,8 +132,8 @@ pub enum PlanError {
     #[error("--verify and --history tell values apart only if they have 16 bytes or more")]
     ValuesTooShort,
     /// It cannot be asked for.
-    #[error("etcd knows put, get and cas: no --mix with append or propose, and no --pipeline")]
-    NotOfEtcd,
+    #[error("etcd knows put, get and cas: no {0}")]
+    NotOfEtcd(&'static str),
     /// A write is not repeated there, and what is unknown stays so.
     #[error("--verify is for clusters of this project: etcd has no sessions")]
     EtcdVerified,
@@ -174,8 +177,10 @@ impl Plan {
 
     fn check_for_etcd(&self) -> Result<(), PlanError> {
         let mix = &self.shape.mix;
-        if mix.has(Kind::Append) || mix.has(Kind::Propose) || 1 < self.pipeline {
-            return Err(PlanError::NotOfEtcd);
+        let unknown = [Kind::Append, Kind::Propose].into_iter().find(|kind| mix.has(*kind));
+        let streams = (1 < self.pipeline).then_some("--pipeline");
+        if let Some(name) = unknown.map(Kind::name).or(streams) {
+            return Err(PlanError::NotOfEtcd(name));
         }
         if self.verify.is_some() {
             return Err(PlanError::EtcdVerified);
@@ -189,12 +194,24 @@ impl Plan {
 pub struct Brake {
     stop: CancellationToken,
     abort: CancellationToken,
+    leave: CancellationToken,
+    reading_back: Arc<AtomicBool>,
 }
 
 impl Brake {
     /// Begins nothing new and waits for what is under way.
     pub fn stop(&self) {
         self.stop.cancel();
+    }
+
+    /// Whether all is done and is read back. To stop is then of no use any more.
+    pub fn is_reading_back(&self) -> bool {
+        self.reading_back.load(Ordering::Relaxed)
+    }
+
+    /// Gives up reading back.
+    pub fn leave(&self) {
+        self.leave.cancel();
     }
 
     /// Gives up what is under way as well: the outcome of writes is unknown.

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
+use super::Plan;
 use super::latency::Latency;
 use super::report::{as_float, grouped, rounded, three_digits};
+use super::summary::Load;
 
 /// A run, as far as it is compared.
 #[derive(Clone, Debug, Deserialize)]
@@ -22,6 +24,40 @@ pub struct Run {
     gave_up: bool,
     ops_per_s: f64,
     ops: Vec<Op>,
+    // What a report of an older version may lack.
+    #[serde(default)]
+    failed: u64,
+    #[serde(default)]
+    unknown: u64,
+    #[serde(default)]
+    dropped: u64,
+    #[serde(default)]
+    writes: Option<Class>,
+    #[serde(default)]
+    reads: Option<Class>,
+    #[serde(default)]
+    verify: Option<Checked>,
+    /// Signs that the cluster lost what it had.
+    #[serde(default)]
+    forgotten: Vec<String>,
+}
+
+/// How writes or reads were served.
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Class {
+    longest_us: u64,
+    total_us: u64,
+}
+
+/// What reading back has shown, or why it has not been done.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Checked {
+    lost: u64,
+    applied_twice: u64,
+    unexpected: u64,
+    wrong_reads: u64,
+    error: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -47,6 +83,9 @@ pub enum CompareError {
     Unlike(String),
 }
 
+/// No report is longer.
+const REPORT_BYTES_MAX: u64 = 256 << 20;
+
 /// What a run must be in to be compared.
 const SCHEMA: &str = "raft-bench/1";
 
@@ -55,6 +94,13 @@ impl Run {
     pub fn load(path: &Path) -> Result<Self, CompareError> {
         let file = if path.is_dir() { path.join("bench.json") } else { path.to_owned() };
         let unreadable = |why: String| CompareError::Unreadable(file.clone(), why);
+        let about = std::fs::metadata(&file).map_err(|error| unreadable(error.to_string()))?;
+        if !about.is_file() {
+            return Err(unreadable("it is no file".to_owned()));
+        }
+        if REPORT_BYTES_MAX < about.len() {
+            return Err(unreadable("it is far too long for a report".to_owned()));
+        }
         let text = std::fs::read_to_string(&file).map_err(|error| unreadable(error.to_string()))?;
         let run: Self =
             serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
@@ -63,6 +109,16 @@ impl Run {
         } else {
             Err(unreadable(format!("its schema is `{}`, not `{SCHEMA}`", run.schema)))
         }
+    }
+
+    /// Whether a run of this plan will be comparable, as far as that can be known before it.
+    pub fn check(&self, plan: &Plan, connections: usize) -> Result<(), CompareError> {
+        let load = serde_json::to_value(Load::of(plan, connections)).unwrap_or_default();
+        let mut unlike = load_differences(&self.load, load.as_object().unwrap_or(&self.load));
+        if self.client_debug_build != cfg!(debug_assertions) {
+            unlike.push("the builds of the client".to_owned());
+        }
+        if unlike.is_empty() { Ok(()) } else { Err(CompareError::Unlike(unlike.join(", "))) }
     }
 }
 
@@ -74,6 +130,32 @@ pub struct Comparison {
     noise: f64,
     /// What is to be known of the runs.
     notes: Vec<String>,
+    /// Why it cannot be told whether it is worse, if so.
+    doubts: Vec<String>,
+    /// Whether something was lost or wrong in the second run.
+    is_unsafe: bool,
+}
+
+/// What a comparison comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// No figure is worse by more than noise.
+    NoWorse,
+    /// One is.
+    Worse,
+    /// A run is no measure.
+    Inconclusive,
+    /// In the second run something was lost, or read that was wrong.
+    Unsafe,
+}
+
+/// What a figure counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    /// Operations per second. More of them are better; of all else less.
+    Rate,
+    Micros,
+    Count,
 }
 
 #[derive(Clone, Debug)]
@@ -81,8 +163,7 @@ struct Row {
     name: String,
     before: f64,
     after: f64,
-    /// Whether more of it is better.
-    more_is_better: bool,
+    unit: Unit,
 }
 
 /// What became of a figure.
@@ -94,13 +175,22 @@ enum Trend {
 }
 
 impl Row {
-    /// The change as a part of what it was before.
-    fn change(&self) -> f64 {
-        if self.before == 0.0 { 0.0 } else { self.after / self.before - 1.0 }
+    fn new(name: impl Into<String>, unit: Unit, [before, after]: [f64; 2]) -> Self {
+        Self { name: name.into(), before, after, unit }
+    }
+
+    /// The change as a part of what it was before; none if it was nothing, and is something.
+    fn change(&self) -> Option<f64> {
+        match (self.before, self.after) {
+            (0.0, 0.0) => Some(0.0),
+            (0.0, _) => None,
+            (before, after) => Some(after / before - 1.0),
+        }
     }
 
     fn trend(&self, noise: f64) -> Trend {
-        let gain = if self.more_is_better { self.change() } else { -self.change() };
+        let change = self.change().unwrap_or(f64::INFINITY);
+        let gain = if self.unit == Unit::Rate { change } else { -change };
         if gain.abs() <= noise {
             Trend::Same
         } else if 0.0 < gain {
@@ -118,12 +208,10 @@ impl Comparison {
         if !unlike.is_empty() {
             return Err(CompareError::Unlike(unlike.join(", ")));
         }
-        let mut rows = vec![Row {
-            name: "op/s".to_owned(),
-            before: before.ops_per_s,
-            after: after.ops_per_s,
-            more_is_better: true,
-        }];
+        let both = [before, after];
+        let mut rows = vec![Row::new("op/s", Unit::Rate, both.map(|run| run.ops_per_s))];
+        rows.extend(outages(both));
+        rows.extend(counts(both));
         for op in &before.ops {
             let Some(other) = after.ops.iter().find(|it| it.op == op.op) else { continue };
             let pairs = op.latency_us.quantiles().into_iter().zip(other.latency_us.quantiles());
@@ -134,38 +222,56 @@ impl Comparison {
                     continue;
                 }
                 let name = format!("{} {name}", op.op);
-                let (before, after) = (as_float(old), as_float(new));
-                rows.push(Row { name, before, after, more_is_better: false });
+                rows.push(Row::new(name, Unit::Micros, [old, new].map(as_float)));
             }
         }
-        let half = |run: &Run| run.interrupted || run.gave_up;
-        let note = |(name, run)| half(run).then(|| format!("the run {name} was broken off"));
-        let notes = [("before", before), ("after", after)].into_iter().filter_map(note).collect();
-        Ok(Self { rows, noise, notes })
+        let named = [("before", before), ("after", after)];
+        let doubt = |(name, run): (&str, &Run)| Some(format!("the run {name} {}", run.doubt()?));
+        let note = |(name, run): (&str, &Run)| {
+            let undone = run.failed + run.unknown + run.dropped;
+            let count = grouped(undone);
+            (0 < undone).then(|| format!("in the run {name} {count} operations were never done"))
+        };
+        let is_unsafe = 0 < after.damage().unwrap_or(0);
+        let doubts = named.into_iter().filter_map(doubt).collect();
+        let notes = named.into_iter().filter_map(note).collect();
+        Ok(Self { rows, noise, notes, doubts, is_unsafe })
+    }
+
+    /// What it comes to.
+    pub fn ending(&self) -> Ending {
+        if self.is_unsafe {
+            Ending::Unsafe
+        } else if !self.doubts.is_empty() {
+            Ending::Inconclusive
+        } else if self.is_worse() {
+            Ending::Worse
+        } else {
+            Ending::NoWorse
+        }
     }
 
     /// Whether anything is worse by more than noise.
-    pub fn is_worse(&self) -> bool {
-        self.rows.iter().any(|row| row.trend(self.noise) == Trend::Worse)
+    fn is_worse(&self) -> bool {
+        self.is_unsafe || self.rows.iter().any(|row| row.trend(self.noise) == Trend::Worse)
     }
 
     /// A table for people.
     pub fn text(&self) -> String {
         let mut out = format!("{:<16}{:>12}{:>12}{:>10}\n", "", "before", "after", "change");
         for row in &self.rows {
-            let shown = |value: f64| {
-                if row.more_is_better {
-                    grouped(rounded(value))
-                } else {
-                    format!("{} ms", three_digits(rounded(value)))
-                }
+            let shown = |value: f64| match row.unit {
+                Unit::Rate | Unit::Count => grouped(rounded(value)),
+                Unit::Micros if value == 0.0 => "0".to_owned(),
+                Unit::Micros => format!("{} ms", three_digits(rounded(value))),
             };
             let word = match row.trend(self.noise) {
                 Trend::Same => "",
                 Trend::Better => "  better",
                 Trend::Worse => "  WORSE",
             };
-            let change = format!("{:+.1}%", row.change() * 100.0);
+            let change = row.change().map(|change| format!("{:+.1}%", change * 100.0));
+            let change = change.unwrap_or_else(|| "new".to_owned());
             let (before, after) = (shown(row.before), shown(row.after));
             writeln!(out, "{:<16}{before:>12}{after:>12}{change:>10}{word}", row.name)
                 .expect("a string takes all");
@@ -174,6 +280,9 @@ impl Comparison {
         writeln!(out, "changes up to {noise}% count as noise").expect("a string takes all");
         for note in &self.notes {
             writeln!(out, "note: {note}").expect("a string takes all");
+        }
+        for doubt in &self.doubts {
+            writeln!(out, "INCONCLUSIVE: {doubt}").expect("a string takes all");
         }
         out
     }
@@ -184,7 +293,11 @@ impl Serialize for Comparison {
         let row = |row: &Row| {
             json!({
                 "name": row.name,
-                "unit": if row.more_is_better { "op/s" } else { "us" },
+                "unit": match row.unit {
+                    Unit::Rate => "op/s",
+                    Unit::Micros => "us",
+                    Unit::Count => "",
+                },
                 "before": row.before,
                 "after": row.after,
                 "change": row.change(),
@@ -201,23 +314,93 @@ impl Serialize for Comparison {
             "noise": self.noise,
             "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
             "notes": self.notes,
+            "doubts": self.doubts,
+            "is_unsafe": self.is_unsafe,
         });
         whole.serialize(serializer)
     }
 }
 
-/// In what two runs differ that must not, to be compared.
-fn differences(before: &Run, after: &Run) -> Vec<String> {
+impl Run {
+    /// Why it is no measure, if so.
+    fn doubt(&self) -> Option<String> {
+        let unchecked = self.verify.as_ref().and_then(|checked| checked.error.as_ref());
+        Some(match () {
+            () if self.gave_up => "was given up: nothing was acknowledged any more".to_owned(),
+            () if self.interrupted => "was broken off".to_owned(),
+            () if self.ops_per_s <= 0.0 || self.measured() == 0 => "measured nothing".to_owned(),
+            () if !self.forgotten.is_empty() => {
+                format!("met a cluster that forgot: {}", self.forgotten[0])
+            }
+            () => return unchecked.map(|why| format!("was not read back: {why}")),
+        })
+    }
+
+    /// Operations that its latencies are of.
+    fn measured(&self) -> u64 {
+        self.ops.iter().map(|op| op.latency_us.count).sum()
+    }
+
+    /// Writes that are not as they should be, and reads that were wrong; none if nobody looked.
+    fn damage(&self) -> Option<u64> {
+        let checked = self.verify.as_ref().filter(|checked| checked.error.is_none())?;
+        let Checked { lost, applied_twice, unexpected, wrong_reads, .. } = checked;
+        Some(lost + applied_twice + unexpected + wrong_reads)
+    }
+}
+
+/// How long nothing was done.
+fn outages(both: [&Run; 2]) -> Vec<Row> {
+    type Choice = fn(&Run) -> Option<Class>;
+    let classes: [(&str, Choice); 2] = [("writes", |run| run.writes), ("reads", |run| run.reads)];
+    let mut rows = Vec::new();
+    for (name, class) in classes {
+        let [Some(before), Some(after)] = both.map(class) else { continue };
+        let figures = [
+            ("away", [before.total_us, after.total_us]),
+            ("longest", [before.longest_us, after.longest_us]),
+        ];
+        let row = |(what, pair): (&str, [u64; 2])| {
+            Row::new(format!("{name} {what}"), Unit::Micros, pair.map(as_float))
+        };
+        rows.extend(figures.map(row));
+    }
+    rows
+}
+
+/// What was not done, and what was lost.
+fn counts(both: [&Run; 2]) -> Vec<Row> {
+    let count = |name, counts: [u64; 2]| Row::new(name, Unit::Count, counts.map(as_float));
+    let mut rows = vec![
+        count("failed", both.map(|run| run.failed)),
+        count("unknown", both.map(|run| run.unknown)),
+        count("dropped", both.map(|run| run.dropped)),
+    ];
+    if let [Some(before), Some(after)] = both.map(Run::damage) {
+        rows.push(count("lost or wrong", [before, after]));
+    }
+    rows
+}
+
+/// In what two loads differ.
+fn load_differences(
+    before: &serde_json::Map<String, Value>,
+    after: &serde_json::Map<String, Value>,
+) -> Vec<String> {
     let mut unlike = Vec::new();
-    let keys: std::collections::BTreeSet<&String> =
-        before.load.keys().chain(after.load.keys()).collect();
+    let keys: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     for key in keys.into_iter().filter(|key| !["seed", "warmup_us"].contains(&key.as_str())) {
-        let [old, new] = [&before.load, &after.load].map(|load| load.get(key).cloned());
-        let [old, new] = [old, new].map(Option::unwrap_or_default);
+        let [old, new] = [before, after].map(|load| load.get(key).cloned().unwrap_or_default());
         if old != new {
             unlike.push(format!("{key} {old} and {new}"));
         }
     }
+    unlike
+}
+
+/// In what two runs differ that must not, to be compared.
+fn differences(before: &Run, after: &Run) -> Vec<String> {
+    let mut unlike = load_differences(&before.load, &after.load);
     let mut differ = |name: &str, old: String, new: String| {
         if old != new {
             unlike.push(format!("{name} {old} and {new}"));
@@ -241,39 +424,101 @@ mod tests {
         serde_json::from_value(json).unwrap()
     }
 
+    /// A run that nothing is to be said against.
+    fn whole(change: impl FnOnce(&mut Value)) -> Run {
+        run(|json| {
+            json["interrupted"] = false.into();
+            json["verify"]["lost"] = 0.into();
+            change(json);
+        })
+    }
+
     #[test]
     fn only_more_than_noise_is_a_change() {
-        let before = run(|_| ());
-        let after = run(|json| {
+        let before = whole(|_| ());
+        let after = whole(|json| {
             json["ops_per_s"] = 980.0.into();
             json["ops"][0]["latency_us"]["p50"] = 9_000.into();
             json["ops"][0]["latency_us"]["p99"] = 30_000.into();
             json["load"]["seed"] = 8.into();
         });
         let comparison = Comparison::of(&before, &after, 0.03).unwrap();
-        assert!(comparison.is_worse());
+        assert_eq!(comparison.ending(), Ending::Worse);
         let text = comparison.text();
         let rows: Vec<&str> = text.lines().collect();
         let expected = [
             "                      before       after    change",
             "op/s                     970         980     +1.1%",
+            "writes away           511 ms      511 ms     +0.0%",
+            "writes longest        361 ms      361 ms     +0.0%",
+            "reads away                 0           0     +0.0%",
+            "reads longest              0           0     +0.0%",
+            "failed                     0           0     +0.0%",
+            "unknown                    1           1     +0.0%",
+            "dropped                    0           0     +0.0%",
+            "lost or wrong              0           0     +0.0%",
             "put p50              8.47 ms     9.00 ms     +6.3%  WORSE",
             "put p90              15.7 ms     15.7 ms     +0.0%",
             "put p99              34.4 ms     30.0 ms    -12.8%  better",
         ];
-        assert_eq!(rows[..5], expected);
+        assert_eq!(rows[..13], expected);
         assert!(!text.contains("get p99.9"), "2000 values carry none: {text}");
-        assert!(text.ends_with(
-            "note: the run before was broken off\nnote: the run after was broken off\n"
-        ));
-        assert!(!Comparison::of(&before, &before, 0.0).unwrap().is_worse());
+        assert_eq!(Comparison::of(&before, &before, 0.0).unwrap().ending(), Ending::NoWorse);
         let json = serde_json::to_value(&comparison).unwrap();
         assert_eq!(json["is_worse"], true);
         assert_eq!(
-            json["rows"][1],
+            json["rows"][9],
             json!({"name": "put p50", "unit": "us", "before": 8470.0, "after": 9000.0,
                 "change": 9000.0 / 8470.0 - 1.0, "verdict": "worse"})
         );
+    }
+
+    /// The same speed, and yet worse: outages, and operations that were never done.
+    #[test]
+    fn what_was_not_done_is_worse() {
+        type Change = fn(&mut Value);
+        let changes: [(&str, Change); 4] = [
+            ("reads away", |json| json["reads"]["total_us"] = 900_000.into()),
+            ("writes longest", |json| json["writes"]["longest_us"] = 500_000.into()),
+            ("failed", |json| json["failed"] = 5.into()),
+            ("dropped", |json| json["dropped"] = 900.into()),
+        ];
+        for (name, change) in changes {
+            let comparison = Comparison::of(&whole(|_| ()), &whole(change), 0.03).unwrap();
+            assert_eq!(comparison.ending(), Ending::Worse, "{name}");
+            let text = comparison.text();
+            let row = text.lines().find(|line| line.starts_with(name)).unwrap();
+            assert!(row.ends_with("WORSE") && !row.contains("+0.0%"), "{row}");
+        }
+        let lossy = whole(|json| json["verify"]["lost"] = 1.into());
+        let comparison = Comparison::of(&whole(|_| ()), &lossy, 0.03).unwrap();
+        assert_eq!(comparison.ending(), Ending::Unsafe);
+        let comparison = Comparison::of(&lossy, &whole(|_| ()), 0.03).unwrap();
+        assert_eq!(comparison.ending(), Ending::NoWorse);
+    }
+
+    /// Half a run is never "no worse", nor is one that measured nothing.
+    #[test]
+    fn what_is_no_measure_shows_nothing() {
+        type Change = fn(&mut Value);
+        let changes: [(&str, Change); 4] = [
+            ("was broken off", |json| json["interrupted"] = true.into()),
+            ("was given up: nothing was acknowledged any more", |json| {
+                json["gave_up"] = true.into();
+            }),
+            ("measured nothing", |json| json["ops_per_s"] = 0.0.into()),
+            ("was not read back: no", |json| json["verify"] = json!({"error": "no"})),
+        ];
+        for (why, change) in changes {
+            for (name, before, after) in
+                [("before", whole(change), whole(|_| ())), ("after", whole(|_| ()), whole(change))]
+            {
+                let comparison = Comparison::of(&before, &after, 0.03).unwrap();
+                assert_eq!(comparison.ending(), Ending::Inconclusive, "{why}");
+                let last = format!("INCONCLUSIVE: the run {name} {why}\n");
+                assert!(comparison.text().ends_with(&last), "{}", comparison.text());
+            }
+        }
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use raft_api::units::HumanDuration;
+use serde::Serialize;
 
 use super::latency::Latency;
 use super::operation::Kind;
-use super::report::{as_float, grouped, span};
-use super::summary::{Summary, Verification};
+use super::report::{as_float, grouped, micros, span};
+use super::summary::{Service, Summary, Verification};
 
 /// A percentile counts on this many values above it.
 const VALUES_ABOVE_MIN: f64 = 10.0;
@@ -27,11 +28,12 @@ pub struct Expectation {
 enum Metric {
     /// Of this kind alone, or of all operations.
     Latency(Option<Kind>, Point),
-    /// All outages together.
-    Unavailable,
+    /// All outages together; of the class that this kind belongs to, or of the worse one. So are
+    /// the next two.
+    Unavailable(Option<Kind>),
     /// The longest time in which nothing was done.
-    Longest,
-    Outages,
+    Longest(Option<Kind>),
+    Outages(Option<Kind>),
     Lost,
     Failed,
     Unknown,
@@ -77,7 +79,25 @@ pub enum Kept {
     Untold(String),
 }
 
+/// An expectation, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Judged {
+    /// As it was written.
+    pub what: String,
+    /// Whether it was kept.
+    pub kept: bool,
+    /// What was measured, or why it cannot be told.
+    pub measured: String,
+}
+
 impl Expectation {
+    /// The same for programs.
+    pub fn judged(&self, kept: &Kept) -> Judged {
+        let (Kept::Yes(measured) | Kept::No(measured) | Kept::Untold(measured)) = kept;
+        let (what, measured) = (self.text.clone(), measured.clone());
+        Judged { what, kept: matches!(kept, Kept::Yes(_)), measured }
+    }
+
     /// Whether it is about lost writes, which only reading back can tell.
     pub fn needs_verification(&self) -> bool {
         self.metric == Metric::Lost
@@ -87,17 +107,18 @@ impl Expectation {
     pub fn judge(&self, summary: &Summary) -> Kept {
         let time = |micros: u64| (as_float(micros), span(Duration::from_micros(micros)));
         let number = |count: u64| (as_float(count), grouped(count));
-        let service = summary.writes.or(summary.reads);
-        let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         let (value, shown) = match self.metric {
             Metric::Latency(kind, point) => match latency(summary, kind, point) {
                 Ok(value) => time(value),
-                Err(why) => return Kept::Untold(why),
+                Err(kept) => return kept,
             },
-            Metric::Unavailable => time(service.map_or(0, |service| micros(service.total))),
-            Metric::Longest => time(micros(summary.longest_gap)),
-            Metric::Outages => number(service.map_or(0, |service| service.outages)),
+            Metric::Unavailable(kind) | Metric::Longest(kind) | Metric::Outages(kind) => {
+                return self.judge_outages(summary, kind);
+            }
             Metric::Lost => match &summary.verify {
+                Some(Verification::Done(verdict)) if verdict.checked == 0 => {
+                    return Kept::Untold("no write was acknowledged: nothing to read back".into());
+                }
                 Some(Verification::Done(verdict)) => number(verdict.lost),
                 Some(Verification::Undone(why)) => return Kept::Untold(why.clone()),
                 None => return Kept::Untold("nothing was read back".to_owned()),
@@ -112,38 +133,110 @@ impl Expectation {
             }
             Metric::Rate => (summary.ops_per_s, format!("{:.0}", summary.ops_per_s)),
         };
+        if self.holds(value) { Kept::Yes(shown) } else { Kept::No(shown) }
+    }
+
+    fn holds(&self, value: f64) -> bool {
         let bound = match self.bound {
             Bound::Time(micros) => as_float(micros),
             Bound::Number(number) | Bound::Percent(number) => number,
         };
-        if self.relation.holds(value, bound) { Kept::Yes(shown) } else { Kept::No(shown) }
+        self.relation.holds(value, bound)
+    }
+
+    /// Of writes and reads the worse counts. What was not seen may have been an outage as well.
+    fn judge_outages(&self, summary: &Summary, kind: Option<Kind>) -> Kept {
+        let classes = match kind {
+            None => [summary.writes, summary.reads],
+            Some(kind) if kind.is_read() => [None, summary.reads],
+            Some(_) => [summary.writes, None],
+        };
+        let classes: Vec<Service> = classes.into_iter().flatten().collect();
+        let stalls = summary.stalls.iter().map(|stall| stall.length);
+        let (stood, longest_stall) = (stalls.clone().sum(), stalls.max().unwrap_or_default());
+        // What was measured, and what could have been there besides.
+        let measured = |class: &Service| match self.metric {
+            Metric::Longest(_) => (class.longest_gap, class.longest_unasked.max(longest_stall)),
+            _ => (class.total, class.unasked + stood),
+        };
+        let worst = classes.iter().map(|class| measured(class).0).max();
+        let Some(worst) = worst else { return Kept::Untold("there were none".to_owned()) };
+        if let Some(class) = classes.iter().find(|class| class.available.is_none()) {
+            let what = if summary.reads == Some(*class) { "read" } else { "write" };
+            return Kept::Untold(format!("no {what} was asked for"));
+        }
+        if let Metric::Outages(_) = self.metric {
+            let outages = classes.iter().map(|class| class.outages).max().unwrap_or_default();
+            let shown = grouped(outages);
+            return if self.holds(as_float(outages)) { Kept::Yes(shown) } else { Kept::No(shown) };
+        }
+        let holds = |length: Duration| self.holds(as_float(micros(length)));
+        if !holds(worst) {
+            return Kept::No(span(worst));
+        }
+        let could_be = |class: &Service| match (self.metric, measured(class)) {
+            (Metric::Longest(_), (seen, unseen)) => (seen.max(unseen), unseen),
+            (_, (seen, unseen)) => (seen + unseen, unseen),
+        };
+        let unseen = classes.iter().map(could_be).find(|(worst, _)| !holds(*worst));
+        match unseen {
+            Some((_, unseen)) => {
+                let (worst, unseen) = (span(worst), span(unseen));
+                Kept::Untold(format!("{worst}, but {unseen} were not seen or not asked for"))
+            }
+            None => Kept::Yes(span(worst)),
+        }
     }
 }
 
-/// The latency at this point, if enough values stand behind it.
-fn latency(summary: &Summary, kind: Option<Kind>, point: Point) -> Result<u64, String> {
-    let latency: Latency = match kind {
-        None => summary.latency_us,
+/// The latency at this point, if enough values stand behind it. What was never done was slower than
+/// anything that was.
+fn latency(summary: &Summary, kind: Option<Kind>, point: Point) -> Result<u64, Kept> {
+    let (latency, undone) = match kind {
+        None => (summary.latency_us, summary.failed + summary.unknown + summary.dropped),
         Some(kind) => {
             let op = summary.ops.iter().find(|op| op.op == kind.name());
-            op.map(|op| op.latency_us).unwrap_or_default()
+            op.map(|op| (op.latency_us, summary.undone(op))).unwrap_or_default()
         }
     };
     if latency.count == 0 {
-        return Err("nothing was done".to_owned());
+        return Err(Kept::Untold("nothing was done".to_owned()));
     }
+    let never = || Kept::No(format!("{} operations were never done", grouped(undone)));
     match point {
+        Point::Max | Point::Mean if 0 < undone => Err(never()),
         Point::Max => Ok(latency.max),
         Point::Mean => Ok(latency.mean),
         Point::Quantile(place) => {
             let (name, value, above) = latency.quantiles()[place];
+            if !carries(latency.count, undone, above) {
+                return Err(never());
+            }
             if as_float(latency.count) * above < VALUES_ABOVE_MIN {
                 let count = grouped(latency.count);
-                return Err(format!("{count} operations are too few for a {name}"));
+                let why = format!("{count} operations are too few for a {name}");
+                return Err(Kept::Untold(why));
             }
-            Ok(value)
+            Ok(if undone == 0 { value } else { shifted(summary, kind, undone, above, value) })
         }
     }
+}
+
+/// Whether the percentile that leaves this part above it is one of operations that were done, if
+/// so many others never were.
+pub(super) fn carries(done: u64, undone: u64, above: f64) -> bool {
+    as_float(undone) <= as_float(done + undone) * above
+}
+
+/// The percentile of all that was wanted, where what was never done stands at the end. `value` is
+/// that of what was done.
+fn shifted(summary: &Summary, kind: Option<Kind>, undone: u64, above: f64, value: u64) -> u64 {
+    let done = summary.slices.latencies(kind);
+    if done.is_empty() {
+        return value;
+    }
+    let all = as_float(done.len() + undone);
+    done.value_at_quantile((1.0 - above) * all / as_float(done.len())) / 1000
 }
 
 impl Relation {
@@ -165,8 +258,8 @@ impl fmt::Display for Expectation {
 }
 
 /// What can be expected, for messages.
-const METRICS: &str = "p50, p90, p99, p99.9, p99.99, max and mean (of put and so on with put.p99), \
-                       unavail, longest, outages, lost, failed, unknown, dropped, errors, ops";
+const METRICS: &str = "p50, p90, p99, p99.9, p99.99, max, mean, unavail, longest and outages (of \
+                       put and so on with put.p99), lost, failed, unknown, dropped, errors, ops";
 
 impl FromStr for Expectation {
     type Err = String;
@@ -188,7 +281,7 @@ impl FromStr for Expectation {
         let metric = metric(name)
             .ok_or_else(|| format!("`{name}` cannot be expected; there are {METRICS}"))?;
         let bound = match metric {
-            Metric::Latency(..) | Metric::Unavailable | Metric::Longest => {
+            Metric::Latency(..) | Metric::Unavailable(_) | Metric::Longest(_) => {
                 let time = bound.parse::<HumanDuration>().map_err(|error| error.to_string())?;
                 Bound::Time(u64::try_from(time.0.as_micros()).unwrap_or(u64::MAX))
             }
@@ -212,6 +305,7 @@ fn metric(name: &str) -> Option<Metric> {
     let of_kind = Kind::ALL
         .into_iter()
         .find_map(|kind| Some((kind, name.strip_prefix(kind.name())?.strip_prefix('.')?)));
+    let kind = of_kind.map(|(kind, _)| kind);
     let point = match of_kind.map_or(name, |(_, rest)| rest) {
         "max" => Some(Point::Max),
         "mean" => Some(Point::Mean),
@@ -221,12 +315,15 @@ fn metric(name: &str) -> Option<Metric> {
         }
     };
     if let Some(point) = point {
-        return Some(Metric::Latency(of_kind.map(|(kind, _)| kind), point));
+        return Some(Metric::Latency(kind, point));
+    }
+    match of_kind.map_or(name, |(_, rest)| rest) {
+        "unavail" => return Some(Metric::Unavailable(kind)),
+        "longest" => return Some(Metric::Longest(kind)),
+        "outages" => return Some(Metric::Outages(kind)),
+        _ => (),
     }
     Some(match name {
-        "unavail" => Metric::Unavailable,
-        "longest" => Metric::Longest,
-        "outages" => Metric::Outages,
         "lost" => Metric::Lost,
         "failed" => Metric::Failed,
         "unknown" => Metric::Unknown,
@@ -239,7 +336,8 @@ fn metric(name: &str) -> Option<Metric> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::example;
+    use super::super::report::example::{self, MS};
+    use super::super::stall::Stall;
     use super::super::verify::Verdict;
     use super::*;
 
@@ -273,8 +371,66 @@ mod tests {
         assert_eq!(judged("cas.max<1h", &summary), Kept::Untold(none));
         summary.verify = None;
         assert!(matches!(judged("lost=0", &summary), Kept::Untold(_)));
-        summary.verify = Some(Verification::Done(Verdict::default()));
+        summary.verify = Some(Verification::Done(Verdict { checked: 1, ..Verdict::default() }));
         assert_eq!(judged("lost=0", &summary), yes("0"));
+        summary.verify = Some(Verification::Done(Verdict::default()));
+        let nothing = "no write was acknowledged: nothing to read back".to_owned();
+        assert_eq!(judged("lost=0", &summary), Kept::Untold(nothing));
+    }
+
+    /// Writes are well, reads are not.
+    #[test]
+    fn the_worse_of_writes_and_reads_counts() {
+        let mut summary = example::summary();
+        let reads = summary.reads.as_mut().unwrap();
+        (reads.total, reads.longest_gap, reads.outages) = (MS(8_000), MS(7_000), 3);
+        let no = |shown: &str| Kept::No(shown.to_owned());
+        assert_eq!(judged("unavail<2s", &summary), no("8.00 s"));
+        assert_eq!(judged("longest<2s", &summary), no("7.00 s"));
+        assert_eq!(judged("outages<=2", &summary), no("3"));
+        assert_eq!(judged("get.unavail<2s", &summary), no("8.00 s"));
+        let yes = Kept::Yes("511 ms".to_owned());
+        assert_eq!(judged("put.unavail<2s", &summary), yes);
+        summary.reads = None;
+        assert_eq!(judged("unavail<2s", &summary), yes);
+        assert_eq!(judged("get.unavail<2s", &summary), Kept::Untold("there were none".into()));
+    }
+
+    /// What was not seen may have been an outage.
+    #[test]
+    fn what_was_not_seen_is_not_kept() {
+        let mut summary = example::summary();
+        let reads = summary.reads.as_mut().unwrap();
+        (reads.unasked, reads.longest_unasked) = (MS(3_000), MS(1_500));
+        let why = "511 ms, but 3.00 s were not seen or not asked for".to_owned();
+        assert_eq!(judged("unavail<2s", &summary), Kept::Untold(why));
+        assert!(matches!(judged("unavail<4s", &summary), Kept::Yes(_)));
+        assert!(matches!(judged("longest<2s", &summary), Kept::Yes(_)));
+        assert!(matches!(judged("longest<1s", &summary), Kept::Untold(_)));
+        summary.reads.as_mut().unwrap().available = None;
+        assert_eq!(judged("unavail<4s", &summary), Kept::Untold("no read was asked for".into()));
+        let mut summary = example::summary();
+        summary.stalls = vec![Stall { at: MS(0), length: MS(2_000), asleep: false }];
+        assert!(matches!(judged("unavail<2s", &summary), Kept::Untold(_)));
+    }
+
+    /// One of a hundred was never done: it is no part of the slowest one in a hundred that was.
+    #[test]
+    fn what_was_never_done_was_not_fast() {
+        let mut summary = example::summary();
+        (summary.dropped, summary.unknown) = (300, 0);
+        let never = Kept::No("300 operations were never done".to_owned());
+        assert_eq!(judged("p99<50ms", &summary), never);
+        assert!(matches!(judged("p90<50ms", &summary), Kept::Yes(_)));
+        assert_eq!(judged("max<1h", &summary), never);
+        assert_eq!(
+            judged("put.max<1h", &summary),
+            Kept::No("249 operations were never done".into())
+        );
+        summary.dropped = 0;
+        summary.ops[1].failed = 21;
+        assert!(matches!(judged("get.p99<50ms", &summary), Kept::No(_)));
+        assert!(matches!(judged("put.p99<50ms", &summary), Kept::Yes(_)));
     }
 
     #[test]

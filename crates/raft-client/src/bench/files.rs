@@ -53,9 +53,9 @@ impl Summary {
         }
         let mut json = serde_json::to_vec_pretty(self)?;
         json.push(b'\n');
-        fs::write(dir.join(REPORT), json)?;
-        fs::write(dir.join("intervals.csv"), self.csv())?;
-        fs::write(dir.join("events.jsonl"), self.events_jsonl())?;
+        write_whole(&dir.join(REPORT), &json)?;
+        write_whole(&dir.join("intervals.csv"), self.csv().as_bytes())?;
+        write_whole(&dir.join("events.jsonl"), self.events_jsonl().as_bytes())?;
         let began = SystemTime::now().checked_sub(self.elapsed).unwrap_or(SystemTime::UNIX_EPOCH);
         for (place, kind) in self.slices.kinds.iter().enumerate() {
             let slices: Vec<(&Interval, Histogram<u64>)> = self
@@ -65,12 +65,12 @@ impl Summary {
                 .map(|slice| (slice, slice.rows[place].histogram()))
                 .collect();
             let name = kind.name();
-            fs::write(dir.join(format!("{name}.hlog")), hlog(*kind, &slices, began)?)?;
+            write_whole(&dir.join(format!("{name}.hlog")), &hlog(*kind, &slices, began)?)?;
             let mut whole = histogram();
             for (_, latencies) in &slices {
                 whole.add(latencies).expect("all have the same bounds");
             }
-            fs::write(dir.join(format!("{name}.hgrm")), hgrm(&whole)?)?;
+            write_whole(&dir.join(format!("{name}.hgrm")), &hgrm(&whole)?)?;
         }
         Ok(())
     }
@@ -105,8 +105,11 @@ impl Summary {
             let event = json!({"kind": kind, "src": "chaos", "node": node, "role": role});
             events.push((micros(fault.at), event));
         }
-        for gap in &self.gaps {
-            let event = json!({"kind": "gap", "src": "client", "length_us": micros(gap.length),
+        // Of reads alone they are the same.
+        let reads = if self.writes.is_some() { &self.read_gaps[..] } else { &[] };
+        let gaps = self.gaps.iter().map(|gap| ("gap", gap));
+        for (kind, gap) in gaps.chain(reads.iter().map(|gap| ("read_gap", gap))) {
+            let event = json!({"kind": kind, "src": "client", "length_us": micros(gap.length),
                 "leader_before": gap.leader_before, "leader_after": gap.leader_after});
             events.push((micros(gap.at), event));
         }
@@ -130,6 +133,18 @@ impl Summary {
 }
 
 const REPORT: &str = "bench.json";
+
+/// Writes a file that is whole or is not there, if the disk is full, say.
+pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    let written = fs::write(&part, content).and_then(|()| fs::rename(&part, path));
+    if written.is_err() {
+        drop(fs::remove_file(&part)); // It may not even be there.
+    }
+    written
+}
 
 /// Whether it holds a run.
 fn is_run(dir: &Path) -> bool {

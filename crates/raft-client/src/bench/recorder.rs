@@ -70,6 +70,8 @@ pub(super) struct Recorder {
     pub(super) reads: Silence,
     /// Operations done in each [`SLOT`] of the run.
     pub(super) slots: Vec<u32>,
+    /// The reads among them.
+    pub(super) read_slots: Vec<u32>,
     /// Operations sent that have not ended.
     pub(super) in_flight: u64,
     /// Operations of an open loop that nobody had the time to send.
@@ -78,6 +80,10 @@ pub(super) struct Recorder {
     pub(super) lag: Option<Histogram<u64>>,
     /// Attempts after the first ones, of operations that were done.
     pub(super) retries: u64,
+    /// The highest index of an answer that knew all that was done before it was asked for.
+    pub(super) highest: u64,
+    /// Answers that show that the cluster lost what it had, in words.
+    pub(super) forgotten: Vec<String>,
     last_end: Instant,
     /// When this program itself stood still.
     pub(super) pulse: Pulse,
@@ -121,10 +127,13 @@ impl Recorder {
             writes: silence.clone(),
             reads: silence,
             slots: Vec::new(),
+            read_slots: Vec::new(),
             in_flight: 0,
             dropped: 0,
             lag: open_loop.then(histogram),
             retries: 0,
+            highest: 0,
+            forgotten: Vec::new(),
             last_end: started,
             pulse: Pulse::new(started, machine_slept()),
             messages: Vec::new(),
@@ -167,6 +176,16 @@ impl Recorder {
         }
     }
 
+    /// An answer that knows all that was done before it was asked for has this index. `before` was
+    /// the highest then. A lower one is that of a log that was begun anew.
+    pub(super) fn index(&mut self, now: Instant, before: u64, index: u64) {
+        if 0 < index && index < before && self.forgotten.len() < MESSAGES_MAX {
+            let at = now.saturating_duration_since(self.started).as_secs_f64();
+            self.forgotten.push(format!("at {at:.1} s its log was at {index}, after {before}"));
+        }
+        self.highest = self.highest.max(index);
+    }
+
     pub(super) fn done(&mut self, now: Instant, kind: Kind, success: &Success) {
         let Success { wanted, sent, attempts, reign, in_vain } = *success;
         let at = self.ends(now);
@@ -184,10 +203,10 @@ impl Recorder {
             service.saturating_record(since_sent);
         }
         let slot = usize::try_from(at.as_millis() / SLOT.as_millis()).unwrap_or(usize::MAX);
-        if self.slots.len() <= slot {
-            self.slots.resize(slot + 1, 0);
+        count_in(&mut self.slots, slot);
+        if kind.is_read() {
+            count_in(&mut self.read_slots, slot);
         }
-        self.slots[slot] += 1;
     }
 
     /// An operation that was sent then was not done.
@@ -288,6 +307,13 @@ impl Recorder {
     }
 }
 
+fn count_in(slots: &mut Vec<u32>, slot: usize) {
+    if slots.len() <= slot {
+        slots.resize(slot + 1, 0);
+    }
+    slots[slot] += 1;
+}
+
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -345,6 +371,21 @@ mod tests {
         assert_eq!((recorder.writes.gaps.len(), recorder.writes.longest), (0, ms(40)));
         let longest = |kind| recorder.intervals.sum(kind, |_| true).max() / 1_000_000;
         assert_eq!([longest(Kind::Put), longest(Kind::Get)], [40, 5]);
+    }
+
+    /// Two writes at a time may end in either order; one that was sent after the other has ended
+    /// comes after it.
+    #[test]
+    fn a_log_that_went_back_is_noticed() {
+        let (started, mut recorder) = recorder(false);
+        recorder.index(started, 0, 9);
+        recorder.index(started, 0, 8);
+        recorder.index(started, 9, 10);
+        recorder.index(started, 9, 0);
+        assert_eq!(recorder.forgotten, [""; 0]);
+        let before = recorder.highest;
+        recorder.index(started + ms(3000), before, 4);
+        assert_eq!(recorder.forgotten, ["at 3.0 s its log was at 4, after 10"]);
     }
 
     #[test]

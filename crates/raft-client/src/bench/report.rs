@@ -9,6 +9,7 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use super::cost::NodeCpu;
+use super::expect::carries;
 use super::failover::Failover;
 use super::latency::Latency;
 use super::summary::{Cluster, GapSummary, Load, OpSummary, Service, Summary, Verification};
@@ -37,7 +38,11 @@ fn write_report(out: &mut String, summary: &Summary) -> fmt::Result {
     services(out, summary)?;
     chart::availability(out, summary)?;
     failovers(out, summary)?;
-    gaps(out, summary)?;
+    let (writes, reads) = (summary.writes, summary.reads);
+    gaps(out, "gaps      ", &summary.gaps, writes.or(reads))?;
+    if writes.is_some() {
+        gaps(out, "read gaps ", &summary.read_gaps, reads)?;
+    }
     latencies(out, summary)?;
     chart::histogram(out, &summary.histogram, &summary.latency_us)?;
     chart::throughput(out, summary)?;
@@ -108,6 +113,9 @@ fn counts(out: &mut String, summary: &Summary) -> fmt::Result {
     }
     writeln!(out, "  {counts:<50}{rate:>24}")?;
     stalls(out, summary)?;
+    for sign in &summary.forgotten {
+        writeln!(out, "  THE CLUSTER FORGOT: {sign}")?;
+    }
     if 0 < summary.dropped {
         let dropped = grouped(summary.dropped);
         writeln!(out, "  {dropped} dropped: due, but there was no time to send them")?;
@@ -147,7 +155,12 @@ fn services(out: &mut String, summary: &Summary) -> fmt::Result {
     }
     for (name, service) in [("writes", summary.writes), ("reads", summary.reads)] {
         let Some(service) = service else { continue };
-        let Service { available, outages, longest, total, .. } = service;
+        let Service { available, outages, longest, total, unasked, .. } = service;
+        let one = name.trim_end_matches('s');
+        let Some(available) = available else {
+            writeln!(out, "  {name:<7}no {one} was asked for: nothing is known of them")?;
+            continue;
+        };
         let percent = (available * 10_000.0).floor() / 100.0; // 100 % means all of it.
         let what = match outages {
             0 => "no outage".to_owned(),
@@ -155,6 +168,10 @@ fn services(out: &mut String, summary: &Summary) -> fmt::Result {
             _ => format!("{outages} outages, longest {}, together {}", span(longest), span(total)),
         };
         writeln!(out, "  {name:<7}available {percent:.2}%   {what}")?;
+        if !unasked.is_zero() {
+            let unasked = span(unasked);
+            writeln!(out, "    for {unasked} no {one} was asked for: no part of that figure")?;
+        }
     }
     let (gap, changes) = (milliseconds(summary.longest_gap), summary.leader_changes);
     let what = if summary.writes.is_some() { "write" } else { "read" };
@@ -199,8 +216,14 @@ fn latencies(out: &mut String, summary: &Summary) -> fmt::Result {
         write!(out, "{name:>8}")?;
     }
     writeln!(out, "{:>8}{:>8}{:>11}", "max", "mean", "n")?;
+    let mut hidden = 0;
     for op in summary.ops.iter().filter(|op| 0 < op.latency_us.count) {
-        latency_row(out, op.op, &op.latency_us)?;
+        let undone = summary.undone(op);
+        latency_row(out, op.op, &op.latency_us, undone)?;
+        let quantiles = op.latency_us.quantiles();
+        if quantiles.iter().any(|(_, _, above)| !carries(op.latency_us.count, undone, *above)) {
+            hidden += undone;
+        }
         let views = [
             (" corrected", op.corrected_us),
             (" steady", op.steady_us),
@@ -208,15 +231,19 @@ fn latencies(out: &mut String, summary: &Summary) -> fmt::Result {
         ];
         for (name, latency) in views {
             if let Some(latency) = latency.filter(|it| 0 < it.count && *it != op.latency_us) {
-                latency_row(out, name, &latency)?;
+                latency_row(out, name, &latency, 0)?;
             }
         }
     }
     if let Some(lag) = summary.schedule_lag_us {
-        latency_row(out, "sent late", &lag)?;
+        latency_row(out, "sent late", &lag, 0)?;
     }
     if let Some(trip) = summary.empty_trip_us.filter(|trip| 0 < trip.count) {
-        latency_row(out, "empty trip", &trip)?;
+        latency_row(out, "empty trip", &trip, 0)?;
+    }
+    if 0 < hidden {
+        let hidden = grouped(hidden);
+        writeln!(out, "  -  lies among the {hidden} operations that were never done")?;
     }
     Ok(())
 }
@@ -236,9 +263,14 @@ fn cost(out: &mut String, summary: &Summary) -> fmt::Result {
     writeln!(out)
 }
 
-fn latency_row(out: &mut String, name: &str, latency: &Latency) -> fmt::Result {
+/// A row, of which so many more operations were wanted and never done.
+fn latency_row(out: &mut String, name: &str, latency: &Latency, undone: u64) -> fmt::Result {
     write!(out, "{:<12}", format!("  {name}"))?;
     for (_, value, above) in latency.quantiles() {
+        if !carries(latency.count, undone, above) {
+            write!(out, "{:>8}", "-")?;
+            continue;
+        }
         let carried = VALUES_ABOVE_MIN <= as_float(latency.count) * above;
         let mark = if carried { "" } else { "~" };
         write!(out, "{:>8}", format!("{mark}{}", three_digits(value)))?;
@@ -248,23 +280,27 @@ fn latency_row(out: &mut String, name: &str, latency: &Latency) -> fmt::Result {
 }
 
 /// The gaps that are outages, or that nothing ended, and that no failover explains.
-fn unexplained(summary: &Summary) -> Vec<&GapSummary> {
-    let service = summary.writes.or(summary.reads);
+fn unexplained(gaps: &[GapSummary], service: Option<Service>) -> Vec<&GapSummary> {
     let min = service.map_or(Duration::ZERO, |service| service.outage_min);
     let same = |gap: &GapSummary| {
         gap.leader_after == gap.leader_before && gap.term_after == gap.term_before
     };
     let wanted = |gap: &&GapSummary| gap.leader_after == 0 || same(gap) && min <= gap.length;
-    summary.gaps.iter().filter(wanted).collect()
+    gaps.iter().filter(wanted).collect()
 }
 
-fn gaps(out: &mut String, summary: &Summary) -> fmt::Result {
-    let mut gaps = unexplained(summary);
+fn gaps(
+    out: &mut String,
+    title: &str,
+    gaps: &[GapSummary],
+    service: Option<Service>,
+) -> fmt::Result {
+    let mut gaps = unexplained(gaps, service);
     let all = gaps.len();
     if gaps.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\ngaps        at       length     leader        term")?;
+    writeln!(out, "\n{title}  at       length     leader        term")?;
     if LINES_MAX < gaps.len() {
         gaps.sort_by_key(|gap| std::cmp::Reverse(gap.length));
         gaps.truncate(LINES_MAX);
@@ -318,6 +354,9 @@ fn verification(out: &mut String, summary: &Summary, verify: &Verification) -> f
         Verification::Undone(why) => return writeln!(out, "\nverify      not done: {why}"),
     };
     let Verdict { checked, lost, applied_twice, unexpected, unknown_applied, .. } = verdict;
+    if *checked + verdict.reads == 0 {
+        writeln!(out, "\nverify      nothing was acknowledged: nothing to read back")?;
+    }
     let (checked, lost, twice) = (grouped(*checked), grouped(*lost), grouped(*applied_twice));
     if summary.ops.iter().any(|op| op.op == "append") {
         writeln!(out, "\nverify {checked} acked writes: {lost} lost, {twice} applied twice")?;
@@ -387,7 +426,7 @@ latency ms       p50     p90     p99   p99.9  p99.99     max    mean          n
               16 |##                                 5.5%  p90
            2 500 |                                  <0.1%  p99 p99.9 p99.99 max
 
-  op/s, 500 ms a bar  ██████▂████████████████  min 240  max 1 000
+  op/s, 500 ms a bar  ██████▂█████████████████  min 240  max 1 000
 
 cpu us/op   client 34.4   leader n3 68.7
 

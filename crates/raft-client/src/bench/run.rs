@@ -28,7 +28,7 @@ use super::target::{Answered, Raft, Target};
 use super::verify::{self, Doubt};
 use super::workload::{Sharing, Workload};
 use super::{Brake, GRACE, Plan, System};
-use crate::{Client, ClientError, Consistency, Counters, Observer, Options};
+use crate::{Client, ClientError, Consistency, Counters, Observer, Options, ReadFrom};
 
 /// How long a run goes on after the last fault that it waits for.
 const AFTERMATH: Duration = Duration::from_secs(1);
@@ -68,6 +68,10 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
     /// Not even those that are under way.
     abort: CancellationToken,
+    /// Whether what was written is being read back.
+    reading_back: Arc<AtomicBool>,
+    /// No reading back any more.
+    leave: CancellationToken,
     /// Whether the run was stopped because all the faults were seen that it waited for.
     pub(super) saw_faults: AtomicBool,
 }
@@ -111,6 +115,8 @@ pub struct Progress {
     pub slots: Vec<u32>,
     /// Nothing new is begun: it waits for what is under way.
     pub ending: bool,
+    /// All is done, and is read back.
+    pub reading_back: bool,
 }
 
 impl Bench {
@@ -157,6 +163,8 @@ impl Bench {
             started_mono_us: 0,
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
+            reading_back: Arc::default(),
+            leave: CancellationToken::new(),
             saw_faults: AtomicBool::new(false),
             plan,
         };
@@ -219,6 +227,16 @@ impl Bench {
         self.overrun
     }
 
+    /// Endpoints that are no member's, and are not read from, if that is not left to the leader.
+    pub fn strange_endpoints(&self) -> Vec<String> {
+        match &self.shared.target {
+            Target::Raft(Raft { client, reads }) if reads.from != ReadFrom::Leader => {
+                client.strange_endpoints()
+            }
+            Target::Raft(_) | Target::Etcd(_) => Vec::new(),
+        }
+    }
+
     /// What was found of the cluster.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
@@ -226,8 +244,13 @@ impl Bench {
 
     /// To end the run early.
     pub fn brake(&self) -> Brake {
-        let Shared { stop, abort, .. } = &*self.shared;
-        Brake { stop: stop.clone(), abort: abort.clone() }
+        let Shared { stop, abort, leave, reading_back, .. } = &*self.shared;
+        Brake {
+            stop: stop.clone(),
+            abort: abort.clone(),
+            leave: leave.clone(),
+            reading_back: Arc::clone(reading_back),
+        }
     }
 
     /// To watch the run from beside it.
@@ -268,7 +291,14 @@ impl Bench {
             summary.history_error = journal.finish().err().map(|error| error.to_string());
         }
         if let Some(wait) = self.shared.plan.verify {
-            summary.verify = Some(self.verify(lanes, wait).await);
+            self.shared.reading_back.store(true, Ordering::Relaxed);
+            summary.verify = Some(tokio::select! {
+                verdict = self.verify(lanes, wait) => verdict,
+                () = self.shared.leave.cancelled() => {
+                    summary.interrupted = true;
+                    Verification::Undone("interrupted while it was read back".to_owned())
+                }
+            });
         }
         summary
     }
@@ -360,7 +390,11 @@ impl Shared {
     async fn operate(&self, phase: &Phase, lane: &mut Lane, wanted: Instant, sent: Instant) {
         let task = lane.next(&self.workload);
         let kind = task.kind();
-        self.recorder().begin(kind, wanted, sent);
+        let highest = {
+            let mut recorder = self.recorder();
+            recorder.begin(kind, wanted, sent);
+            recorder.highest
+        };
         let within = self.time_for_one(phase, wanted, sent);
         let ended = self.target.carry_out(&task.operation, within, &self.abort).await;
         let now = Instant::now();
@@ -369,12 +403,13 @@ impl Shared {
             journal.add(&self.workload, &Record { worker: lane.worker, task: &task, span }, &ended);
         }
         match ended {
-            Ok(Answered { outcome, reign, attempts, .. }) => {
+            Ok(Answered { outcome, reign, attempts, index, .. }) => {
                 let in_vain = matches!(outcome, Outcome::Value(None) | Outcome::Mismatch(_));
                 let success = Success { wanted, sent, attempts, reign, in_vain };
                 self.recorder().done(now, kind, &success);
                 let fresh = self.plan.reads.consistency == Consistency::Linearizable;
                 if fresh || kind != Kind::Get {
+                    self.recorder().index(now, highest, index.unwrap_or(0));
                     lane.done(&self.workload, &task, &outcome);
                 }
             }
@@ -511,6 +546,7 @@ impl Shared {
             recent: row.filter(|row| 0 < row.ok).map(|row| [row.p50, row.p99, row.max]),
             slots: recorder.slots.clone(),
             ending: self.stop.is_cancelled(),
+            reading_back: self.reading_back.load(Ordering::Relaxed),
         }
     }
 

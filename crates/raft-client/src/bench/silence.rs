@@ -66,6 +66,14 @@ pub(super) struct Silence {
     faults: u64,
     /// Nanoseconds between two operations that were done, while somebody waited.
     between: Histogram<u64>,
+    /// Whether anything was ever sent.
+    was_asked: bool,
+    /// Since when nobody has been waiting; `None`: somebody waits.
+    idle_since: Option<Instant>,
+    /// Nanoseconds in which nobody waited, each time.
+    idle: Histogram<u64>,
+    /// Those times that are as long as a gap.
+    pub(super) idles: Vec<(Duration, Duration)>,
     pub(super) reign: Option<Reign>,
     pub(super) longest: Duration,
     pub(super) gaps: Vec<Gap>,
@@ -89,6 +97,10 @@ impl Silence {
             first_new_term: None,
             faults: 0,
             between: Histogram::new_with_max(HOUR, 2).expect("bounds and digits are allowed"),
+            was_asked: false,
+            idle_since: Some(started),
+            idle: Histogram::new_with_max(HOUR, 2).expect("bounds and digits are allowed"),
+            idles: Vec::new(),
             reign,
             longest: Duration::ZERO,
             gaps: Vec::new(),
@@ -100,12 +112,25 @@ impl Silence {
     /// An operation is sent.
     pub(super) fn begin(&mut self, now: Instant) {
         self.waiting += 1;
+        self.was_asked = true;
         self.since.get_or_insert(now);
+        self.end_idle(now);
+    }
+
+    /// Somebody waits from now on, or the run is over.
+    fn end_idle(&mut self, now: Instant) {
+        let Some(since) = self.idle_since.take() else { return };
+        let length = now.saturating_duration_since(since);
+        self.idle.saturating_record(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX));
+        if self.gap_min <= length && self.idles.len() < GAPS_MAX {
+            self.idles.push((since.saturating_duration_since(self.started), length));
+        }
     }
 
     /// Nothing of this was seen for so long, up to now: who would have waited did not wait.
     pub(super) fn stood_still(&mut self, stall: Duration) {
         self.since = self.since.map(|since| since + stall);
+        self.idle_since = self.idle_since.map(|since| since + stall);
     }
 
     /// An attempt failed; `term` is that of the node that answered, if one did.
@@ -130,6 +155,7 @@ impl Silence {
         self.ok += 1;
         self.waiting = self.waiting.saturating_sub(1);
         self.since = (0 < self.waiting).then_some(now);
+        self.idle_since = self.since.is_none().then_some(now);
         self.since_ok = SinceOk::Nothing;
         (self.first_fault, self.first_new_term, self.faults) = (None, None, 0);
     }
@@ -150,6 +176,7 @@ impl Silence {
 
     /// The run is over: a silence that nothing ended counts too.
     pub(super) fn finish(&mut self, now: Instant) {
+        self.end_idle(now);
         self.close(now, self.reign, None, false);
     }
 
@@ -206,6 +233,20 @@ impl Silence {
         self.gaps.iter().filter(move |gap| min <= gap.length)
     }
 
+    /// Whether anything was asked for at all.
+    pub(super) fn was_asked(&self) -> bool {
+        self.was_asked
+    }
+
+    /// The times in which nobody asked for anything, longer than the load itself leaves: of them
+    /// nothing is known.
+    pub(super) fn unasked(&self) -> impl Iterator<Item = Duration> {
+        let usual = Duration::from_nanos(self.idle.value_at_quantile(0.5));
+        let usual = if IDLES_MIN <= self.idle.len() { usual } else { Duration::ZERO };
+        let min = (usual * OUTAGE_TIMES).max(self.gap_min);
+        self.idles.iter().map(|(_, length)| *length).filter(move |length| min <= *length)
+    }
+
     /// For how long somebody has been waiting and nothing was done.
     pub(super) fn lasts(&self, now: Instant) -> Duration {
         self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
@@ -214,6 +255,9 @@ impl Silence {
 
 /// An outage is so many times longer than the usual time between two operations.
 const OUTAGE_TIMES: u32 = 20;
+
+/// So many times in which nobody waited show what is usual.
+const IDLES_MIN: u64 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -307,6 +351,29 @@ mod tests {
         }
         silence.finish(start + ms(5000));
         assert_eq!((silence.gaps.len(), silence.longest), (0, ms(2)));
+    }
+
+    /// Workers that are stuck in writes ask for no reads: nothing is known of reads then.
+    #[test]
+    fn what_nobody_asked_for_is_known_as_such() {
+        let unasked = |lengths: &[u64]| {
+            let (start, mut silence) = silence();
+            let mut now = start;
+            for idle in lengths {
+                silence.begin(now);
+                silence.done(now + ms(2), Some(FIRST));
+                now += ms(2 + idle);
+            }
+            silence.stood_still(ms(50));
+            silence.finish(now + ms(50));
+            silence.unasked().collect::<Vec<_>>()
+        };
+        assert_eq!(unasked(&[1, 1, 1, 5000]), [ms(5000)]);
+        assert_eq!(unasked(&[1, 900, 1, 5000, 1, 1, 1]), [ms(900), ms(5000)]);
+        assert_eq!(unasked(&[300, 350, 300, 400]), [], "the load is so thin");
+        let (start, mut silence) = silence();
+        silence.finish(start + ms(700));
+        assert_eq!(silence.unasked().collect::<Vec<_>>(), [ms(700)], "nobody asked at all");
     }
 
     /// With an operation every 50 ms, 300 ms without one are nothing unusual.

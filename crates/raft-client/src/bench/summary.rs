@@ -9,8 +9,8 @@ use hdrhistogram::Histogram;
 use raft_api::pb;
 use serde::{Serialize, Serializer};
 
-use super::System;
 use super::cost::Cpu;
+use super::expect::Judged;
 use super::failover::{Failover, FaultEvent, failovers};
 use super::intervals::{Interval, Intervals, histogram};
 use super::latency::{Bin, Latency, bins};
@@ -20,7 +20,8 @@ use super::run::Bench;
 use super::silence::{Gap, Reign, Silence};
 use super::stall::Stall;
 use super::verify::Verdict;
-use crate::{Client, Consistency, Counters, LeaderInfo, ReadFrom};
+use super::{Plan, System};
+use crate::{Client, Consistency, Counters, FaultKind, LeaderInfo, ReadFrom};
 
 /// The cluster as it was found before the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -155,6 +156,10 @@ pub struct Summary {
     pub gaps: Vec<GapSummary>,
     /// How many of them there were beyond those listed.
     pub gaps_left_out: u64,
+    /// The same of reads, if there were any.
+    pub read_gaps: Vec<GapSummary>,
+    /// How many of them there were beyond those listed.
+    pub read_gaps_left_out: u64,
     /// How often another node took over, as the answers show.
     pub leader_changes: u64,
     /// Every change of the leader or of its term, and what it cost.
@@ -167,10 +172,14 @@ pub struct Summary {
     pub errors: BTreeMap<&'static str, u64>,
     /// The first operations that did not succeed, in words.
     pub messages: Vec<String>,
+    /// Signs that the cluster lost what it had, in words; none is how it should be.
+    pub forgotten: Vec<String>,
     /// What reading back has shown, if it was asked for.
     pub verify: Option<Verification>,
     /// Why the history could not be written, if it could not.
     pub history_error: Option<String>,
+    /// What was expected of the run, and what came of it.
+    pub expectations: Vec<Judged>,
     /// The run in slices of time.
     #[serde(skip)]
     pub(super) slices: Arc<Slices>,
@@ -183,6 +192,38 @@ pub(super) struct Slices {
     pub(super) intervals: Vec<Interval>,
     /// Operations done in each tenth of a second.
     pub(super) slots: Vec<u32>,
+    /// The reads among them.
+    pub(super) read_slots: Vec<u32>,
+}
+
+impl Slices {
+    /// The latencies of this kind, or of all.
+    pub(super) fn latencies(&self, kind: Option<Kind>) -> Histogram<u64> {
+        let mut all = histogram();
+        for slice in &self.intervals {
+            for (_, row) in self
+                .kinds
+                .iter()
+                .zip(&slice.rows)
+                .filter(|(it, _)| kind.is_none_or(|kind| kind == **it))
+            {
+                all.add(row.histogram()).expect("all have the same bounds");
+            }
+        }
+        all
+    }
+}
+
+impl Summary {
+    /// Operations of this kind that were wanted and never done. Of those that nobody had the time to
+    /// send each kind has its part.
+    pub(super) fn undone(&self, op: &OpSummary) -> u64 {
+        let tried = |op: &OpSummary| op.ok + op.failed + op.unknown;
+        let all: u64 = self.ops.iter().map(tried).sum();
+        let part = u128::from(self.dropped) * u128::from(tried(op));
+        let dropped = part.div_ceil(u128::from(all.max(1)));
+        op.failed + op.unknown + u64::try_from(dropped).unwrap_or(u64::MAX)
+    }
 }
 
 /// One kind of operation.
@@ -212,8 +253,8 @@ pub struct OpSummary {
 /// How a class of operations was served.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Service {
-    /// The part of the time that was no outage.
-    pub available: f64,
+    /// The part of the time that was no outage, of that in which somebody asked; none if nobody did.
+    pub available: Option<f64>,
     /// Times in which somebody waited and nothing was done, longer than the load itself explains.
     pub outages: u64,
     /// How long such a time must be.
@@ -225,6 +266,16 @@ pub struct Service {
     /// All of them together.
     #[serde(rename = "total_us", serialize_with = "micros")]
     pub total: Duration,
+    /// The longest time in which somebody waited and nothing was done, outage or not.
+    #[serde(rename = "longest_gap_us", serialize_with = "micros")]
+    pub longest_gap: Duration,
+    /// For how long nobody asked for any, beyond the pauses that the load itself leaves: nothing is
+    /// known of these times.
+    #[serde(rename = "unasked_us", serialize_with = "micros")]
+    pub unasked: Duration,
+    /// The longest of them.
+    #[serde(rename = "longest_unasked_us", serialize_with = "micros")]
+    pub longest_unasked: Duration,
 }
 
 impl Service {
@@ -232,14 +283,23 @@ impl Service {
     fn of(silence: &Silence, watched: Duration) -> Self {
         let lengths: Vec<Duration> = silence.outages().map(|gap| gap.length).collect();
         let total: Duration = lengths.iter().sum();
-        let down =
-            if watched.is_zero() { 0.0 } else { total.as_secs_f64() / watched.as_secs_f64() };
+        let (mut unasked, mut longest_unasked) = (Duration::ZERO, Duration::ZERO);
+        for length in silence.unasked() {
+            unasked += length;
+            longest_unasked = longest_unasked.max(length);
+        }
+        let asked = watched.saturating_sub(unasked);
+        let down = total.as_secs_f64() / asked.as_secs_f64();
+        let known = silence.was_asked() && !asked.is_zero();
         Self {
-            available: (1.0 - down).clamp(0.0, 1.0),
+            available: known.then(|| (1.0 - down).clamp(0.0, 1.0)),
             outages: lengths.len() as u64,
             outage_min: silence.outage_min(),
             longest: lengths.into_iter().max().unwrap_or_default(),
             total,
+            longest_gap: silence.longest,
+            unasked,
+            longest_unasked,
         }
     }
 }
@@ -299,6 +359,7 @@ impl Bench {
         let mut recorder = shared.recorder();
         let earlier = |kind| before.faults.iter().find(|(k, _)| *k == kind).map_or(0, |(_, n)| *n);
         let errors = faults.into_iter().map(|(kind, count)| (kind.name(), count - earlier(kind)));
+        let errors: BTreeMap<_, _> = errors.filter(|(_, count)| 0 < *count).collect();
         let elapsed = recorder.elapsed();
         let primary = recorder.primary();
         let unsteady = unsteady(&recorder, &events);
@@ -335,32 +396,43 @@ impl Bench {
             gap_min: shared.plan.gap_min,
             gaps: primary.gaps.iter().copied().map(GapSummary::from).collect(),
             gaps_left_out: primary.gaps_left_out,
+            read_gaps: recorder.reads.gaps.iter().copied().map(GapSummary::from).collect(),
+            read_gaps_left_out: recorder.reads.gaps_left_out,
             leader_changes: primary.leader_changes(),
             failovers: failovers(&primary.changes, &events),
             stalls: recorder.pulse.stalls.clone(),
             events,
-            errors: errors.filter(|(_, count)| 0 < *count).collect(),
+            forgotten: forgotten(&recorder, &errors),
+            errors,
             messages: recorder.messages.clone(),
             verify: None,
             history_error: None,
+            expectations: Vec::new(),
             slices: Arc::default(),
         };
         let Intervals { kinds, done, .. } = &mut recorder.intervals;
         let (kinds, intervals) = (kinds.clone(), std::mem::take(done));
         let slots = std::mem::take(&mut recorder.slots);
-        summary.slices = Arc::new(Slices { kinds, intervals, slots });
+        let read_slots = std::mem::take(&mut recorder.read_slots);
+        summary.slices = Arc::new(Slices { kinds, intervals, slots, read_slots });
         summary
     }
 
     fn load(&self) -> Load {
-        let plan = &self.shared.plan;
+        Load::of(&self.shared.plan, self.shared.target.connections())
+    }
+}
+
+impl Load {
+    /// That of a plan.
+    pub(super) fn of(plan: &Plan, connections: usize) -> Self {
         let shape = &plan.shape;
-        Load {
+        Self {
             system: plan.system,
             mix: shape.mix.to_string(),
             concurrency: plan.concurrency,
             pipeline: plan.pipeline,
-            connections: self.shared.target.connections(),
+            connections,
             value_bytes_min: shape.sizes.min,
             value_bytes_max: shape.sizes.max,
             key_bytes: shape.key_size,
@@ -381,6 +453,15 @@ impl Bench {
             seed: shape.seed,
         }
     }
+}
+
+/// What shows that the cluster lost what it had.
+fn forgotten(recorder: &Recorder, errors: &BTreeMap<&'static str, u64>) -> Vec<String> {
+    let mut signs = recorder.forgotten.clone();
+    if errors.contains_key(FaultKind::SessionUnknown.name()) {
+        signs.push("it did not know the session any more that this run was using".to_owned());
+    }
+    signs
 }
 
 /// The latencies of all kinds.

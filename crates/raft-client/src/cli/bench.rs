@@ -9,9 +9,10 @@ mod shelf;
 
 use std::convert::Infallible;
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use raft_client::bench::{self, Bench, Brake, Comparison, Summary, Verification};
+use raft_client::bench::{self, Bench, Brake, Comparison, Ending, Plan, Summary, Verification};
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
@@ -41,8 +42,9 @@ impl BenchArguments {
             return run_command(command, &rack, format);
         }
         let plan = self.plan(target)?;
-        let baseline = rack.prepare()?;
         let options = self.options(target, &plan);
+        let baseline = rack.prepare(&plan, options.connections)?;
+        warn_of_replacement(&plan, format);
         let mut signals = Signals::new()?;
         let goal = live::Goal { requests: plan.requests, duration: plan.duration };
         if self.tui() && !std::io::stderr().is_terminal() {
@@ -63,6 +65,11 @@ impl BenchArguments {
         })?;
         warn_of_debug_builds(&bench, format);
         warn_of_overrun(&bench, format);
+        for addr in bench.strange_endpoints() {
+            let name = &bench.cluster().name;
+            let what = format!("{addr} is no member's address in cluster {name}: not read from");
+            say(format, "warning", &format!("*** {what} ***"));
+        }
         let (brake, watch) = (bench.brake(), bench.watch());
         let title = bench.cluster().name.clone();
         if self.tui() {
@@ -71,20 +78,20 @@ impl BenchArguments {
         let screen = self.tui().then(|| Screen::open(title, signals.keys.as_ref())).transpose();
         let screen = screen.map_err(|error| Failure::internal(format!("no screen: {error}")))?;
         let running = bench.run();
-        let summary = tokio::select! {
+        let mut summary = tokio::select! {
             summary = running => summary,
             never = live::show(watch, goal, screen, format) => match never {},
             never = obey(&mut signals, &brake, (!self.tui()).then_some(format)) => match never {},
         };
         signals.keys = None; // The terminal is the shell's again.
-        let verdict = rack.judge(&summary, baseline.as_ref())?;
+        let verdict = rack.judge(&mut summary, baseline.as_ref())?;
         let (data, note) = if format == Format::Json {
-            let is_well = verdict.kept && verdict.saved;
-            (json(&summary)?, (!is_well).then_some(verdict.text))
+            let is_well = verdict.kept && verdict.conclusive && verdict.saved;
+            (json(&summary)?, (!is_well).then(|| verdict.text.clone()))
         } else {
             (bench::text(&summary) + &verdict.text, None)
         };
-        let code = match code(&summary, verdict.kept) {
+        let code = match code(&summary, &verdict) {
             0 if !verdict.saved => UNSAVED,
             code => code,
         };
@@ -97,7 +104,12 @@ fn run_command(command: &BenchCommand, rack: &Shelf<'_>, format: Format) -> Resu
         BenchCommand::Compare { before, after, noise } => {
             let comparison = Comparison::of(&rack.find(before)?, &rack.find(after)?, *noise);
             let comparison = comparison.map_err(shelf::unusable)?;
-            let code = if comparison.is_worse() { UNKEPT } else { 0 };
+            let code = match comparison.ending() {
+                Ending::NoWorse => 0,
+                Ending::Worse => UNKEPT,
+                Ending::Unsafe => UNSAFE,
+                Ending::Inconclusive => INCONCLUSIVE,
+            };
             let data = if format == Format::Json { json(&comparison)? } else { comparison.text() };
             Ok(Done { data: data.into(), note: None, code })
         }
@@ -156,9 +168,14 @@ fn ignores_hangup() -> bool {
     mask.and_then(|mask| mask.trim().chars().last()?.to_digit(16)).is_some_and(|low| low & 1 == 1)
 }
 
-/// The first signal stops the run; the second one, or time, gives up what is still under way.
+/// The first signal stops the run; the second one, or time, gives up what is still under way. Later
+/// ones end the reading back, and so does the first one if all else is done.
 async fn obey(signals: &mut Signals, brake: &Brake, told: Option<Format>) -> Infallible {
     signals.next().await;
+    if brake.is_reading_back() {
+        brake.leave();
+        return std::future::pending().await;
+    }
     let words = "interrupted: waiting for what is under way; again to give it up";
     match told {
         Some(Format::Json) => say(Format::Json, "note", words),
@@ -166,11 +183,18 @@ async fn obey(signals: &mut Signals, brake: &Brake, told: Option<Format>) -> Inf
         None => (), // The screen says it.
     }
     brake.stop();
-    tokio::select! {
-        () = signals.next() => (),
-        () = sleep(DRAIN) => (),
-    }
+    let again = tokio::select! {
+        () = signals.next() => true,
+        () = sleep(DRAIN) => false,
+    };
     brake.abort();
+    if !again {
+        signals.next().await;
+    }
+    while !brake.is_reading_back() {
+        signals.next().await;
+    }
+    brake.leave();
     std::future::pending().await
 }
 
@@ -187,6 +211,14 @@ fn warn_of_debug_builds(bench: &Bench, format: Format) {
         "warning",
         &format!("*** {what}: these figures say nothing about speed. Build with --release. ***"),
     );
+}
+
+fn warn_of_replacement(plan: &Plan, format: Format) {
+    let is_there = |path: &PathBuf| path.metadata().is_ok_and(|about| 0 < about.len());
+    if let Some(path) = plan.history.as_ref().filter(|path| is_there(path)) {
+        let path = path.display();
+        say(format, "warning", &format!("*** the history in {path} is replaced ***"));
+    }
 }
 
 /// What happened in the warm-up is not in the report. That something did must be said.
@@ -210,9 +242,10 @@ fn json(found: &impl Serialize) -> Result<String, Failure> {
         .map_err(|error| Failure::internal(format!("could not write JSON: {error}")))
 }
 
-fn code(summary: &Summary, kept: bool) -> u8 {
+fn code(summary: &Summary, verdict: &shelf::Verdict) -> u8 {
     match &summary.verify {
         Some(Verification::Done(verdict)) if !verdict.is_clean() => return UNSAFE,
+        _ if !summary.forgotten.is_empty() => return INCONCLUSIVE,
         _ if summary.interrupted => return INTERRUPTED,
         // A history with a hole proves nothing.
         _ if summary.history_error.is_some() => return INCONCLUSIVE,
@@ -220,8 +253,18 @@ fn code(summary: &Summary, kept: bool) -> u8 {
         Some(Verification::Done(_)) | None => (),
     }
     match summary.failed + summary.unknown + summary.dropped {
-        _ if !kept => UNKEPT,
+        _ if !verdict.kept => UNKEPT,
+        // It shows nothing of what was to be shown.
+        _ if !verdict.conclusive || shows_nothing(summary) => INCONCLUSIVE,
         0 => 0,
         _ => NOT_ALL_DONE,
+    }
+}
+
+/// Whether everything was to be read back, and nothing was there to be.
+fn shows_nothing(summary: &Summary) -> bool {
+    match &summary.verify {
+        Some(Verification::Done(verdict)) => verdict.checked + verdict.reads == 0,
+        Some(Verification::Undone(_)) | None => false,
     }
 }

@@ -302,8 +302,9 @@ fn what_etcd_cannot_do_is_said() {
     let (_held, addr) = crate::fake::nobody();
     for (arguments, expected) in [
         (&["--verify", "--put"][..], "error: --verify is for clusters of this project"),
-        (&["--append"], "error: etcd knows put, get and cas"),
-        (&["--pipeline", "2"], "error: etcd knows put, get and cas"),
+        (&["--append"], "error: etcd knows put, get and cas: no append"),
+        (&["--propose"], "error: etcd knows put, get and cas: no propose"),
+        (&["--pipeline", "2"], "error: etcd knows put, get and cas: no --pipeline"),
     ] {
         let output = run(&addr, arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));

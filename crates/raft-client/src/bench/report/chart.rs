@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::latency::{Bin, Latency};
 use super::super::recorder::SLOT;
-use super::super::summary::Summary;
+use super::super::summary::{GapSummary, Service, Slices, Summary};
 use super::numbers::{as_float, grouped, rounded, seconds};
 
 /// Columns of the longest bar.
@@ -78,11 +78,16 @@ fn cells(slots: &[u32], width: usize) -> Vec<u64> {
 pub(super) fn throughput(out: &mut String, summary: &Summary) -> fmt::Result {
     let slots = &summary.slices.slots;
     let width = cell_slots(summary.elapsed, 50);
-    let cells = cells(slots, width);
-    // The last one is not whole.
-    let Some((_, whole)) = cells.split_last().filter(|(_, whole)| 4 <= whole.len()) else {
+    let cell = SLOT * u32::try_from(width).unwrap_or(u32::MAX);
+    // The last one is not whole. In those after the last operation nothing was done.
+    let whole = summary.elapsed.as_millis() / cell.as_millis();
+    let whole = usize::try_from(whole).unwrap_or(usize::MAX);
+    let mut cells = cells(slots, width);
+    cells.resize(whole.min(CELLS_MAX.max(cells.len())), 0);
+    if cells.len() < 4 {
         return Ok(());
-    };
+    }
+    let whole = &cells[..];
     let rate = |count: u64| as_float(count) / (SLOT.as_secs_f64() * as_float(width as u64));
     let (min, max) = (whole.iter().min().copied(), whole.iter().max().copied());
     let [min, max] = [min, max].map(|it| grouped(rounded(rate(it.unwrap_or(0)))));
@@ -114,16 +119,41 @@ const LINE: usize = 40;
 /// Lines of the map, at most.
 const LINES: usize = 6;
 
+/// Faults that are named beside a line.
+const BESIDE: usize = 2;
+
+/// Bars of the throughput, at most, but in a very long run.
+const CELLS_MAX: usize = 100_000;
+
 /// When operations were done and when not, with the faults beside it. Shown only if there was an
-/// outage or a fault.
+/// outage or a fault; reads beside writes have one of their own if they had an outage.
 pub(super) fn availability(out: &mut String, summary: &Summary) -> fmt::Result {
-    let outages = outages(summary);
-    if outages.is_empty() && summary.events.is_empty() {
-        return Ok(());
+    let all = outages(&summary.gaps, summary.writes.or(summary.reads));
+    let reads = outages(&summary.read_gaps, summary.reads.filter(|_| summary.writes.is_some()));
+    let Slices { slots, read_slots, .. } = &*summary.slices;
+    if !all.is_empty() || !summary.events.is_empty() {
+        let mut slots = slots.clone();
+        if summary.writes.is_some() {
+            for (all, reads) in slots.iter_mut().zip(read_slots) {
+                *all = all.saturating_sub(*reads);
+            }
+        }
+        map(out, summary, "availability ", &slots, &all)?;
     }
+    if reads.is_empty() { Ok(()) } else { map(out, summary, "reads        ", read_slots, &reads) }
+}
+
+/// A map of one class of operations.
+fn map(
+    out: &mut String,
+    summary: &Summary,
+    title: &str,
+    slots: &[u32],
+    outages: &[(Duration, Duration)],
+) -> fmt::Result {
     let width = cell_slots(summary.elapsed, LINE * LINES);
     let cell = SLOT * u32::try_from(width).unwrap_or(u32::MAX);
-    let mut counts = cells(&summary.slices.slots, width);
+    let mut counts = cells(slots, width);
     // Slots after the last operation that was done.
     let cells = usize::try_from(summary.elapsed.as_millis().div_ceil(cell.as_millis()));
     counts.resize(cells.unwrap_or(counts.len()).max(counts.len()), 0);
@@ -131,7 +161,7 @@ pub(super) fn availability(out: &mut String, summary: &Summary) -> fmt::Result {
     sorted.sort_unstable();
     let usual = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
     let each = seconds_short(cell);
-    writeln!(out, "\navailability  1 cell = {each}   # ok  + below half  . part outage  X none")?;
+    writeln!(out, "\n{title} 1 cell = {each}   # ok  + below half  . part outage  X none")?;
     for (row, line) in counts.chunks(LINE).enumerate() {
         let start = cell * u32::try_from(row * LINE).unwrap_or(u32::MAX);
         let mut marks = String::new();
@@ -151,9 +181,14 @@ pub(super) fn availability(out: &mut String, summary: &Summary) -> fmt::Result {
         }
         let end = start + cell * u32::try_from(LINE).unwrap_or(u32::MAX);
         let mut aside = String::new();
-        for event in summary.events.iter().filter(|it| start <= it.at && it.at < end).take(2) {
+        let mut events = summary.events.iter().filter(|it| start <= it.at && it.at < end);
+        for event in events.by_ref().take(BESIDE) {
             let what = event.kind.to_uppercase();
             write!(aside, "  ^ {} {what} n{} {}", seconds(event.at), event.node, event.role)?;
+        }
+        match events.count() {
+            0 => (),
+            more => write!(aside, "  +{more}")?,
         }
         let line = format!("  {:>4.0}s {marks:<40}{aside}", start.as_secs_f64());
         writeln!(out, "{}", line.trim_end())?;
@@ -161,11 +196,10 @@ pub(super) fn availability(out: &mut String, summary: &Summary) -> fmt::Result {
     Ok(())
 }
 
-/// When the outages of the main class began and how long they were.
-fn outages(summary: &Summary) -> Vec<(Duration, Duration)> {
-    let service = summary.writes.or(summary.reads);
+/// When the outages of a class began and how long they were.
+fn outages(gaps: &[GapSummary], service: Option<Service>) -> Vec<(Duration, Duration)> {
     let min = service.map_or(Duration::MAX, |service| service.outage_min);
-    let outages = summary.gaps.iter().filter(|gap| min <= gap.length);
+    let outages = gaps.iter().filter(|gap| min <= gap.length);
     outages.map(|gap| (gap.at, gap.length)).collect()
 }
 

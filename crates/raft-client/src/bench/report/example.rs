@@ -8,7 +8,7 @@ use super::super::latency::Bin;
 use super::super::summary::Slices;
 use super::*;
 
-pub(super) const MS: fn(u64) -> Duration = Duration::from_millis;
+pub(in super::super) const MS: fn(u64) -> Duration = Duration::from_millis;
 
 fn load() -> Load {
     Load {
@@ -78,18 +78,25 @@ fn failover() -> Failover {
     }
 }
 
+fn service() -> Service {
+    Service {
+        available: Some(0.969_75),
+        outages: 2,
+        outage_min: MS(100),
+        longest: MS(361),
+        total: MS(511),
+        longest_gap: MS(361),
+        unasked: Duration::ZERO,
+        longest_unasked: Duration::ZERO,
+    }
+}
+
 /// Twelve seconds in which a leader was killed, and then another was silent.
 pub(in super::super) fn summary() -> Summary {
     let mut slots = vec![100; 120];
     slots[31..34].fill(0);
     slots[30] = 20;
-    let service = Service {
-        available: 0.969_75,
-        outages: 2,
-        outage_min: MS(100),
-        longest: MS(361),
-        total: MS(511),
-    };
+    let service = service();
     let mut put = op("put", 9_644);
     put.corrected_us = Some(latency(9_700, 412_000));
     put.steady_us = Some(latency(5_002, 41_000));
@@ -120,17 +127,27 @@ pub(in super::super) fn summary() -> Summary {
         cpu: Cpu { client: MS(400), nodes: vec![NodeCpu { node: 3, leads: true, cpu: MS(800) }] },
         schedule_lag_us: None,
         writes: Some(service),
-        reads: Some(Service { outages: 0, available: 1.0, ..service }),
+        reads: Some(Service {
+            outages: 0,
+            available: Some(1.0),
+            longest: Duration::ZERO,
+            total: Duration::ZERO,
+            longest_gap: MS(20),
+            ..service
+        }),
         longest_gap: MS(361),
         gap_min: MS(100),
         gaps: vec![gap(3_020, 361, 3, 2), gap(7_090, 150, 2, 1), gap(11_900, 110, 0, 0)],
         gaps_left_out: 0,
+        read_gaps: Vec::new(),
+        read_gaps_left_out: 0,
         leader_changes: 1,
         failovers: vec![failover()],
         stalls: Vec::new(),
         events: vec![event],
         errors: [("connection_lost", 30), ("not_leader", 2)].into(),
         messages: vec!["the write may or may not be done: no answer in time after 5s".into()],
+        forgotten: Vec::new(),
         verify: Some(Verification::Done(Verdict {
             checked: 9_644,
             lost: 1,
@@ -140,6 +157,7 @@ pub(in super::super) fn summary() -> Summary {
             ..Verdict::default()
         })),
         history_error: None,
+        expectations: Vec::new(),
         slices: Arc::new(Slices { slots, ..Slices::default() }),
     }
 }

@@ -123,6 +123,7 @@ fn object(now: &Progress, before: &Progress) -> String {
         "leader": now.leader.map(|(node, _)| node),
         "term": now.leader.map(|(_, term)| term),
         "silence_us": micros(now.silence),
+        "reading_back": now.reading_back,
     })
     .to_string()
 }
@@ -163,7 +164,13 @@ fn push(text: &mut String, more: std::fmt::Arguments<'_>) {
     text.write_fmt(more).expect("a string takes all");
 }
 
+/// What is said when all is done.
+const READING_BACK: &str = "  reading back what was written";
+
 pub(super) fn silence(now: &Progress) -> String {
+    if now.reading_back {
+        return READING_BACK.to_owned();
+    }
     if Duration::from_millis(100) <= now.silence {
         format!("  nothing acknowledged for {:.1} s", now.silence.as_secs_f64())
     } else {

@@ -240,7 +240,7 @@ fn progress_bar(now: &Progress, goal: Goal) -> Gauge<'static> {
 
 /// What must not be overlooked: that nothing is done, or that nothing new is begun.
 fn alarm(now: &Progress) -> Line<'static> {
-    let text = match (now.ending, now.in_flight) {
+    let text = match (now.ending && !now.reading_back, now.in_flight) {
         (false, _) => silence(now).trim_start().to_owned(),
         (true, 0) => "ending".to_owned(),
         (true, left) => format!("ending: waits for {left}, q gives up"),
