@@ -46,6 +46,7 @@ impl Engine {
                 for &id in &nodes {
                     self.runner.pause(id, role_in(view, id));
                 }
+                self.count_stopped(record, &nodes).await?;
                 Work::Paused(nodes.clone())
             }
             Fault::Partition(_) | Fault::Link(_) | Fault::Swizzle(_) => {
@@ -115,6 +116,23 @@ impl Engine {
             }
         }
         Ok(Work::Down)
+    }
+
+    /// Looks whether the system shows these as stopped, which takes it a moment.
+    async fn count_stopped(
+        &mut self,
+        record: usize,
+        nodes: &BTreeSet<NodeId>,
+    ) -> Result<(), Failure> {
+        let deadline = Instant::now() + Duration::from_millis(100);
+        let seen =
+            |engine: &Self| nodes.iter().filter(|id| engine.runner.is_seen_paused(**id)).count();
+        while seen(self) < nodes.len() && Instant::now() < deadline {
+            self.pass(Duration::from_millis(2)).await?;
+        }
+        let seen = u64::try_from(seen(self)).unwrap_or(0);
+        self.records[record].count("nodes seen stopped", seen);
+        Ok(())
     }
 
     /// What a power loss took.

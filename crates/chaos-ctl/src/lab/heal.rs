@@ -172,9 +172,6 @@ impl Engine {
             }
             Work::Paused(nodes) => {
                 for id in nodes {
-                    if self.runner.is_seen_paused(id) {
-                        self.records[record].count("nodes seen stopped", 1);
-                    }
                     self.runner.resume(id);
                 }
             }
