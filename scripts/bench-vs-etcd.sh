@@ -51,7 +51,7 @@ while [[ $# -gt 0 ]]; do
     esac
 done
 [[ $rounds =~ ^[1-9][0-9]*$ ]] || fail "--rounds must be a number, not \`$rounds\`"
-[[ $clients =~ ^[0-9\ ]+$ ]] || fail "-c must be numbers, not \`$clients\`"
+[[ $clients =~ ^\ *[1-9][0-9]*(\ +[1-9][0-9]*)*\ *$ ]] || fail "-c must be numbers, not \`$clients\`"
 
 etcd=${ETCD:-$(command -v etcd || true)}
 [[ -n $etcd && -x $etcd ]] || fail "there is no etcd here${ETCD:+: $ETCD}" \

@@ -10,11 +10,12 @@
 
 mod wire;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Status;
 use tonic::transport::Channel;
@@ -59,6 +60,8 @@ pub(super) struct Etcd {
 #[derive(Debug)]
 struct Node {
     addr: String,
+    /// Whether the last one that was met there greeted with something that is no HTTP/2.
+    is_strange: Arc<AtomicBool>,
     slots: Vec<Mutex<Option<Channel>>>,
     next: AtomicUsize,
 }
@@ -74,6 +77,7 @@ impl Etcd {
     pub(super) fn new(options: Options, reads: Reads) -> Self {
         let node = |addr: &String| Node {
             addr: addr.clone(),
+            is_strange: Arc::default(),
             slots: (0..options.connections.max(1)).map(|_| Mutex::new(None)).collect(),
             next: AtomicUsize::new(0),
         };
@@ -106,7 +110,8 @@ impl Etcd {
                 return Ok(cluster);
             }
             if ends <= Instant::now() {
-                let kind = FailedKind::NoLeader;
+                let answered = reasons.iter().any(|(_, fault)| fault.kind.is_answer());
+                let kind = if answered { FailedKind::NoLeader } else { FailedKind::NoCluster };
                 return Err(ClientError::Failed(Failed { kind, after: within, reasons }));
             }
             sleep(LOOK).await;
@@ -130,11 +135,13 @@ impl Etcd {
         let mut reasons = Reasons::default();
         let mut members = Vec::new();
         let mut found: Option<(String, u64, u64)> = None;
-        for (position, node) in self.nodes.iter().enumerate() {
-            let within = ends.min(Instant::now() + self.options.attempt_timeout);
-            let asked = timeout_at(within, self.status(node)).await;
+        // All at once: who keeps silent must not use up the others' time.
+        let within = ends.min(Instant::now() + self.options.attempt_timeout);
+        let asked = self.nodes.iter().map(|node| timeout_at(within, self.status(node)));
+        let answers = join_all(asked).await;
+        for ((position, node), answer) in self.nodes.iter().enumerate().zip(answers) {
             let silent = |_elapsed| Err(Fault::new(FaultKind::TimedOut, ""));
-            match asked.unwrap_or_else(silent) {
+            match answer.unwrap_or_else(silent) {
                 Ok(status) => {
                     let id = status.header.as_ref().map_or(0, |header| header.member_id);
                     members.push((id, position));
@@ -170,7 +177,11 @@ impl Etcd {
         let answer = api.status(wire::StatusRequest {}).await;
         answer.map(tonic::Response::into_inner).map_err(|status| {
             node.discard(slot);
-            fault_of(&status)
+            let fault = fault_of(&status);
+            if fault.kind.is_answer() || !node.is_strange.load(Ordering::Relaxed) {
+                return fault;
+            }
+            Fault::new(FaultKind::OtherService, "it speaks no HTTP/2")
         })
     }
 
@@ -366,7 +377,7 @@ impl Node {
         if let Some(channel) = self.lock(slot).clone() {
             return Ok(channel);
         }
-        let made = channel(&self.addr, within, &Arc::default()).await?;
+        let made = channel(&self.addr, within, &self.is_strange).await?;
         Ok(self.lock(slot).get_or_insert(made).clone())
     }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use raft_client::bench::{self, Bench, Brake, Comparison, Ending, Plan, Summary, Verification};
 use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
@@ -87,7 +88,7 @@ impl BenchArguments {
         let verdict = rack.judge(&mut summary, baseline.as_ref())?;
         let (data, note) = if format == Format::Json {
             let is_well = verdict.kept && verdict.conclusive && verdict.saved;
-            (json(&summary)?, (!is_well).then(|| verdict.text.clone()))
+            (as_json(&summary)?, (!is_well).then(|| verdict.text.clone()))
         } else {
             (bench::text(&summary) + &verdict.text, None)
         };
@@ -95,8 +96,38 @@ impl BenchArguments {
             0 if !verdict.saved => UNSAVED,
             code => code,
         };
+        if format == Format::Json && code != 0 {
+            complain(&failure(code, &summary, &verdict).to_string());
+        }
         Ok(Done { data: data.into(), note, code })
     }
+}
+
+/// Why it does not end well, for programs.
+fn failure(code: u8, summary: &Summary, verdict: &shelf::Verdict) -> Value {
+    let undone = summary.failed + summary.unknown + summary.dropped;
+    let (kind, message) = match code {
+        UNSAFE => ("unsafe", "acknowledged writes are lost, or what was read is wrong".to_owned()),
+        INTERRUPTED => ("interrupted", "the run was broken off".to_owned()),
+        UNKEPT => ("not_kept", "what was expected was not kept".to_owned()),
+        INCONCLUSIVE => ("inconclusive", "the run shows nothing".to_owned()),
+        NOT_ALL_DONE => ("not_all_done", format!("{undone} operations were never done")),
+        _ => ("not_saved", "the files could not be written".to_owned()),
+    };
+    let unkept = summary.expectations.iter().filter(|it| !it.kept);
+    let unkept = unkept.map(|it| format!("{}: {}", it.what, it.measured));
+    let details: Vec<String> = summary.forgotten.iter().cloned().chain(unkept).collect();
+    let message = [&[message][..], &details].concat().join("; ");
+    json!({
+        "schema": "raft-error/1",
+        "level": "error",
+        "exit": code,
+        "kind": kind,
+        "message": message,
+        "hint": if verdict.saved { Value::Null } else { "not all files were written".into() },
+        "may_be_done": 0 < summary.unknown,
+        "nodes": [],
+    })
 }
 
 fn run_command(command: &BenchCommand, rack: &Shelf<'_>, format: Format) -> Result<Done, Failure> {
@@ -110,7 +141,8 @@ fn run_command(command: &BenchCommand, rack: &Shelf<'_>, format: Format) -> Resu
                 Ending::Unsafe => UNSAFE,
                 Ending::Inconclusive => INCONCLUSIVE,
             };
-            let data = if format == Format::Json { json(&comparison)? } else { comparison.text() };
+            let data =
+                if format == Format::Json { as_json(&comparison)? } else { comparison.text() };
             Ok(Done { data: data.into(), note: None, code })
         }
         BenchCommand::Explain { topic } => Ok(Done::with(explain::text(*topic))),
@@ -236,7 +268,7 @@ fn warn_of_overrun(bench: &Bench, format: Format) {
     }
 }
 
-fn json(found: &impl Serialize) -> Result<String, Failure> {
+fn as_json(found: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string(found)
         .map(|json| json + "\n")
         .map_err(|error| Failure::internal(format!("could not write JSON: {error}")))

@@ -406,3 +406,20 @@ fn a_range_that_was_cut_short_says_so() {
     assert!(!complete("1"));
     assert!(complete("2"));
 }
+
+/// What was expected, and that it was not kept, is there for programs.
+#[test]
+fn an_expectation_that_is_not_kept_is_an_object() {
+    let real = Real::start();
+    let expect = ["--expect", "ops>1000000000", "--expect", "unavail<1h"];
+    let load = ["bench", "-o", "json", "--wait", "1m", "-n", "50", "--no-files"];
+    let output = real.run(&[&load[..], &expect].concat());
+    assert_eq!(output.status.code(), Some(6));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let kept: Vec<_> = [0, 1].map(|it| report["expectations"][it]["kept"].clone()).into();
+    assert_eq!(kept, [json!(false), json!(true)], "{report}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    let objects: Vec<Value> = said.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    let error = objects.iter().find(|it| it["level"] == "error").unwrap();
+    assert_eq!((&error["exit"], &error["kind"]), (&json!(6), &json!("not_kept")), "{error}");
+}

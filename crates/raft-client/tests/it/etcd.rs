@@ -316,3 +316,34 @@ fn what_etcd_cannot_do_is_said() {
     assert!(said(&output).contains("etcdctl"), "{}", said(&output));
     assert!(!said(&output).contains("raft-client status"), "{}", said(&output));
 }
+
+/// Why nobody was found is told of each endpoint: one refuses, one hangs up, one speaks something
+/// else, one says nothing.
+#[test]
+fn why_no_etcd_was_found_is_told_of_each_endpoint() {
+    let (_held, refusing) = crate::fake::nobody();
+    let (_mute, silent) = crate::fake::mute();
+    let answering = |words: &'static [u8]| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                drop(std::io::Write::write_all(&mut stream.unwrap(), words));
+            }
+        });
+        addr
+    };
+    let (closing, strange) = (answering(b""), answering(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
+    let all = [&*refusing, &silent, &closing, &strange].join(",");
+    let output = run(&all, &["--wait", "700ms"]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let said = said(&output);
+    for (addr, reason) in [
+        (refusing, "connection refused"),
+        (silent, "no answer in time"),
+        (closing, "connection "), // Lost or closed, as it was met.
+        (strange, "answers, but does not serve clients, it speaks no HTTP/2"),
+    ] {
+        assert!(said.contains(&format!("{addr}: {reason}")), "{addr}: {reason}: {said}");
+    }
+}
