@@ -28,7 +28,7 @@ pub enum Refusal {
     /// Nobody said where this operation took effect.
     #[error("operation {} was answered without an index", .0.0)]
     NoIndex(OpId),
-    /// One place in the log cannot hold two operations.
+    /// One place in the log cannot hold two operations that changed something.
     #[error("operations {} and {} are both said to be at index {index}", .first.0, .second.0)]
     SharedIndex {
         /// The one.
@@ -83,7 +83,7 @@ fn by_index(history: &History) -> Result<Vec<OpId>, Refusal> {
     let mut places = Vec::new();
     for (position, operation) in history.operations().iter().enumerate() {
         let op = OpId(position);
-        let reads = operation.input.is_read();
+        let reads = operation.changed_nothing();
         match (&operation.outcome, operation.index) {
             (Outcome::Ok(_), None) => return Err(Refusal::NoIndex(op)),
             (Outcome::Ok(_), Some(index)) => places.push((index, reads, operation.called_ns, op)),
@@ -93,8 +93,9 @@ fn by_index(history: &History) -> Result<Vec<OpId>, Refusal> {
             (Outcome::Unknown | Outcome::Fail, _) => (),
         }
     }
-    // A read at an index sees the write there. Reads of one index are in the order of their calls,
-    // which never contradicts time.
+    // A read at an index sees the write there, and so does a write that was refused: servers that count
+    // changes rather than log entries give it no index of its own. Reads of one index are in the order
+    // of their calls, which never contradicts time.
     places.sort_unstable();
     for pair in places.windows(2) {
         if let [(index, false, _, first), (other, false, _, second)] = pair

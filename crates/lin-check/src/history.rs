@@ -114,6 +114,16 @@ impl Operation {
         }
     }
 
+    /// Whether it certainly changed nothing: it only asked, or was told that it found nothing to change.
+    pub(crate) fn changed_nothing(&self) -> bool {
+        let refused = Output::Deleted { existed: false };
+        match &self.outcome {
+            Outcome::Ok(Output::Differs | Output::DiffersFrom(_)) => true,
+            Outcome::Ok(output) if *output == refused => true,
+            Outcome::Ok(_) | Outcome::Fail | Outcome::Unknown => self.input.is_read(),
+        }
+    }
+
     /// The answer and when it came, if there was one.
     pub(crate) fn answer(&self) -> Option<(&Output, u64)> {
         match (&self.outcome, self.returned_ns) {

@@ -104,6 +104,25 @@ fn every_answer_needs_an_index_of_its_own() {
     assert_eq!(certify(&history), Err(Refusal::NoIndex(get)));
 }
 
+/// Servers that count changes, as etcd does, give a refused write the index of the change before it.
+#[test]
+fn writes_that_changed_nothing_share_an_index_as_reads_do() {
+    let mut history = put_and_get();
+    let differs = || Output::DiffersFrom(Some("a".to_owned()));
+    let nothing = Output::Deleted { existed: false };
+    let first = record(&mut history, Input::cas(Some("b"), Some("c")), differs(), 5);
+    let second = record(&mut history, Input::cas(None, Some("d")), Output::Differs, 5);
+    let swap = record(&mut history, Input::cas(Some("a"), None), Output::Swapped, 6);
+    let deleted = record(&mut history, Input::Delete, nothing.clone(), 6);
+    let again = record(&mut history, Input::Delete, nothing, 6);
+    let order = [OpId(0), OpId(1), first, second, swap, deleted, again];
+    assert_eq!(certify(&history).unwrap().order, order);
+
+    // What it saw still counts: at this index the key held something else.
+    let wrong = record(&mut history, Input::cas(Some("b"), Some("c")), differs(), 6);
+    assert_eq!(certify(&history), Err(Refusal::WrongAnswer(wrong)));
+}
+
 #[test]
 fn an_order_must_hold_each_answered_operation_once() {
     let mut history = put_and_get();
