@@ -5,8 +5,11 @@ use std::fmt::Write as _;
 
 use crate::check::Violation;
 use crate::demand::Demand;
-use crate::history::{Operation, Outcome};
+use crate::history::{OpId, Operation, Outcome};
 use crate::model::{Input, Output};
+
+/// More writes than these that may have been read explain nothing.
+const ORIGINS_MAX: usize = 3;
 
 const NO_ORDER: &str = "no order of these operations explains all their answers";
 
@@ -15,9 +18,16 @@ impl Violation {
     /// linearizability.
     pub fn in_words(&self) -> String {
         let clock = Clock::fitting(self.operations());
-        let told: Vec<String> =
-            self.conflict.iter().map(|(_, operation)| clock.tell(operation)).collect();
+        let told = self.origins().chain(&self.conflict).map(|(_, operation)| clock.tell(operation));
+        let told: Vec<String> = told.collect();
         format!("{}: {}", told.join("; "), self.conclusion(&clock))
+    }
+
+    /// Who wrote what was read, where reads contradict each other without the help of any write.
+    fn origins(&self) -> impl Iterator<Item = &(OpId, Operation)> {
+        let only_reads = self.conflict.iter().all(|(_, operation)| operation.input.is_read());
+        let clear = 1 < self.conflict.len() && self.sources.len() <= ORIGINS_MAX;
+        self.sources.iter().filter(move |_| only_reads && clear)
     }
 
     fn operations(&self) -> impl Iterator<Item = &Operation> {
