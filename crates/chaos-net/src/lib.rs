@@ -20,6 +20,12 @@
 //!
 //! To know, each link keeps an idle connection to the target open, on which nothing is said.
 //!
+//! # One address for all
+//!
+//! Where every node is told the same address of a member, [`Net::add_shared`] makes one port for all
+//! links to it, and asks for each connection who has opened it. Such a port cannot be closed for one
+//! dialler alone: on a link that is to refuse, connections are accepted and reset at once.
+//!
 //! # Emulation
 //!
 //! What passes is a stream, not packets. Both kernels acknowledge what the link has taken, so TCP's
@@ -41,6 +47,7 @@
 mod connection;
 mod counters;
 mod flow;
+mod hall;
 mod link;
 mod net;
 pub mod partition;
@@ -51,6 +58,7 @@ mod weather;
 
 pub use counters::Counters;
 pub use flow::HELD_MAX;
+pub use hall::Who;
 pub use link::CONNECTIONS_MAX;
 pub use net::{Link, Net, NetError, Status};
 pub use shape::{Cut, Shape, Side, Stall};

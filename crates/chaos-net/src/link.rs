@@ -39,14 +39,14 @@ impl Port {
         Ok(Self { address, _reserved: reserved })
     }
 
-    fn open(&self) -> io::Result<TcpListener> {
+    pub(crate) fn open(&self) -> io::Result<TcpListener> {
         bound(self.address)?.listen(BACKLOG)
     }
 }
 
 /// Closes the port. To drop the listener is not enough: a process that is just being started has
 /// a copy of it until it becomes another program, and the kernel would go on accepting.
-fn shut(listener: &TcpListener) {
+pub(crate) fn shut(listener: &TcpListener) {
     // Where that means nothing it fails, and dropping has to do.
     rustix::net::shutdown(listener, rustix::net::Shutdown::Read).ok();
 }
@@ -58,9 +58,40 @@ fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
+/// Where a link's connections come from.
+pub(crate) enum Entrance {
+    /// A port of its own, and its listener while it is open.
+    Own(Port, Option<TcpListener>),
+    /// A port that several links share: somebody else accepts there, and hands them on.
+    Shared(mpsc::Receiver<TcpStream>),
+}
+
+impl Entrance {
+    /// Whether connections can come. Those through a shared port always can: whatever the link is to do
+    /// with them is done after they were accepted.
+    fn is_open(&self) -> bool {
+        match self {
+            Self::Own(_, listener) => listener.is_some(),
+            Self::Shared(_) => true,
+        }
+    }
+
+    async fn accept(&mut self) -> io::Result<TcpStream> {
+        match self {
+            Self::Own(_, Some(listener)) => listener.accept().await.map(|(stream, _)| stream),
+            Self::Own(_, None) => std::future::pending().await,
+            Self::Shared(arrivals) => match arrivals.recv().await {
+                Some(stream) => Ok(stream),
+                // The port is gone, and the link will be.
+                None => std::future::pending().await,
+            },
+        }
+    }
+}
+
 /// What a link's task is made with.
 pub(crate) struct Serve {
-    pub(crate) port: Port,
+    pub(crate) entrance: Entrance,
     pub(crate) seed: u64,
     /// Closed when the link is to end.
     pub(crate) orders: watch::Receiver<Order>,
@@ -71,11 +102,11 @@ pub(crate) struct Serve {
 
 /// Serves a link until its orders end.
 pub(crate) async fn serve(link: Serve) {
-    let Serve { port, seed, orders, door, questions, shared } = link;
+    let Serve { entrance, seed, orders, door, questions, shared } = link;
     let (tell, accepts) = watch::channel(None);
     let chance = ChaCha8Rng::seed_from_u64(seed);
-    let (listener, connections) = (None, JoinSet::new());
-    let mut gate = Gate { port, chance, orders, door, accepts, shared, listener, connections };
+    let connections = JoinSet::new();
+    let mut gate = Gate { entrance, chance, orders, door, accepts, shared, connections };
     let shared = Arc::clone(&gate.shared);
     tokio::select! {
         never = watch_target(&shared, questions, tell) => match never {},
@@ -85,13 +116,12 @@ pub(crate) async fn serve(link: Serve) {
 
 /// The port of a link, and the connections through it.
 struct Gate {
-    port: Port,
+    entrance: Entrance,
     chance: ChaCha8Rng,
     orders: watch::Receiver<Order>,
     door: watch::Sender<Door>,
     accepts: watch::Receiver<Option<bool>>,
     shared: Arc<Shared>,
-    listener: Option<TcpListener>,
     connections: JoinSet<()>,
 }
 
@@ -107,7 +137,7 @@ impl Gate {
                 Cut::Refuse => false,
             };
             self.open_or_close(wanted, cut).await;
-            let (open, ordered) = (self.listener.is_some(), cut != Cut::None);
+            let (open, ordered) = (self.entrance.is_open(), cut != Cut::None);
             let failed = wanted && !open;
             self.door.send_modify(|door| {
                 *door = Door { generation: door.generation, open, ordered, target, failed };
@@ -123,7 +153,9 @@ impl Gate {
                 break;
             }
         }
-        if let Some(listener) = self.listener.take() {
+        if let Entrance::Own(_, listener) = &mut self.entrance
+            && let Some(listener) = listener.take()
+        {
             shut(&listener);
         }
         self.door.send_modify(|door| (door.open, door.ordered) = (false, true));
@@ -135,21 +167,17 @@ impl Gate {
     /// Accepts connections until something else has to be done. An error when orders have ended.
     async fn wait(&mut self, failed: bool) -> Result<(), watch::error::RecvError> {
         loop {
-            let listener = self.listener.as_ref().filter(|_| self.has_room());
+            let room = self.connections.len() < CONNECTIONS_MAX;
             tokio::select! {
                 biased;
                 changed = self.orders.changed() => return changed,
                 // The watch ends with this task, not before.
                 changed = self.accepts.changed() => return changed,
                 Some(ended) = self.connections.join_next() => joined(ended),
-                accepted = accept(listener) => self.accepted(accepted).await,
+                accepted = self.entrance.accept(), if room => self.accepted(accepted).await,
                 () = sleep(DIAL_EVERY), if failed => return Ok(()),
             }
         }
-    }
-
-    fn has_room(&self) -> bool {
-        self.connections.len() < CONNECTIONS_MAX
     }
 
     async fn accepted(&mut self, accepted: io::Result<TcpStream>) {
@@ -169,29 +197,31 @@ impl Gate {
     }
 
     async fn open_or_close(&mut self, wanted: bool, cut: Cut) {
+        let Entrance::Own(port, listener) = &mut self.entrance else { return };
         let tally = &self.shared.tally;
-        if wanted && self.listener.is_none() {
-            match self.port.open() {
-                Ok(listener) => self.listener = Some(listener),
+        if wanted && listener.is_none() {
+            match port.open() {
+                Ok(open) => *listener = Some(open),
                 Err(error) => {
-                    let what = format!("could not open {} again", self.port.address);
+                    let what = format!("could not open {} again", port.address);
                     self.shared.report(&what, &error);
                 }
             }
-        } else if !wanted && let Some(listener) = self.listener.take() {
+        } else if !wanted && let Some(listener) = listener.take() {
             shut(&listener);
             drop(listener);
             Tally::one(&tally.closures);
             if cut == Cut::None {
                 Tally::one(&tally.closures_mirrored);
             }
-            self.see_refusal().await;
+            let address = port.address;
+            self.see_refusal(address).await;
         }
     }
 
     /// A refusal by the kernel is not seen by anybody here, so it is tried.
-    async fn see_refusal(&self) {
-        match timeout(DIAL_EVERY * 100, TcpStream::connect(self.port.address)).await {
+    async fn see_refusal(&self, address: SocketAddr) {
+        match timeout(DIAL_EVERY * 100, TcpStream::connect(address)).await {
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 Tally::one(&self.shared.tally.refusals_seen);
             }
@@ -203,13 +233,6 @@ impl Gate {
                 self.shared.report("dialled the closed port", &io::ErrorKind::TimedOut.into());
             }
         }
-    }
-}
-
-async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
-    match listener {
-        Some(listener) => listener.accept().await.map(|(stream, _)| stream),
-        None => std::future::pending().await,
     }
 }
 

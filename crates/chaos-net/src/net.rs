@@ -1,6 +1,6 @@
 //! The links of a cluster, and how they are told what to do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::counters::Counters;
-use crate::link::{Port, Serve, serve};
+use crate::hall::{Hall, Who, attend};
+use crate::link::{Entrance, Port, Serve, serve};
 use crate::shape::Shape;
 use crate::shared::{Door, Order, Shared};
 
@@ -98,6 +99,8 @@ pub struct Status {
 pub struct Net {
     seed: u64,
     links: Mutex<BTreeMap<Link, Handle>>,
+    /// Dropping one closes a port that links share.
+    halls: Mutex<Vec<watch::Sender<()>>>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -113,12 +116,15 @@ struct Handle {
 /// An order is carried out at once; this is for a machine that is busy elsewhere.
 const OBEY_MAX: Duration = Duration::from_secs(10);
 
+/// Connections that wait at a shared port until their link takes them.
+const ARRIVALS_MAX: usize = 64;
+
 impl Net {
     /// A net without links. What chance does on a link follows from the seed and the link's name;
     /// what is in a chunk, and when it comes, does not.
     pub fn new(seed: u64) -> Self {
         let (links, tasks) = (Mutex::new(BTreeMap::new()), Mutex::new(JoinSet::new()));
-        Self { seed, links, tasks }
+        Self { seed, links, halls: Mutex::new(Vec::new()), tasks }
     }
 
     /// Adds a clear link to `target` and returns where it listens: at `listen`, or on a free port
@@ -134,6 +140,48 @@ impl Net {
         let port = Port::reserve(listen);
         let port = port.map_err(|source| NetError::Listen { link, address: listen, source })?;
         let address = port.address;
+        self.enter(link, address, target, Entrance::Own(port, None)).await?;
+        Ok(address)
+    }
+
+    /// Adds clear links from several nodes to one, all of which are dialled at the same port, and
+    /// returns where that is. Each connection is led to the link of whoever opened it; of whom nobody
+    /// knows who it is, it is reset. The port accepts connections whenever the target does.
+    pub async fn add_shared(
+        &self,
+        from: &BTreeSet<u64>,
+        to: u64,
+        target: SocketAddr,
+        who: Who,
+    ) -> Result<SocketAddr, NetError> {
+        let listen = (Ipv4Addr::LOCALHOST, 0).into();
+        let port = Port::reserve(listen).map_err(|source| {
+            let link = Link::new(from.first().copied().unwrap_or_default(), to);
+            NetError::Listen { link, address: listen, source }
+        })?;
+        let address = port.address;
+        let mut links = BTreeMap::new();
+        for &from in from {
+            let (lead, arrivals) = mpsc::channel(ARRIVALS_MAX);
+            self.enter(Link::new(from, to), address, target, Entrance::Shared(arrivals)).await?;
+            links.insert(from, lead);
+        }
+        let (close, open) = watch::channel(());
+        let (ask, questions) = mpsc::channel(1);
+        let (_door, opened) = watch::channel(Door::default());
+        let shared = Arc::new(Shared::new(target, self.seed, ask, opened));
+        self.halls().push(close);
+        self.tasks().spawn(attend(Hall { port, who, links, open, questions, shared }));
+        Ok(address)
+    }
+
+    async fn enter(
+        &self,
+        link: Link,
+        address: SocketAddr,
+        target: SocketAddr,
+        entrance: Entrance,
+    ) -> Result<(), NetError> {
         let (ask, questions) = mpsc::channel(64);
         let (order, orders) = watch::channel(Order { generation: 1, shape: Shape::clear() });
         let (door, mut opened) = watch::channel(Door::default());
@@ -146,17 +194,18 @@ impl Net {
             if links.contains_key(&link) {
                 return Err(NetError::Known(link));
             }
-            if links.values().any(|other| other.address == address) {
+            let alone = matches!(entrance, Entrance::Own(..));
+            if alone && links.values().any(|other| other.address == address) {
                 // The system would not mind as long as neither listens.
                 let source = io::ErrorKind::AddrInUse.into();
                 return Err(NetError::Listen { link, address, source });
             }
             links.insert(link, handle);
-            self.tasks().spawn(serve(Serve { port, seed, orders, door, questions, shared }));
+            self.tasks().spawn(serve(Serve { entrance, seed, orders, door, questions, shared }));
         }
         let ready = opened.wait_for(|door| door.target.is_some() && door.generation == 1);
         match timeout(OBEY_MAX, ready).await {
-            Ok(Ok(_)) => Ok(address),
+            Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(NetError::Stuck(link)),
         }
     }
@@ -250,6 +299,7 @@ impl Net {
 
     /// Ends all links and waits until nothing of them is left.
     pub async fn shutdown(&self) {
+        self.halls().clear();
         let links = std::mem::take(&mut *self.links());
         drop(links);
         let mut tasks = std::mem::take(&mut *self.tasks());
@@ -260,6 +310,10 @@ impl Net {
 
     fn links(&self) -> MutexGuard<'_, BTreeMap<Link, Handle>> {
         self.links.lock().expect("nobody panics while holding it")
+    }
+
+    fn halls(&self) -> MutexGuard<'_, Vec<watch::Sender<()>>> {
+        self.halls.lock().expect("nobody panics while holding it")
     }
 
     fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {

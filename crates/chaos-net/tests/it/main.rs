@@ -4,6 +4,7 @@
 
 mod bounds;
 mod cuts;
+mod hall;
 mod mirror;
 mod partitions;
 mod prefix;
