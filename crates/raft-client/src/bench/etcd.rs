@@ -92,6 +92,14 @@ impl Etcd {
         }
     }
 
+    /// The same cluster, read in another way.
+    pub(super) fn reading(&self, reads: Reads) -> Self {
+        let other = Self::new(self.options.clone(), reads);
+        other.current.store(self.current.load(Ordering::Relaxed), Ordering::Relaxed);
+        *other.reign() = *self.reign();
+        other
+    }
+
     pub(super) fn counters(&self) -> Counters {
         self.tally.read()
     }
@@ -216,7 +224,8 @@ impl Etcd {
                 Ok((outcome, header)) => {
                     let index = header.as_ref().and_then(|it| it.revision.try_into().ok());
                     let reign = self.follow(header).await;
-                    return Ok(Answered { outcome, reign, attempts, index, node: None });
+                    let node = Some(number(position));
+                    return Ok(Answered { outcome, reign, attempts, index, node });
                 }
                 Err(setback) => setback,
             };

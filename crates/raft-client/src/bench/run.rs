@@ -24,7 +24,7 @@ use super::recorder::{Frame, Miss, Recorder, Success};
 use super::silence::Reign;
 use super::stall;
 use super::summary::{Cluster, Summary, Verification};
-use super::target::{Answered, Raft, Target};
+use super::target::{Answered, Raft, Reads, Target};
 use super::verify::{self, Doubt};
 use super::workload::{Sharing, Workload};
 use super::{Brake, GRACE, Plan, System};
@@ -357,7 +357,8 @@ impl Shared {
         }
     }
 
-    /// Reads every key that there may be, for the history alone. Readers are processes of their own
+    /// Reads every key that there may be, for the history alone, and linearizable however it was read
+    /// before. Readers are processes of their own
     /// there: the workers have come to their end, whatever that was.
     async fn read_all(&self, workers: usize) {
         let keys = self.workload.shape.keys;
@@ -365,12 +366,13 @@ impl Shared {
         let numbers = (0..owners).flat_map(|owner| (0..keys).map(move |key| (owner, key)));
         let tasks = numbers.map(|(owner, key)| Task::read(&self.workload, owner, key));
         let readers = Mutex::new((workers..workers + FINAL_READERS).collect::<Vec<_>>());
+        let target = self.target.reading(Reads::default());
         let lock = || readers.lock().unwrap_or_else(PoisonError::into_inner);
         let reads = tasks.map(async |task| {
             let reader = lock().pop().expect("there are as many as read at the same time");
             let within = self.plan.operation_timeout;
             let called = self.since_start(Instant::now());
-            let ended = self.target.carry_out(&task.operation, within, &self.abort).await;
+            let ended = target.carry_out(&task.operation, within, &self.abort).await;
             let span = Span { called, returned: self.since_start(Instant::now()) };
             if let Some(journal) = &self.journal {
                 journal.add(&self.workload, &Record { worker: reader, task: &task, span }, &ended);

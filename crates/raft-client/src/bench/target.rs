@@ -65,6 +65,14 @@ impl Target {
         }
     }
 
+    /// The same cluster, read in another way.
+    pub(super) fn reading(&self, reads: Reads) -> Self {
+        match self {
+            Self::Raft(raft) => Self::Raft(Raft { client: raft.client.clone(), reads }),
+            Self::Etcd(etcd) => Self::Etcd(Box::new(etcd.reading(reads))),
+        }
+    }
+
     /// Carries it out within this time, or until nobody waits for it any more.
     pub(super) async fn carry_out(
         &self,
