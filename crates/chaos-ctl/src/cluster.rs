@@ -19,6 +19,7 @@ use crate::home::{Home, Lock, NodeState, State};
 use crate::process::{Exit, Process, Recipe, end_groups};
 use crate::procfs::{self, Birth};
 use crate::spawner::Spawner;
+use crate::system::System;
 
 /// A cluster that this process runs.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub struct Cluster {
     config: ClusterConfig,
     home: Home,
     program: PathBuf,
+    system: System,
     extra: BTreeMap<NodeId, Extra>,
     processes: BTreeMap<NodeId, Process>,
     /// The latest process of each node: what must be gone in the end.
@@ -46,6 +48,8 @@ pub struct Setup {
     pub fresh: bool,
     /// What some nodes are told besides what the file says; also nodes that come later.
     pub extra: BTreeMap<NodeId, Extra>,
+    /// Whose servers they are.
+    pub system: System,
 }
 
 /// More arguments and environment for one node.
@@ -62,7 +66,8 @@ pub struct Extra {
 impl Cluster {
     /// Takes the cluster for this process, and makes sure that its nodes can start.
     pub async fn prepare(config: ClusterConfig, setup: &Setup) -> Result<Self, Failure> {
-        let program = server_program(setup.bin.as_deref(), &config)?;
+        let found = setup.system.program().filter(|_| setup.bin.is_none());
+        let program = found.unwrap_or_else(|| server_program(setup.bin.as_deref(), &config))?;
         let home = Home::of(&config);
         let lock = home.lock()?;
         end_previous(&home).await?;
@@ -77,10 +82,9 @@ impl Cluster {
             Failure::usage(format!("could not create {}: {error}", logs.display()))
         })?;
         let processes = config.nodes.iter().map(|node| {
-            (
-                node.id,
-                Process::new(node.id, recipe(&program, &config, node, setup.extra.get(&node.id))),
-            )
+            let extra = setup.extra.get(&node.id);
+            let recipe = recipe((&setup.system, &program), &config, node, extra);
+            (node.id, Process::new(node.id, recipe))
         });
         let processes = processes.collect();
         let spawner = Spawner::start(Handle::current()).context("could not start a thread")?;
@@ -88,6 +92,7 @@ impl Cluster {
             config,
             home,
             program,
+            system: setup.system.clone(),
             extra: setup.extra.clone(),
             processes,
             latest: BTreeMap::new(),
@@ -105,8 +110,9 @@ impl Cluster {
         check_ports([&node])?;
         wipe(&node.data_dir)?;
         node.args.push("--join".to_owned());
-        let process =
-            Process::new(id, recipe(&self.program, &self.config, &node, self.extra.get(&id)));
+        let extra = self.extra.get(&id);
+        let recipe = recipe((&self.system, &self.program), &self.config, &node, extra);
+        let process = Process::new(id, recipe);
         let before = self.processes.insert(id, process);
         assert!(before.is_none_or(|before| !before.is_running()), "{id} runs already");
         Ok(node)
@@ -125,6 +131,11 @@ impl Cluster {
     /// The server's executable.
     pub fn program(&self) -> &Path {
         &self.program
+    }
+
+    /// Whose servers they are.
+    pub fn system(&self) -> &System {
+        &self.system
     }
 
     /// Makes the processes. Others may use it too, for what must not outlive this program.
@@ -161,6 +172,7 @@ impl Cluster {
         })?;
         let birth = process.birth().expect("it was just started").clone();
         let pid = birth.pid;
+        self.system.started(id, pid);
         self.latest.insert(id, birth);
         self.write_state()?;
         Ok(pid)
@@ -231,13 +243,19 @@ impl Cluster {
 }
 
 fn recipe(
-    program: &Path,
+    (system, program): (&System, &Path),
     config: &ClusterConfig,
     node: &NodeConfig,
     extra: Option<&Extra>,
 ) -> Recipe {
-    let mut args: Vec<OsString> = vec!["--id".into(), node.id.0.to_string().into()];
-    args.extend(["--config".into(), config.path.clone().into_os_string()]);
+    let mut args = match system {
+        System::Raft => {
+            let id = node.id.0.to_string();
+            let path = config.path.clone().into_os_string();
+            vec!["--id".into(), id.into(), "--config".into(), path]
+        }
+        System::Etcd(etcd) => etcd.args(config, node),
+    };
     args.extend(node.args.iter().map(OsString::from));
     let env = node.env.iter().map(|(name, value)| (name.clone(), value.clone()));
     let mut env: Vec<(String, String)> = env.collect();
@@ -247,7 +265,8 @@ fn recipe(
     }
     let log = config.runner.logs_dir.join(format!("{}.log", node.id));
     let piped = extra.is_some_and(|extra| extra.piped);
-    Recipe { program: program.to_owned(), args, env, log, piped }
+    let ends_by_signal = system.foreign().is_some();
+    Recipe { program: program.to_owned(), args, env, log, piped, ends_by_signal }
 }
 
 /// Ends what a runner left behind that could not do so itself. The kernel kills the nodes of a

@@ -11,6 +11,7 @@ mod disks;
 mod engine;
 mod findings;
 mod flip;
+mod foreign;
 mod gaps;
 mod heal;
 mod judge;
@@ -36,6 +37,7 @@ use anyhow::Context as _;
 use raft_api::cluster::ClusterConfig;
 
 use self::clients::ClientSetup;
+use self::contents::Contents;
 use self::engine::Engine;
 use self::findings::{Findings, Identity};
 use crate::cluster::{Setup, find_program};
@@ -44,6 +46,7 @@ use crate::exit::{Code, Failure};
 use crate::own::{IDS_MAX, Own};
 use crate::plan::{Fault, MembershipChange, Plan, Scenario};
 use crate::runner::{COMPARE_MAX, Ending, Enough, Recovery, Runner};
+use crate::system::{self, Etcd, System};
 
 pub(crate) use self::judge::{Rejudged, rejudge};
 
@@ -56,6 +59,8 @@ pub(crate) struct Run {
     pub(crate) dir: PathBuf,
     /// The cluster, if it is not made up, and whether its data is removed first.
     pub(crate) config: Option<(ClusterConfig, bool)>,
+    /// Whose servers these are.
+    pub(crate) system: system::Name,
     /// The server's executable, if it was named.
     pub(crate) bin: Option<PathBuf>,
     /// What each server finds in its environment besides.
@@ -89,15 +94,23 @@ impl Run {
             expect_runs_dir(&dir)?;
         }
         self.write_scenario(&dir)?;
-        let mut parts = Parts::prepare(&self.scenario, &config, ids, (self.seed, &dir)).await?;
+        let system = System::of(self.system, &config);
+        if system.foreign().is_some() {
+            system::clear_logs(&config)?;
+        }
+        let etcd = system.foreign().map(|_| Etcd::endpoints(&config));
+        let mut parts =
+            Parts::prepare(&self.scenario, &config, ids, (self.seed, &dir, system)).await?;
         for id in 1..=u64::from(ids) {
             let extra = parts.extra.entry(crate::NodeId(id)).or_default();
             extra.env.extend(self.env.iter().cloned());
         }
-        let setup = Setup { bin: self.bin.clone(), fresh, extra: parts.extra.clone() };
+        let (extra, system) = (parts.extra.clone(), parts.system.clone());
+        let setup = Setup { bin: self.bin.clone(), fresh, extra, system };
         let setup_clients = ClientSetup {
             program: client,
             config: config.path.clone(),
+            etcd,
             plan: self.scenario.load.clone(),
             seed: self.seed,
             dir: dir.join("load"),
@@ -137,7 +150,9 @@ impl Run {
         let debug_build = engine.runner.observe().await.answers().any(|(_, it)| it.debug_build);
         let clients = self.end_clients(&mut engine).await;
         let hashes = engine.runner.compare(COMPARE_MAX).await;
-        let contents = contents::read(&engine.runner).await;
+        let ours = engine.parts.system.foreign().is_none();
+        let contents =
+            if ours { contents::read(&engine.runner).await } else { Contents::default() };
         engine.runner.flush_states().context("could not write the states of the nodes")?;
         let ended_us = monotonic_us();
         let leftovers = engine.runner.stop("the scenario is over").await?;
@@ -146,7 +161,7 @@ impl Run {
             net.shutdown().await;
         }
         self.write_executed(&engine, dir)?;
-        let (logs, placed) = read_logs(&engine.runner);
+        let (logs, placed) = if ours { read_logs(&engine.runner) } else { Default::default() };
         let halt = acted.err().or_else(|| clients.as_ref().err().map(copy_of));
         let identity = Identity {
             scenario: self.scenario.clone(),
@@ -157,6 +172,8 @@ impl Run {
             ended_us,
             program: engine.runner.cluster().program().to_owned(),
             debug_build,
+            system: engine.parts.system.clone(),
+            config: engine.runner.cluster().config().clone(),
         };
         let findings = Findings {
             identity,
@@ -235,10 +252,12 @@ impl Run {
         let (entries, trailing) = (self.scenario.snapshot.0, self.scenario.snapshot.0 / 10);
         // The snapshot thresholds are low enough to be met in seconds: nodes come back by snapshot
         // and by log, and old log is dropped meanwhile. All else is as it comes.
+        // A member of etcd that leads looks for a successor before it ends, for seven seconds.
+        let stop = if self.system == system::Name::Etcd { "  stop: {grace: 15s}\n" } else { "" };
         let yaml = format!(
             "version: 1\ncluster: {{name: NAME, host: 127.0.0.1, base_port: BASE_PORT}}\nnodes: \
              [{nodes}]\nraft:\n  snapshot: {{entries: {entries}, bytes: 8MiB, trailing: {trailing}}}\nstorage: \
-             {{dir: 'n{{id}}', segment: 2MiB}}\nrunner:\n  logs: {{dir: logs}}\n"
+             {{dir: 'n{{id}}', segment: 2MiB}}\nrunner:\n  logs: {{dir: logs}}\n{stop}"
         );
         Own { dir: &self.dir, mark: MARK, yaml: &yaml, name: &self.scenario.name, ids }.write()
     }
@@ -283,9 +302,11 @@ impl Run {
         let (program, name) = (runner.cluster().program().display(), &self.scenario.name);
         let (count, took) = (runner.members().len(), Shown(micros(took)));
         let load = &self.scenario.load;
+        let ours = runner.cluster().system().foreign().is_none();
+        let others = if ours { "append to lists" } else { "put to keys of their own" };
         let text = format!(
             "{name}  {}\n\n{count} nodes of {program}\nready in {took}   leader {leader}   term \
-             {term}   seed {}   {} clients, {} on {} shared keys, the others append to lists\n",
+             {term}   seed {}   {} clients, {} on {} shared keys, the others {others}\n",
             self.scenario.shows,
             self.seed,
             load.concurrency,

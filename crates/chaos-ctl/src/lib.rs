@@ -22,6 +22,7 @@ pub mod schedule;
 pub mod signals;
 pub mod spawner;
 pub mod summary;
+pub mod system;
 pub mod watch;
 
 pub use raft_api::NodeId;

@@ -21,8 +21,8 @@ use crate::spawner::{Launch, Spawner};
 pub struct Load {
     /// The client's executable.
     pub client: PathBuf,
-    /// The cluster's file.
-    pub config: PathBuf,
+    /// The cluster's file, if that tells the bench where the cluster is.
+    pub config: Option<PathBuf>,
     /// Writes under way at any time.
     pub concurrency: usize,
     /// Bytes of each value, if it is not the bench's own choice.
@@ -167,7 +167,9 @@ impl Load {
         if let Some(from) = self.gaps_from {
             add("--gaps-from", ms(from).into());
         }
-        add("--config", self.config.clone().into_os_string());
+        if let Some(config) = &self.config {
+            add("--config", config.clone().into_os_string());
+        }
         let (program, env) = (self.client.clone(), Vec::new());
         let (stdout, stderr) = (Stdio::from(report), Stdio::from(log));
         let launch = Launch { program, args, env, stdout, stderr };

@@ -41,6 +41,8 @@ pub struct Recipe {
     pub log: PathBuf,
     /// Whether they go there through a pipe of ours, which can be blocked.
     pub piped: bool,
+    /// Whether it ends by the very SIGTERM that asked it to, once it has put everything in order.
+    pub ends_by_signal: bool,
 }
 
 /// A node and, while it runs, its process.
@@ -83,6 +85,8 @@ pub struct Exit {
     pub ending: Option<Signal>,
     /// How long it ran.
     pub uptime: Duration,
+    /// Whether SIGTERM is a clean end of it.
+    pub ends_by_signal: bool,
     /// The last lines of its log.
     pub tail: Vec<String>,
 }
@@ -95,7 +99,8 @@ impl Exit {
             Some(Signal::SIGKILL) => self.status.signal() == Some(Signal::SIGKILL as i32),
             Some(signal) => {
                 let by_it = self.status.signal() == Some(signal as i32);
-                self.status.success() || by_it && self.uptime < LISTENS_AFTER
+                let at_rest = self.ends_by_signal || self.uptime < LISTENS_AFTER;
+                self.status.success() || by_it && at_rest
             }
             None => false,
         }
@@ -209,7 +214,9 @@ impl Process {
         }
         let tail = tail(&self.recipe.log, ended.log_start).unwrap_or_default();
         let (id, birth, ending) = (self.id, ended.birth, ended.ending);
-        Ok(Exit { id, birth, status, ending, uptime: ended.since.elapsed(), tail })
+        let ends_by_signal = self.recipe.ends_by_signal;
+        let uptime = ended.since.elapsed();
+        Ok(Exit { id, birth, status, ending, uptime, ends_by_signal, tail })
     }
 
     /// The last lines that the process has logged so far.

@@ -97,6 +97,26 @@ pub fn listener_on(port: u16) -> Option<Stat> {
     pids().find(|&pid| holds(pid, &socket)).and_then(Stat::of)
 }
 
+/// The socket whose own end of a TCP connection is at this address, by its number in the kernel. `None` if
+/// it is gone already.
+pub fn inode_of(own_end: std::net::SocketAddr) -> Option<String> {
+    let std::net::SocketAddr::V4(own_end) = own_end else { return None };
+    // As the kernel shows it: the bytes of the address as a number of this machine.
+    let address = u32::from_ne_bytes(own_end.ip().octets());
+    let shown = format!("{address:08X}:{:04X}", own_end.port());
+    let table = fs::read_to_string("/proc/net/tcp").ok()?;
+    let inode = table.lines().find_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        (fields.next()? == shown).then(|| fields.nth(7)).flatten()
+    });
+    inode.filter(|inode| *inode != "0").map(str::to_owned)
+}
+
+/// Whether a process has this socket.
+pub fn holds_socket(pid: i32, inode: &str) -> bool {
+    holds(pid, &format!("socket:[{inode}]"))
+}
+
 /// How many files a process has open.
 pub fn open_files(pid: i32) -> u64 {
     let count = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
@@ -187,5 +207,18 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let holder = listener_on(port).unwrap();
         assert_eq!(holder.pid, i32::try_from(std::process::id()).unwrap());
+    }
+
+    #[test]
+    fn a_connection_is_found_by_its_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (_accepted, from) = listener.accept().unwrap();
+        let inode = inode_of(from).unwrap();
+        let me = i32::try_from(std::process::id()).unwrap();
+        assert!(holds_socket(me, &inode) && !holds_socket(me, "1"));
+        let gone = stream.local_addr().unwrap();
+        drop(stream);
+        assert!(inode_of(gone).is_none_or(|other| !holds_socket(me, &other)));
     }
 }

@@ -10,6 +10,7 @@ mod faults;
 mod finish;
 mod members;
 mod orders;
+mod revisions;
 mod states;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -148,7 +149,7 @@ impl Runner {
         format: Format,
     ) -> Result<Self, Failure> {
         let signals = Signals::listen().context("could not listen for signals")?;
-        let watch = Watch::new(&config)?;
+        let watch = Watch::of(&config, &setup.system)?;
         let cluster = Cluster::prepare(config, setup).await?;
         let events = cluster.home().events();
         let journal = Journal::open(&events, format, Output::stdout()).map_err(|error| {

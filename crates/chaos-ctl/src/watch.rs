@@ -12,6 +12,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::NodeId;
 use crate::events::grouped;
 use crate::exit::Failure;
+use crate::system::{Probe, System};
 
 /// A way to ask a node.
 pub type Api = ManagementRpcClient<Channel>;
@@ -19,23 +20,49 @@ pub type Api = ManagementRpcClient<Channel>;
 /// Asks nodes how they are.
 #[derive(Clone, Debug)]
 pub struct Watch {
-    clients: BTreeMap<NodeId, Api>,
+    clients: BTreeMap<NodeId, Voice>,
+}
+
+/// How a node is asked.
+#[derive(Clone, Debug)]
+enum Voice {
+    Ours(Api),
+    Etcd(Probe),
 }
 
 impl Watch {
     /// Asks the nodes of a cluster. Connections are made when they are needed, and made again when
     /// they are lost.
     pub fn new(config: &ClusterConfig) -> Result<Self, Failure> {
+        Self::of(config, &System::Raft)
+    }
+
+    /// The same, whosever servers they are.
+    pub fn of(config: &ClusterConfig, system: &System) -> Result<Self, Failure> {
         let mut watch = Self { clients: BTreeMap::new() };
         for node in &config.nodes {
-            watch.add(node)?;
+            match system {
+                System::Raft => watch.add(node)?,
+                System::Etcd(etcd) => {
+                    let probe = Probe::new(node, etcd.members())?;
+                    watch.clients.insert(node.id, Voice::Etcd(probe));
+                }
+            }
         }
         Ok(watch)
     }
 
+    /// The members of etcd among those that are asked.
+    pub fn probes(&self) -> impl Iterator<Item = (NodeId, Probe)> {
+        self.clients.iter().filter_map(|(id, voice)| match voice {
+            Voice::Ours(_) => None,
+            Voice::Etcd(probe) => Some((*id, probe.clone())),
+        })
+    }
+
     /// Asks this node as well.
     pub fn add(&mut self, node: &NodeConfig) -> Result<(), Failure> {
-        self.clients.insert(node.id, client(node)?);
+        self.clients.insert(node.id, Voice::Ours(client(node)?));
         Ok(())
     }
 
@@ -52,6 +79,7 @@ impl Watch {
             }
             let answers = new.iter().filter_map(|id| self.clients.get(id));
             let answers = answers.map(async |client| {
+                let Voice::Ours(client) = client else { return None };
                 let mut client = client.clone();
                 let asking = client.get_configuration(GetConfigurationRequest {});
                 tokio::time::timeout(patience, asking).await.ok()?.ok()
@@ -63,7 +91,7 @@ impl Watch {
                     continue;
                 }
                 if let Ok(client) = client_at(id, &addr) {
-                    self.clients.insert(id, client);
+                    self.clients.insert(id, Voice::Ours(client));
                     found.push((id, addr));
                 }
             }
@@ -127,9 +155,17 @@ fn client_at(id: NodeId, addr: &str) -> Result<Api, Failure> {
     Ok(ManagementRpcClient::new(endpoint.connect_lazy()))
 }
 
-async fn ask(mut client: Api, patience: Duration) -> Result<StatusResponse, String> {
-    match tokio::time::timeout(patience, client.status(StatusRequest {})).await {
-        Ok(Ok(answer)) => Ok(answer.into_inner()),
+async fn ask(voice: Voice, patience: Duration) -> Result<StatusResponse, String> {
+    let asking = async {
+        match voice {
+            Voice::Ours(mut client) => {
+                client.status(StatusRequest {}).await.map(tonic::Response::into_inner)
+            }
+            Voice::Etcd(mut probe) => probe.status().await,
+        }
+    };
+    match tokio::time::timeout(patience, asking).await {
+        Ok(Ok(answer)) => Ok(answer),
         Ok(Err(status)) if status.code() == tonic::Code::Unavailable => Err("not reachable".into()),
         Ok(Err(status)) => Err(status.message().to_owned()),
         Err(_elapsed) => Err(format!("no answer in {} ms", patience.as_millis())),

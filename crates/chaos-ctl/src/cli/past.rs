@@ -80,6 +80,7 @@ impl Verify {
             let mark = match claim.verdict.as_str() {
                 "pass" => "then ok",
                 "fail" => "FAILED ",
+                "not_exercised" => "-      ",
                 _ => "unknown",
             };
             output.line(&format!("  {mark}  {:<34}  {}", claim.claim, claim.evidence));

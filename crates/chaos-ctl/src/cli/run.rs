@@ -11,6 +11,7 @@ use crate::exit::{Code, Failure};
 use crate::lab;
 use crate::output::Output;
 use crate::plan::{BUILTINS, Scenario, builtin};
+use crate::system;
 
 /// Run a scenario: a cluster of its own, clients, faults, and a verdict with its evidence
 ///
@@ -30,7 +31,10 @@ pub(super) struct Run {
     /// With --config: begin with empty data directories
     #[arg(long, requires = "config")]
     fresh: bool,
-    /// The raft-server to run
+    /// Whose servers: ours, or etcd's as it is installed, for comparison
+    #[arg(long, value_name = "SYSTEM", default_value = "raft", conflicts_with = "config")]
+    system: system::Name,
+    /// The server to run
     #[arg(long, value_name = "PATH")]
     bin: Option<PathBuf>,
     /// Something for the environment of every server; may be given again and again
@@ -99,6 +103,9 @@ struct Which {
     /// Operations under way at any time
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=1000))]
     concurrency: Option<u16>,
+    /// How fresh reads are; stale ones are asked of every node, and are expected to be caught
+    #[arg(long, value_name = "HOW", value_parser = ["linearizable", "stale"])]
+    consistency: Option<String>,
 }
 
 impl Which {
@@ -116,6 +123,12 @@ impl Which {
         }
         if let Some(concurrency) = self.concurrency {
             scenario.load.concurrency = concurrency;
+        }
+        if let Some(consistency) = &self.consistency {
+            scenario.load.consistency.clone_from(consistency);
+            if consistency == "stale" {
+                "any".clone_into(&mut scenario.load.read_from);
+            }
         }
         let scenario = Scenario::parse(&scenario.to_yaml()).map_err(Failure::usage)?;
         let seed = self.seed.or(scenario.seed);
@@ -166,10 +179,12 @@ impl Run {
             ("--duration", which.duration.map(|it| it.to_string().replace(' ', ""))),
             ("--nodes", which.nodes.map(|it| it.to_string())),
             ("--concurrency", which.concurrency.map(|it| it.to_string())),
+            ("--consistency", which.consistency.clone()),
             ("--config", self.config.as_ref().map(|path| path.display().to_string())),
         ];
         let options = options.into_iter().filter_map(|(option, value)| Some((option, value?)));
         words.extend(options.map(|(option, value)| format!("{option} {value}")));
+        words.extend((self.system == system::Name::Etcd).then(|| "--system etcd".to_owned()));
         words.extend(self.fresh.then(|| "--fresh".to_owned()));
         words.extend(self.env.iter().map(|(name, value)| format!("--env {name}={value}")));
         words.join(" ")
@@ -195,8 +210,9 @@ impl Run {
         let repro = self.repro(&name, seed);
         let dir = self.dir.unwrap_or_else(|| PathBuf::from(format!(".raft/run-{}", scenario.name)));
         let output = if self.json { Format::Silent } else { Format::Text };
-        let (bin, env) = (self.bin, self.env);
-        Box::pin(lab::Run { scenario, seed, dir, config, bin, env, output, repro }.run()).await
+        let (system, bin, env) = (self.system, self.bin, self.env);
+        let run = lab::Run { scenario, seed, dir, config, system, bin, env, output, repro };
+        Box::pin(run.run()).await
     }
 }
 
@@ -249,12 +265,23 @@ impl Replay {
             seed,
             dir,
             config: None,
+            system: system_of(&self.run),
             bin: self.bin,
             env: Vec::new(),
             output,
             repro,
         };
         Box::pin(run.run()).await
+    }
+}
+
+/// Whose servers an earlier run was about, as its results say.
+fn system_of(run: &Path) -> system::Name {
+    let results = std::fs::read_to_string(run.join("results.json")).unwrap_or_default();
+    let results: serde_json::Value = serde_json::from_str(&results).unwrap_or_default();
+    match results["system"].as_str() {
+        Some("etcd") => system::Name::Etcd,
+        _ => system::Name::Raft,
     }
 }
 

@@ -119,7 +119,7 @@ impl Up {
             parts = Some(Parts::for_orders(&config, (rand::random(), home.dir())).await?);
         }
         let extra = parts.as_ref().map(|parts| parts.extra.clone()).unwrap_or_default();
-        let setup = Setup { bin: self.bin.clone(), fresh: self.fresh, extra };
+        let setup = Setup { bin: self.bin.clone(), fresh: self.fresh, extra, ..Setup::default() };
         let mut runner = Runner::prepare(config, &setup, self.log_format).await?;
         if let Some(parts) = parts {
             runner.put_in_place(parts);

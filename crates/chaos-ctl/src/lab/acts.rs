@@ -26,7 +26,8 @@ impl Engine {
         draw: &Draw,
         view: &View,
     ) -> Result<(), Failure> {
-        if let Some(why) = self.not_here(draw.fault.needs()) {
+        let cannot = self.parts.system.cannot(&draw.fault).map(str::to_owned);
+        if let Some(why) = cannot.or_else(|| self.not_here(draw.fault.needs())) {
             draw.fault.kind().clone_into(&mut self.records[record].what);
             self.skip(record, why);
             return Ok(());

@@ -9,6 +9,7 @@ use lin_check::Outcome as Ending;
 use serde::{Deserialize, Serialize};
 
 use super::findings::Evidence;
+use super::foreign;
 use super::gaps::Spread;
 use super::judge::Judged;
 use super::record::Outcome;
@@ -29,7 +30,7 @@ pub(crate) struct Claim {
     pub(crate) evidence: String,
     /// What the program exits with if it fails.
     #[serde(skip)]
-    code: Code,
+    pub(super) code: Code,
 }
 
 /// Whether a claim holds.
@@ -40,6 +41,8 @@ pub(crate) enum Held {
     Fail,
     /// Nothing can be concluded.
     Unknown,
+    /// This system makes no such promise, or it cannot be looked at: it is said, and nothing follows.
+    NotExercised,
 }
 
 impl Claim {
@@ -55,17 +58,17 @@ impl Claim {
 /// Fewer acknowledged operations than this before the first fault, and nothing has been shown.
 const BEFORE_MIN: usize = 100;
 /// Fewer acknowledged writes than this in all.
-const WRITES_MIN: u64 = 100;
+pub(super) const WRITES_MIN: u64 = 100;
 
 /// All of them, the gravest first.
 pub(super) fn all(evidence: &Evidence<'_>, gaps: [Option<Spread>; 3]) -> Vec<Claim> {
     let mut claims = vec![
         linearizable(evidence),
-        nothing_lost(evidence),
-        nothing_twice(evidence),
-        one_leader(evidence.dir),
-        equal_states(evidence),
-        logs_agree(evidence),
+        foreign::nothing_lost(evidence).unwrap_or_else(|| nothing_lost(evidence)),
+        foreign::nothing_twice(evidence).unwrap_or_else(|| nothing_twice(evidence)),
+        foreign::one_leader(evidence).unwrap_or_else(|| one_leader(evidence.dir)),
+        foreign::equal_states(evidence).unwrap_or_else(|| equal_states(evidence)),
+        foreign::logs_agree(evidence).unwrap_or_else(|| logs_agree(evidence)),
         no_crash(evidence),
         recovered(evidence),
         faults_bit(evidence),
@@ -351,6 +354,9 @@ fn quick_enough(evidence: &Evidence<'_>, gaps: [Option<Spread>; 3]) -> Option<Cl
                there to the next one";
     let [during, leader, later] = gaps;
     let code = Code::TooSlow;
+    if let Some(claim) = foreign::not_expected(evidence, claim, during) {
+        return Some(claim);
+    }
     let Some(all) = during else {
         let evidence = "there was nothing to be measured".to_owned();
         return Some(Claim { claim, verdict: Held::Unknown, how, evidence, code });

@@ -34,6 +34,8 @@ pub(crate) struct ClientSetup {
     pub(crate) program: PathBuf,
     /// The cluster's file.
     pub(crate) config: PathBuf,
+    /// Its clients' addresses, if it is of etcd, of which the file says nothing.
+    pub(crate) etcd: Option<String>,
     pub(crate) plan: LoadPlan,
     pub(crate) seed: u64,
     /// Where their files go.
@@ -55,7 +57,7 @@ impl ClientSetup {
         let spawner = runner.cluster().spawner();
         let load = |concurrency: u16, more: Vec<OsString>| Load {
             client: self.program.clone(),
-            config: self.config.clone(),
+            config: self.etcd.is_none().then(|| self.config.clone()),
             concurrency: usize::from(concurrency),
             value_bytes: Some(self.plan.value.0),
             gaps_from: Some(GAPS_FROM),
@@ -91,11 +93,23 @@ impl ClientSetup {
         args.push(self.dir.join("history.jsonl").into_os_string());
         args.push("--out".into());
         args.push(self.dir.join("bench").into_os_string());
+        self.add_etcd(&mut args);
         args
     }
 
+    fn add_etcd(&self, args: &mut Vec<OsString>) {
+        if let Some(endpoints) = &self.etcd {
+            args.extend(["--target", "etcd", "--endpoints", endpoints].map(Into::into));
+        }
+    }
+
     fn lists(&self) -> Vec<OsString> {
-        let mut args: Vec<OsString> = ["--append", "--verify", "--no-files"].map(Into::into).into();
+        // Where there are no lists, what is put shows the gaps.
+        let kind: &[&str] =
+            if self.etcd.is_some() { &["--put"] } else { &["--append", "--verify"] };
+        let mut args: Vec<OsString> = kind.iter().map(Into::into).collect();
+        args.push("--no-files".into());
+        self.add_etcd(&mut args);
         let mut add = |option: &str, value: &str| args.extend([option.into(), value.into()]);
         add("--seed", &self.seed.wrapping_add(1).to_string());
         self.add_rate(&mut add);

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use raft_api::cluster::ClusterConfig;
+
 use super::claims::{self, Claim};
 use super::clients::ClientResults;
 use super::contents::Contents;
@@ -15,6 +17,7 @@ use crate::NodeId;
 use crate::exit::{Code, Failure};
 use crate::plan::Scenario;
 use crate::summary::Summary;
+use crate::system::System;
 
 /// Which run it was.
 #[derive(Clone, Debug)]
@@ -29,6 +32,9 @@ pub(super) struct Identity {
     pub(super) ended_us: u64,
     pub(super) program: PathBuf,
     pub(super) debug_build: bool,
+    /// Whose servers these were.
+    pub(super) system: System,
+    pub(super) config: ClusterConfig,
 }
 
 /// What is known.
@@ -74,14 +80,19 @@ impl Findings {
         let evidence = Evidence { findings: &self, judged: &judged, lines: &lines, dir };
         let claims = claims::all(&evidence, [gaps, leader_gaps, later_gaps]);
         let (code, why) = verdict(&self, &claims);
-        let coverage = Coverage::of(&self.identity.scenario, &self.records, &self.missing);
-        let Identity { scenario, seed, repro, wall, begun_us, ended_us, program, debug_build } =
-            self.identity;
+        let mut coverage = Coverage::of(&self.identity.scenario, &self.records, &self.missing);
+        coverage.not_exercised.extend(self.identity.system.unseen(&self.identity.scenario));
+        let Identity { scenario, seed, repro, wall, begun_us, ended_us, .. } = self.identity;
+        let (program, debug_build) = (self.identity.program, self.identity.debug_build);
+        let mut environment = super::results::environment();
+        if let Some(etcd) = self.identity.system.foreign() {
+            environment.insert("etcd", etcd.members().version());
+        }
         Ok(Results {
             schema: "raft-chaos/1",
             scenario: scenario.name,
             shows: scenario.shows,
-            system: "raft",
+            system: self.identity.system.name(),
             seed,
             command: repro,
             ended: wall,
@@ -104,7 +115,7 @@ impl Findings {
             coverage,
             hashes: self.hashes,
             summary: self.summary.to_string(),
-            environment: super::results::environment(),
+            environment,
             exit: code,
         })
     }

@@ -14,6 +14,7 @@ use crate::NodeId;
 use crate::cluster::Extra;
 use crate::exit::Failure;
 use crate::plan::{NodeFault, Scenario};
+use crate::system::{Etcd, System};
 
 /// What is in place.
 #[derive(Debug, Default)]
@@ -28,6 +29,8 @@ pub(crate) struct Parts {
     pub(crate) missing: BTreeMap<&'static str, String>,
     /// What each node is told because of them.
     pub(crate) extra: BTreeMap<NodeId, Extra>,
+    /// Whose servers the nodes are.
+    pub(crate) system: System,
 }
 
 impl Parts {
@@ -36,10 +39,17 @@ impl Parts {
         scenario: &Scenario,
         config: &ClusterConfig,
         ids: u16,
-        (seed, dir): (u64, &Path),
+        (seed, dir, system): (u64, &Path, System),
     ) -> Result<Self, Failure> {
-        let mut parts = Self::default();
+        let mut parts = Self { system, ..Self::default() };
         let ids: BTreeSet<u64> = (1..=u64::from(ids)).collect();
+        if let System::Etcd(etcd) = &mut parts.system {
+            parts.missing = missing_for_etcd(scenario);
+            if scenario.needs(NodeFault::Net) {
+                parts.net = Some(net_of_etcd(etcd, config, seed).await?);
+            }
+            return Ok(parts);
+        }
         if scenario.needs(NodeFault::Net) {
             parts.add_net(config, &ids, seed).await?;
         }
@@ -88,10 +98,7 @@ impl Parts {
         for &id in ids {
             let newcomer = || config.newcomer(NodeId(id), None).map_err(Failure::usage);
             let node = config.node(NodeId(id)).cloned().map_or_else(newcomer, Ok)?;
-            let target: SocketAddr = node.peer.parse().map_err(|_no_address| {
-                Failure::usage(format!("a link to {} needs a plain address", node.peer))
-            })?;
-            targets.insert(id, target);
+            targets.insert(id, plain(&node.peer)?);
         }
         for link in chaos_net::partition::all(ids) {
             let target = targets[&link.to];
@@ -140,6 +147,36 @@ impl Parts {
         self.clocks = Some(dir.to_owned());
         Ok(())
     }
+}
+
+fn plain(address: &str) -> Result<SocketAddr, Failure> {
+    address
+        .parse()
+        .map_err(|_no_address| Failure::usage(format!("a link to {address} needs a plain address")))
+}
+
+/// etcd gives one address of each member to all others: one proxy for each, that sees who dials.
+async fn net_of_etcd(etcd: &mut Etcd, config: &ClusterConfig, seed: u64) -> Result<Net, Failure> {
+    let net = Net::new(seed);
+    let all: BTreeSet<u64> = config.nodes.iter().map(|node| node.id.0).collect();
+    for node in &config.nodes {
+        let others = all.iter().copied().filter(|id| *id != node.id.0).collect();
+        let added = net.add_shared(&others, node.id.0, plain(&node.peer)?, etcd.who()).await;
+        let address = added.map_err(|error| Failure::usage(format!("no proxy: {error}")))?;
+        etcd.advertise(node.id, address);
+    }
+    Ok(net)
+}
+
+/// What cannot be had with etcd, of what a scenario needs.
+fn missing_for_etcd(scenario: &Scenario) -> BTreeMap<&'static str, String> {
+    let parts = [
+        (NodeFault::Disk, "disk", "the laboratory disk is part of our own server"),
+        (NodeFault::Clock, "clock", "etcd asks the kernel for the time, past libfaketime"),
+        (NodeFault::Log, "log", "etcd logs too little to fill a pipe"),
+    ];
+    let needed = parts.into_iter().filter(|(needs, ..)| scenario.needs(*needs));
+    needed.map(|(_, part, why)| (part, why.to_owned())).collect()
 }
 
 /// The library that turns clocks, if it is installed.

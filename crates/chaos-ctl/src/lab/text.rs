@@ -60,6 +60,7 @@ impl Results {
                 Held::Pass => "ok     ",
                 Held::Fail => "FAILED ",
                 Held::Unknown => "unknown",
+                Held::NotExercised => "-      ",
             };
             writeln!(out, "  {mark}  {:<34}  {}", claim.claim, claim.evidence)?;
         }

@@ -37,9 +37,9 @@ pub enum Recovery {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Compared {
     /// Where all nodes were seen to be the same.
-    index: Option<u64>,
+    pub(super) index: Option<u64>,
     /// Whether every node had applied what was committed when the comparison began.
-    caught_up: bool,
+    pub(super) caught_up: bool,
 }
 
 /// What is seen while nodes are compared.
@@ -123,6 +123,9 @@ impl Runner {
     /// what is committed now, and says in words what came of it. A difference is an event of its
     /// own.
     pub async fn compare(&mut self, patience: Duration) -> String {
+        if self.cluster.system().foreign().is_some() {
+            return self.compare_revisions(patience).await;
+        }
         let nodes = self.members();
         let among = |id: NodeId| nodes.contains(&id);
         // With a node missing there is little hope.

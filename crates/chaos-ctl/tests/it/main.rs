@@ -7,6 +7,8 @@ mod cluster;
 #[cfg(test)]
 mod control;
 #[cfg(test)]
+mod etcd;
+#[cfg(test)]
 mod help;
 #[cfg(test)]
 mod process;

@@ -20,7 +20,7 @@ fn shell(stage: &Stage, script: &str) -> Process {
     let args: Vec<OsString> = vec!["-c".into(), script.into()];
     let program = PathBuf::from("/bin/sh");
     let (env, log) = (vec![("WHO".to_owned(), "n1".to_owned())], stage.path("n1.log"));
-    Process::new(NodeId(1), Recipe { program, args, env, log, piped: false })
+    Process::new(NodeId(1), Recipe { program, args, env, log, piped: false, ends_by_signal: false })
 }
 
 async fn run(stage: &Stage, script: &str, signals: &[Signal]) -> Exit {
@@ -107,7 +107,10 @@ fn a_program_that_is_not_there_is_an_error_and_no_process() {
         let spawner = Spawner::start(Handle::current()).unwrap();
         let program = stage.path("nothing");
         let (args, env, log) = (Vec::new(), Vec::new(), stage.path("n1.log"));
-        let mut process = Process::new(NodeId(1), Recipe { program, args, env, log, piped: false });
+        let mut process = Process::new(
+            NodeId(1),
+            Recipe { program, args, env, log, piped: false, ends_by_signal: false },
+        );
         process.start(&spawner).await.unwrap_err();
         assert!(!process.is_running());
     });

@@ -141,6 +141,7 @@ pub(super) fn claims(out: &mut String, results: &Results) {
         let (class, sign) = match claim.verdict.as_str() {
             "pass" => ("pass", "✓ holds"),
             "fail" => ("fail", "✗ broken"),
+            "not_exercised" => ("open", "– not exercised"),
             _ => ("open", "? open"),
         };
         put!(
