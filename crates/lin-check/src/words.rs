@@ -25,7 +25,7 @@ impl Violation {
 
     /// Who wrote what was read, where reads contradict each other without the help of any write.
     fn origins(&self) -> impl Iterator<Item = &(OpId, Operation)> {
-        let only_reads = self.conflict.iter().all(|(_, operation)| operation.input.is_read());
+        let only_reads = self.conflict.iter().all(|(_, operation)| operation.left().is_none());
         let clear = 1 < self.conflict.len() && self.sources.len() <= ORIGINS_MAX;
         self.sources.iter().filter(move |_| only_reads && clear)
     }
