@@ -264,7 +264,7 @@ pub(crate) struct Membership {
     pub(crate) target: Aim,
 }
 
-/// What nodes suffer that no proxy and no signal gives, for [`Fault::parts`].
+/// What nodes suffer that no proxy and no signal gives, for [`Fault::needs`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NodeFault {
     /// Links through proxies.
