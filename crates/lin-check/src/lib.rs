@@ -10,7 +10,7 @@
 //! * [`check()`] searches for an order, key by key, and needs no claims. The search may be
 //!   exponential, hence a [`Budget`]; an exhausted budget is [`Verdict::Undecided`], never a pass.
 //!
-//! [`judge`] asks the first and falls back to the second.
+//! [`judge()`] asks the first and falls back to the second.
 //!
 //! ```
 //! use lin_check::{Budget, History, Input, Output, Process, Verdict, check};
