@@ -121,12 +121,12 @@ impl Engine {
         if let Some(until) = self.active[place].until
             && self.holds(until, place).await
         {
-            let kind = format!("{until:?}");
+            let what = match until {
+                Condition::SnapshotNeeded => "snapshots needed",
+                Condition::NewLeader => "new leaders",
+            };
             let record = self.active[place].record;
-            self.records[record].count(
-                if kind == "SnapshotNeeded" { "snapshots needed" } else { "new leaders" },
-                1,
-            );
+            self.records[record].count(what, 1);
             return Ok(true);
         }
         let active = &mut self.active[place];
