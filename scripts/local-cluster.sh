@@ -11,12 +11,18 @@ Usage: scripts/local-cluster.sh [COMMAND] [-f FILE]
 Commands:
   start           build, start the nodes in the background, and wait until they serve (default)
                   exit 8 if they serve, but some node is not well: it is named
+  start NODE      start a node that is down
   stop            stop them, and see that nothing is left
+  kill NODE       end it with SIGKILL; it stays down until `start NODE`
+  restart [NODE]  end it gently and start it again; without NODE: all are stopped, and the cluster is started
+  clean [--yes]   say what the cluster has left on the disk; with --yes, remove it once it is stopped
   status          show them; exit 0 if all is well, 8 if some node is missing, 3 if nothing runs
   logs [N]        show what the nodes, or node N, have logged
   demo [OPTIONS]  build, run three nodes of its own under load, kill their leader ten times, and judge:
                   `chaos-ctl run kill-leader`; `demo --help` shows its options
   help            show this
+
+NODE is a number, several as in 1,3, or leader, follower, any, minority, majority, all.
 
 Options:
   -f FILE    another cluster than configs/cluster.yaml; also CLUSTER=FILE. Not for demo
@@ -120,6 +126,22 @@ start() {
     "$bin/chaos-ctl" up -f "$cluster" --detach --wait
 }
 
+# Something is done to nodes of the cluster that runs.
+order() {
+    find_tool || cannot_tell "$(suspects)"
+    "$tool" "$1" -f "$cluster" "$2"
+}
+
+restart() {
+    stop
+    start
+}
+
+clean() {
+    find_tool || cannot_tell
+    "$tool" clean -f "$cluster" "$@"
+}
+
 stop() {
     local found
     if find_tool; then
@@ -193,7 +215,19 @@ fi
 cluster=${file:-${CLUSTER:-$here/configs/cluster.yaml}}
 command=${command:-start}
 case $command in
-    start | stop | status)
+    start | kill | restart)
+        [[ ${#rest[@]} -le 1 ]] || fail "\`$command\` takes one node, and not \`${rest[1]}\` besides" \
+            'several are written as 1,3; scripts/local-cluster.sh --help shows what there is'
+        if [[ ${#rest[@]} -eq 1 ]]; then
+            order "$command" "${rest[0]}"
+        elif [[ $command == kill ]]; then
+            fail '`kill` needs a node' 'as in: scripts/local-cluster.sh kill leader'
+        else
+            "$command"
+        fi
+        ;;
+    clean) clean ${rest[@]+"${rest[@]}"} ;;
+    stop | status)
         [[ ${#rest[@]} -eq 0 ]] || fail "\`$command\` takes no \`${rest[0]}\`" \
             'scripts/local-cluster.sh --help shows what there is'
         "$command"

@@ -1,8 +1,10 @@
 //! The command line.
 
+mod aside;
 mod clean;
 mod doctor;
 mod down;
+mod in_force;
 mod init;
 mod list_faults;
 mod logs;
@@ -12,6 +14,7 @@ mod past;
 mod run;
 mod status;
 mod up;
+mod verify;
 mod which;
 
 use std::io::{self, Write as _};
@@ -59,7 +62,7 @@ enum Command {
     Run(run::Run),
     Plan(run::PlanOnly),
     Replay(run::Replay),
-    Verify(past::Verify),
+    Verify(verify::Verify),
     Report(past::Report),
     /// Say which scenarios there are, and what each shows
     List,
@@ -85,14 +88,14 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<Code, Failure> {
-    // One thread: everything has one owner, and the machine's cores belong to the servers. Where links
-    // run through proxies those have a thread of their own.
-    let proxies = match &command {
+    // One thread: everything has one owner, and the machine's cores belong to the servers. Proxies on
+    // links and the dashboard have a thread of their own.
+    let another = match &command {
         Command::Run(_) | Command::Replay(_) => true,
-        Command::Up(up) => up.has_proxies(),
+        Command::Up(up) => up.needs_thread(),
         _ => false,
     };
-    let runtime = if proxies {
+    let runtime = if another {
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()
     } else {
         tokio::runtime::Builder::new_current_thread().enable_all().build()

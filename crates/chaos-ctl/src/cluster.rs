@@ -174,7 +174,7 @@ impl Cluster {
         let pid = birth.pid;
         self.system.started(id, pid);
         self.latest.insert(id, birth);
-        self.write_state()?;
+        self.renew_state()?;
         Ok(pid)
     }
 
@@ -199,7 +199,7 @@ impl Cluster {
         }
         let (exit, _, _) = select_all(exits).await;
         let exit = exit.context("could not wait for a process")?;
-        self.write_state()?;
+        self.renew_state()?;
         Ok(exit)
     }
 
@@ -207,7 +207,7 @@ impl Cluster {
     pub async fn exit_of(&mut self, id: NodeId) -> Result<Exit, Failure> {
         let process = self.processes.get_mut(&id).expect("ids come from the configuration");
         let exit = process.exit().await.context("could not wait for a process")?;
-        self.write_state()?;
+        self.renew_state()?;
         Ok(exit)
     }
 
@@ -222,6 +222,18 @@ impl Cluster {
     pub async fn end_leftovers(&mut self) -> Vec<i32> {
         let latest: Vec<Birth> = self.latest.values().cloned().collect();
         end_groups(&latest).await
+    }
+
+    /// The same once more. A full disk ends no cluster that has served: what stands there names processes
+    /// for good, so that the old does no harm.
+    fn renew_state(&self) -> Result<(), Failure> {
+        match self.write_state() {
+            Err(failure) if self.ready => {
+                tracing::warn!(error = %format!("{:#}", failure.error), "others may not see what runs");
+                Ok(())
+            }
+            written => written,
+        }
     }
 
     /// Writes down what runs, for those who ask from outside.

@@ -118,14 +118,6 @@ impl Blow {
     }
 }
 
-impl Order {
-    /// Whether nothing but one of the laboratory's own parts makes it possible.
-    pub(crate) fn needs_lab(&self) -> bool {
-        let parts = matches!(self, Self::Partition { .. } | Self::Link { .. });
-        parts || matches!(self, Self::PowerLoss { .. } | Self::Disk { .. })
-    }
-}
-
 /// The order as it is typed.
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
+use crate::dashboard::Feed;
 use crate::output::Output;
 use crate::summary::Summary;
 
@@ -243,6 +244,8 @@ pub struct Journal {
     output: Output,
     zero: Instant,
     summary: Summary,
+    /// Who else is told.
+    feed: Option<Feed>,
 }
 
 #[derive(Serialize)]
@@ -259,7 +262,7 @@ impl Journal {
     pub fn open(path: &Path, format: Format, output: Output) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         let summary = Summary::default();
-        Ok(Self { file, format, output, zero: Instant::now(), summary })
+        Ok(Self { file, format, output, zero: Instant::now(), summary, feed: None })
     }
 
     /// Counts time from here.
@@ -294,6 +297,11 @@ impl Journal {
         self.output.line(text);
     }
 
+    /// From now on events are told there as well.
+    pub(crate) fn show_on(&mut self, feed: Feed) {
+        self.feed = Some(feed);
+    }
+
     /// Records and shows an event. A full disk does not end the run, it is said once.
     pub fn record(&mut self, event: &Event) {
         self.summary.note(event);
@@ -306,6 +314,9 @@ impl Journal {
             && let Some(text) = text_line(self.zero.elapsed(), event)
         {
             self.output.line(&text);
+        }
+        if let Some(feed) = &self.feed {
+            feed.event(event, &line);
         }
         line.push('\n');
         if let Err(error) = self.file.write_all(line.as_bytes()) {

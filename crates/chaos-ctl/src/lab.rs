@@ -2,6 +2,8 @@
 //! evidence, all of it in one directory.
 
 mod acts;
+mod again;
+mod bitten;
 mod campaigns;
 mod change;
 mod claims;
@@ -24,6 +26,7 @@ mod results;
 mod text;
 mod transfer;
 mod troubles;
+mod worth;
 
 pub(crate) use self::acts::growth;
 pub(crate) use self::disks::Ledger;
@@ -41,14 +44,19 @@ use self::contents::Contents;
 use self::engine::Engine;
 use self::findings::{Findings, Identity};
 use crate::cluster::{Setup, find_program};
+use crate::dashboard::Feed;
 use crate::events::{Format, Shown, micros, monotonic_us};
 use crate::exit::{Code, Failure};
+use crate::home::{Home, Lock};
 use crate::own::{IDS_MAX, Own};
 use crate::plan::{Fault, MembershipChange, Plan, Scenario};
 use crate::runner::{COMPARE_MAX, Ending, Enough, Recovery, Runner};
 use crate::system::{self, Etcd, System};
 
+pub(crate) use self::again::look_again;
+pub(crate) use self::claims::{Claim, Held};
 pub(crate) use self::judge::{Rejudged, rejudge};
+pub(crate) use self::logs::Kept as KeptLogs;
 
 /// A scenario to be run.
 #[derive(Clone, Debug)]
@@ -68,6 +76,8 @@ pub(crate) struct Run {
     pub(crate) output: Format,
     /// The command that does the same again.
     pub(crate) repro: String,
+    /// Who looks at it while it goes on, and may interfere.
+    pub(crate) feed: Option<Feed>,
 }
 
 /// How the cluster's file begins, by which a directory is known as one of ours.
@@ -90,14 +100,8 @@ impl Run {
         std::fs::create_dir_all(&dir).map_err(|error| {
             Failure::usage(format!("could not create {}: {error}", dir.display()))
         })?;
-        if self.config.is_some() {
-            expect_runs_dir(&dir)?;
-        }
-        self.write_scenario(&dir)?;
+        let _alone = self.config.as_ref().map(|_| take_runs_dir(&dir, &config)).transpose()?;
         let system = System::of(self.system, &config);
-        if system.foreign().is_some() {
-            system::clear_logs(&config)?;
-        }
         let etcd = system.foreign().map(|_| Etcd::endpoints(&config));
         let mut parts =
             Parts::prepare(&self.scenario, &config, ids, (self.seed, &dir, system)).await?;
@@ -116,6 +120,16 @@ impl Run {
             dir: dir.join("load"),
         };
         let mut runner = Runner::prepare(config, &setup, self.output).await?;
+        // Only now is it known that this run can begin: until here an earlier one keeps its files.
+        if setup.system.foreign().is_some() {
+            system::clear_logs(runner.cluster().config())?;
+        }
+        self.write_scenario(&dir)?;
+        runner.share_links(&parts);
+        if let Some(feed) = &self.feed {
+            feed.attach(&mut runner);
+            runner.take_orders();
+        }
         let took = runner.start(Some(self.seed), Enough::All).await?;
         self.announce(&mut runner, took);
         let states = runner.record_states(&dir.join("states.jsonl"));
@@ -127,6 +141,9 @@ impl Run {
                 return Err(failure);
             }
         };
+        if let Some(feed) = &self.feed {
+            feed.load_begins(clients.logs());
+        }
         let begun_us = monotonic_us();
         let mut engine = Engine::new(runner, parts, clients, self.scenario.clone(), self.seed);
         let acted = engine.act().await;
@@ -143,9 +160,12 @@ impl Run {
     ) -> Result<Code, Failure> {
         let healed = engine.heal_all().await;
         let acted = acted.and(healed);
-        let recovery = match &acted {
-            Err(failure) if failure.code == Code::Interrupted => Recovery::Unknown,
-            _ => engine.runner.recover().await?,
+        let (recovery, unable) = match &acted {
+            Err(failure) if failure.code == Code::Interrupted => (Recovery::Unknown, None),
+            _ => match engine.runner.recover().await {
+                Ok(recovery) => (recovery, None),
+                Err(failure) => (Recovery::Unknown, Some(failure)),
+            },
         };
         let debug_build = engine.runner.observe().await.answers().any(|(_, it)| it.debug_build);
         let clients = self.end_clients(&mut engine).await;
@@ -153,16 +173,20 @@ impl Run {
         let ours = engine.parts.system.foreign().is_none();
         let contents =
             if ours { contents::read(&engine.runner).await } else { Contents::default() };
-        engine.runner.flush_states().context("could not write the states of the nodes")?;
+        // A full disk takes away evidence, and no verdict: it is said what was found, and why that is not all.
+        let unkept =
+            engine.runner.flush_states().context("could not write the states of the nodes");
         let ended_us = monotonic_us();
         let leftovers = engine.runner.stop("the scenario is over").await?;
         let cluster = engine.runner.verdict(recovery, leftovers);
         if let Some(net) = &engine.parts.net {
             net.shutdown().await;
         }
-        self.write_executed(&engine, dir)?;
+        let unkept = unkept.map_err(Failure::from).and(self.write_executed(&engine, dir));
+        let until = engine.runner.compared_at();
         let (logs, placed) = if ours { read_logs(&engine.runner) } else { Default::default() };
-        let halt = acted.err().or_else(|| clients.as_ref().err().map(copy_of));
+        let halt = acted.err().or(unable).or_else(|| clients.as_ref().err().map(copy_of));
+        let halt = halt.or_else(|| unkept.err().map(|it| Failure { code: Code::Internal, ..it }));
         let identity = Identity {
             scenario: self.scenario.clone(),
             seed: self.seed,
@@ -187,15 +211,28 @@ impl Run {
             nodes: engine.runner.cluster().ids(),
             contents,
             logs,
+            until: until.filter(|_| ours && self.config.is_none()),
             placed,
         };
-        let results = findings.conclude(dir)?;
-        results.write(&dir.join("results.json"))?;
-        // A verdict without its picture is a verdict all the same.
-        if let Err(error) = chaos_report::write(dir) {
+        self.tell(findings.conclude(dir), engine.runner, dir)
+    }
+
+    /// Keeps the results and says them, even if they cannot be kept.
+    fn tell(
+        &self,
+        mut results: results::Results,
+        mut runner: Runner,
+        dir: &Path,
+    ) -> Result<Code, Failure> {
+        if let Err(failure) = results.write(&dir.join("results.json")) {
+            results.unkept(&failure);
+        } else if let Err(error) = chaos_report::write(dir) {
+            // A verdict without its picture is a verdict all the same.
             tracing::warn!(%error, "could not write the report");
         }
-        let mut runner = engine.runner;
+        if let Some(feed) = &self.feed {
+            feed.verdict(results.verdict, &results.why);
+        }
         match self.output {
             Format::Text => runner.journal().say(&results.text(dir)),
             Format::Json | Format::Silent => runner.journal().tell(&results.json()?),
@@ -341,12 +378,23 @@ pub(crate) fn plan_lines(scenario: &Scenario, seed: u64, most: usize) -> Vec<Str
     lines
 }
 
-/// A directory that something else is in is left alone.
+/// Takes a directory for the files of a run of somebody's cluster: another run leaves it alone until this
+/// one is over.
+fn take_runs_dir(dir: &Path, config: &ClusterConfig) -> Result<Option<Lock>, Failure> {
+    expect_runs_dir(dir)?;
+    let home = Home::at(dir);
+    // The cluster's own folder is locked with the cluster.
+    if Home::of(config).dir() == dir { Ok(None) } else { home.lock().map(Some) }
+}
+
+/// A directory that something else is in is left alone. A lock alone is what is left of a run that did not
+/// come far.
 fn expect_runs_dir(dir: &Path) -> Result<(), Failure> {
-    let mut entries = std::fs::read_dir(dir).map_err(|error| {
+    let entries = std::fs::read_dir(dir).map_err(|error| {
         Failure::usage(format!("could not look into {}: {error}", dir.display()))
     })?;
-    if entries.next().is_some() && !dir.join("scenario.yaml").is_file() {
+    let mut others = entries.flatten().filter(|entry| entry.file_name() != "lock");
+    if others.next().is_some() && !dir.join("scenario.yaml").is_file() {
         let what = format!("{} is not empty, and not of an earlier `chaos-ctl run`", dir.display());
         return Err(Failure::usage(what).hint("--dir names a directory that is new or empty"));
     }

@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod cluster;
 mod control;
+mod dashboard;
 pub mod events;
 pub mod exit;
 pub mod home;

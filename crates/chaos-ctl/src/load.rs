@@ -78,9 +78,34 @@ pub struct BenchResult {
     /// Gaps beyond those listed.
     #[serde(default)]
     pub gaps_left_out: u64,
+    /// Times without an answered read, while one was waited for.
+    #[serde(default, skip_serializing)]
+    pub read_gaps: Vec<Gap>,
+    /// Times in which the bench itself stood still, and so knows nothing of.
+    #[serde(default, skip_serializing)]
+    pub stalls: Vec<Gap>,
+    /// How much was answered, by the kind of operation.
+    #[serde(default, skip_serializing)]
+    pub ops: Vec<OpCount>,
 }
 
-/// A time without an acknowledged write.
+/// How many operations of a kind were answered.
+#[derive(Clone, Debug, Deserialize)]
+pub struct OpCount {
+    /// Its name.
+    pub op: String,
+    /// Answered ones.
+    pub ok: u64,
+}
+
+impl BenchResult {
+    /// How many operations of this kind were answered.
+    pub fn answered(&self, kind: &str) -> u64 {
+        self.ops.iter().filter(|it| it.op == kind).map(|it| it.ok).sum()
+    }
+}
+
+/// A time in which nothing was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Gap {
     /// When it began, from the start of the load.
@@ -223,10 +248,44 @@ impl Bench {
     pub fn result(&self, files: &Path) -> Result<BenchResult, Failure> {
         let report = fs::read_to_string(files.with_extension("json")).unwrap_or_default();
         serde_json::from_str(&report).map_err(|error| {
-            let log = fs::read_to_string(files.with_extension("log")).unwrap_or_default();
+            let log = last_word(files);
             let status = self.status.map_or_else(String::new, |status| status.to_string());
-            let what = format!("the bench reported nothing ({status}, {error})\n{}", log.trim());
+            let what = format!("the bench reported nothing ({status}, {error}): {log}");
             Failure::new(Code::Inconclusive, what)
         })
+    }
+}
+
+/// What a bench said last, without what belongs to programs.
+pub fn last_word(files: &Path) -> String {
+    #[derive(Deserialize)]
+    struct Said {
+        message: String,
+    }
+    let log = fs::read_to_string(files.with_extension("log")).unwrap_or_default();
+    let mut lines = log.lines().rev().filter(|line| !line.trim().is_empty());
+    let said = log.lines().rev().find_map(|line| serde_json::from_str::<Said>(line).ok());
+    said.map(|said| said.message).or_else(|| lines.next().map(str::to_owned)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_is_why_and_not_how_far() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = dir.path().join("lists");
+        let word = |log: &str| {
+            fs::write(files.with_extension("log"), log).unwrap();
+            last_word(&files)
+        };
+        assert_eq!(word(""), "");
+        assert_eq!(word("error: no such option\n\n"), "error: no such option");
+        let why = "{\"level\":\"error\",\"message\":\"the disk is full\"}\n";
+        assert_eq!(
+            word(&format!("{why}{{\"level\":\"progress\",\"ok\":7}}\n")),
+            "the disk is full"
+        );
     }
 }

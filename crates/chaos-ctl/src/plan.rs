@@ -14,5 +14,5 @@ pub(crate) use draw::{Draw, Plan};
 pub(crate) use fault::{
     Clock, Fault, Links, LinksOf, Membership, MembershipChange, Mode, NodeFault, Percent, Shape,
 };
-pub(crate) use scenario::{Condition, LoadPlan, MaxDown, Scenario, Step};
+pub(crate) use scenario::{Condition, Expect, LoadPlan, MaxDown, Scenario, Step};
 pub(crate) use target::{Choice, Target};

@@ -76,9 +76,14 @@ impl Birth {
     /// The living members of the process group that this process opened. The group may outlive the
     /// process, and its number is not used again before it is empty: so if the number names
     /// another process by now, the group is gone.
+    ///
+    /// Nobody has opened the groups 0 and below: in a signal they stand for other groups, our own first.
     pub fn group_members(&self) -> Vec<i32> {
         let stranger = |stat: &Stat| stat.pid == self.pid && stat.start_ticks != self.start_ticks;
-        if self.boot != boot_id() || Stat::of(self.pid).is_some_and(|stat| stranger(&stat)) {
+        if self.pid <= 1
+            || self.boot != boot_id()
+            || Stat::of(self.pid).is_some_and(|stat| stranger(&stat))
+        {
             return Vec::new();
         }
         let all = pids().filter_map(Stat::of);
@@ -199,6 +204,16 @@ mod tests {
         let namesake = Birth { start_ticks: me.start_ticks + 1, ..me };
         assert!(!namesake.is_alive());
         assert_eq!(namesake.group_members(), Vec::<i32>::new());
+    }
+
+    /// A signal to group 0 would end this program, and whoever shares its group.
+    #[test]
+    fn a_damaged_file_names_no_group_to_be_ended() {
+        for pid in [1, 0, -1, i32::MIN] {
+            let birth = Birth { pid, start_ticks: 1, boot: boot_id() };
+            assert_eq!(birth.group_members(), Vec::<i32>::new(), "{pid}");
+            assert!(!birth.is_alive() || pid == 1);
+        }
     }
 
     #[test]

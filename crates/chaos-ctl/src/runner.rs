@@ -25,6 +25,7 @@ use tokio::time::sleep_until;
 use crate::NodeId;
 use crate::cluster::{Cluster, Setup};
 use crate::control::{Asked, Orders};
+use crate::dashboard::Feed;
 use crate::events::{Event, Format, Journal, micros};
 use crate::exit::{Code, Failure};
 use crate::output::Output;
@@ -60,6 +61,8 @@ pub struct Runner {
     compared: finish::Compared,
     /// Where the state of all nodes goes, look by look.
     states: Option<states::States>,
+    /// Who looks at the run as it goes on.
+    feed: Option<Feed>,
     looked: Instant,
     gave_up: bool,
     /// A second signal came: no more waiting.
@@ -171,6 +174,7 @@ impl Runner {
             pace: Pace::default(),
             compared: finish::Compared::default(),
             states: None,
+            feed: None,
             looked: Instant::now(),
             gave_up: false,
             hurried: false,
@@ -392,7 +396,9 @@ impl Runner {
         let pause = match (&self.election, joining) {
             (Some(_), _) => Duration::from_millis(20),
             (None, true) => Duration::from_millis(50),
-            (None, false) if self.states.is_some() => Duration::from_millis(100),
+            (None, false) if self.states.is_some() || self.feed.is_some() => {
+                Duration::from_millis(100)
+            }
             (None, false) => Duration::from_secs(1),
         };
         self.looked + pause

@@ -18,6 +18,8 @@ pub struct Summary {
     pub crashes: u64,
     /// Nodes that differ although they have applied the same entries.
     pub diverged: u64,
+    /// What was ordered by hand.
+    pub orders: u64,
 }
 
 impl Summary {
@@ -29,6 +31,7 @@ impl Summary {
             Event::Leader { after_us: Some(after), .. } => self.elections_us.push(*after),
             Event::Crash { .. } => self.crashes += 1,
             Event::Diverged { .. } => self.diverged += 1,
+            Event::Order { .. } => self.orders += 1,
             _ => (),
         }
     }

@@ -159,7 +159,7 @@ async fn ask(voice: Voice, patience: Duration) -> Result<StatusResponse, String>
     let asking = async {
         match voice {
             Voice::Ours(mut client) => {
-                client.status(StatusRequest {}).await.map(tonic::Response::into_inner)
+                client.status(StatusRequest::default()).await.map(tonic::Response::into_inner)
             }
             Voice::Etcd(mut probe) => probe.status().await,
         }

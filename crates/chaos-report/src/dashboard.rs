@@ -30,7 +30,8 @@ const WHOLE: [[&str; 3]; 5] = [
 /// * `{"mono_ns":…,"kind":"kill","node":1,…}`, as the lines of `events.jsonl`. After the kinds
 ///   `stopped` and `verdict` the page asks for no more; `verdict` may have `verdict` and `why`;
 /// * `{"mono_us":…,"length_us":…,"ok":…,"failed":…,"unknown":…,"p50_us":…,"p99_us":…,"max_us":…}`,
-///   what the clients saw in the time of that length which ended then.
+///   what the clients saw in the time of that length which ended then; percentiles may be `null`.
+///   Without any such line there is no picture of the load.
 ///
 /// A button sends `POST /do?token=…` with `{"do":"kill","target":"n1"}` as JSON: `kill`, `pause`,
 /// `resume`, `partition` or `heal`, of a node, `leader`, `minority` or `all`. The body of the answer
@@ -59,7 +60,8 @@ pub fn dashboard_page(token: &str) -> String {
          <p class=\"why\" id=\"why\" role=\"status\">waiting for the first word</p></div></div></header>\n<main>\n\
          <ul class=\"tiles\" id=\"tiles\"></ul>\n\
          <section aria-label=\"Timeline\"><h2>The last minutes</h2><div class=\"wide\"><svg id=\"live\" class=\"chart\" \
-         role=\"img\" aria-label=\"timeline of the last minutes\"></svg></div></section>\n\
+         role=\"img\" aria-label=\"timeline of the last minutes\"></svg></div>\n\
+         <p class=\"hint\">L leads, F follows, C is a candidate, N learns, x is down, P is paused, S says nothing</p></section>\n\
          <section aria-label=\"Faults\"><h2>Break it</h2>\n<p class=\"acts\">",
     );
     for [act, target, words] in WHOLE {

@@ -10,6 +10,7 @@
 //! * The same files make the same page, byte for byte. Memory and page are bounded however long the
 //!   run was: long histories are counted into bins as they are read.
 
+mod account;
 mod chart;
 mod dashboard;
 mod page;
@@ -18,6 +19,7 @@ mod text;
 
 use std::path::{Path, PathBuf};
 
+pub use account::{account, found, in_short};
 pub use dashboard::dashboard_page;
 use run::Run;
 

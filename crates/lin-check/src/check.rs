@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::certificate::Certificate;
-use crate::conflict::conflict;
+use crate::conflict::{blocked_in_short, conflict};
 use crate::demand::Demand;
 use crate::history::{History, OpId, Operation, Outcome};
 use crate::model::{Input, Output, Register};
@@ -119,17 +119,21 @@ pub(crate) fn examine(history: &History, budget: Budget) -> (Verdict, Option<Cer
             .filter(|(_, operation)| operation.outcome != Outcome::Fail)
             .collect();
         let calls: Vec<_> = operations.iter().map(|(_, operation)| call(operation)).collect();
-        match search::<Register<'_>>(&calls, &mut budget.clone()) {
+        let blocked = match search::<Register<'_>>(&calls, &mut budget.clone()) {
             Found::Linearization(order) => {
                 orders.push(order.into_iter().map(|position| operations[position].0).collect());
+                continue;
             }
-            Found::Nothing { blocked } => {
-                let held = conflict::<Register<'_>>(&calls, blocked, budget);
-                let held = held.into_iter().map(|position| operations[position].0).collect();
-                return (Verdict::Violation(violation(key, &all, &held)), None);
-            }
-            Found::GaveUp => undecided.push(String::from(key)),
-        }
+            Found::Nothing { blocked } => Some(blocked),
+            Found::GaveUp => blocked_in_short::<Register<'_>>(&calls, budget),
+        };
+        let Some(blocked) = blocked else {
+            undecided.push(String::from(key));
+            continue;
+        };
+        let held = conflict::<Register<'_>>(&calls, blocked, budget);
+        let held = held.into_iter().map(|position| operations[position].0).collect();
+        return (Verdict::Violation(violation(key, &all, &held)), None);
     }
     // That each key alone is well does not say that several were seen at one instant.
     let across = history.operations().iter().filter(|operation| is_range(operation)).count();

@@ -23,27 +23,25 @@ impl Demand<'_> {
 
 impl Operation {
     pub(crate) fn demand(&self) -> Demand<'_> {
-        let Some((output, _)) = self.answer() else {
-            return Demand::Anything;
-        };
-        match (output, &self.input) {
-            (Output::Put { replaced: true } | Output::Deleted { existed: true }, _) => {
-                Demand::AnythingBut(None)
-            }
-            (Output::Put { replaced: false } | Output::Deleted { existed: false }, _) => {
-                Demand::Exactly(None)
-            }
-            (Output::Swapped, Input::Cas { expected, .. }) => Demand::Exactly(expected.as_deref()),
-            (Output::Differs, Input::Cas { expected, .. }) => {
-                Demand::AnythingBut(expected.as_deref())
-            }
-            (Output::DiffersFrom(value) | Output::Value(value), _) => {
-                Demand::Exactly(value.as_deref())
-            }
-            // A range says something of other keys as well: see `Keys::demands`.
-            (Output::Done | Output::Swapped | Output::Differs | Output::Pairs { .. }, _) => {
-                Demand::Anything
-            }
+        self.answer().map_or(Demand::Anything, |(output, _)| demand(&self.input, output))
+    }
+}
+
+/// What the key must have held for this answer.
+pub(crate) fn demand<'h>(input: &'h Input, output: &'h Output) -> Demand<'h> {
+    match (output, input) {
+        (Output::Put { replaced: true } | Output::Deleted { existed: true }, _) => {
+            Demand::AnythingBut(None)
+        }
+        (Output::Put { replaced: false } | Output::Deleted { existed: false }, _) => {
+            Demand::Exactly(None)
+        }
+        (Output::Swapped, Input::Cas { expected, .. }) => Demand::Exactly(expected.as_deref()),
+        (Output::Differs, Input::Cas { expected, .. }) => Demand::AnythingBut(expected.as_deref()),
+        (Output::DiffersFrom(value) | Output::Value(value), _) => Demand::Exactly(value.as_deref()),
+        // A range says something of other keys as well: see `Keys::demands`.
+        (Output::Done | Output::Swapped | Output::Differs | Output::Pairs { .. }, _) => {
+            Demand::Anything
         }
     }
 }

@@ -5,11 +5,14 @@
 //! and Wing call this locality). A range of keys breaks that: it is a question that only a replay of
 //! the whole store answers, and no register knows.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::hash::Hash;
 use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
+
+use crate::demand::{Demand, demand};
 
 /// A sequential specification: the states, and the steps between them.
 pub trait Model {
@@ -34,6 +37,19 @@ pub trait Model {
     /// Whether `input` changes no state whatsoever. If its answer is not known either, then it
     /// cannot matter.
     fn is_read(input: &Self::Input) -> bool;
+
+    /// An answer that says less: whatever explains `output` explains it too. `None`: there is none.
+    fn vaguer(output: &Self::Output) -> Option<Self::Output> {
+        let _ = output;
+        None
+    }
+
+    /// Which of the inputs that nobody was answered may help to explain these answers: without the
+    /// others there is an order if and only if there is one with them. All, if that is not easily said.
+    fn helpful(answers: &[(Self::Input, Self::Output)], unanswered: &[Self::Input]) -> Vec<bool> {
+        let _ = answers;
+        vec![true; unanswered.len()]
+    }
 }
 
 /// What a client asked of one key, or of the keys from one on.
@@ -235,5 +251,39 @@ impl<'a> Model for Register<'a> {
 
     fn is_read(input: &Self::Input) -> bool {
         Input::is_read(input)
+    }
+
+    fn vaguer(output: &Self::Output) -> Option<Self::Output> {
+        matches!(output, Output::Put { .. } | Output::Deleted { .. }).then_some(&Output::Done)
+    }
+
+    /// A write helps if somebody saw what it leaves, or if a swap that helps needs it. Any other can be
+    /// taken out of an order: nobody looks before the next write.
+    fn helpful(answers: &[(Self::Input, Self::Output)], unanswered: &[Self::Input]) -> Vec<bool> {
+        let mut seen = HashSet::new();
+        for (input, output) in answers {
+            match demand(input, output) {
+                Demand::Anything => (),
+                Demand::Exactly(value) => {
+                    seen.insert(value);
+                }
+                Demand::AnythingBut(_) => return vec![true; unanswered.len()],
+            }
+        }
+        loop {
+            let before = seen.len();
+            for input in unanswered {
+                if let Input::Cas { expected, value } = input
+                    && seen.contains(&value.as_deref())
+                {
+                    seen.insert(expected.as_deref());
+                }
+            }
+            if seen.len() == before {
+                break;
+            }
+        }
+        let helps = |input: &&Input| input.leaves().is_some_and(|left| seen.contains(&left));
+        unanswered.iter().map(helps).collect()
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use raft_core::{
     Append, AppendReply, Body, ClusterId, Entries, Entry, Heartbeat, HeartbeatReply, Incarnation,
     Index, LogId, Message, NodeId, ReadId, SeatId, SnapshotChunk, SnapshotMeta, SnapshotReply,
-    Term, VoteReply, VoteRequest, codec,
+    Term, VoteReply, VoteRequest, codec, pack,
 };
 
 use crate::pb;
@@ -225,10 +225,12 @@ fn entries_to_wire(entries: &[Entry]) -> Bytes {
 }
 
 fn entries_from_wire(mut input: Bytes) -> Result<Entries, WireError> {
+    let bytes = input.len();
     let mut entries = Vec::new();
     while !input.is_empty() {
         entries.push(codec::take_entry(&mut input).ok_or(WireError::DamagedEntries)?);
     }
+    pack::repack(&mut entries, bytes);
     Ok(entries.into())
 }
 

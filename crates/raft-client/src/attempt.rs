@@ -1,16 +1,17 @@
 //! One request to one node, and what its end means.
 
 use std::error::Error as _;
-use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use raft_api::pb;
 use raft_api::pb::Refusal;
-use tokio::time::timeout;
+use raft_rpc::client::{Broken, Channel};
+use tokio::time::{Instant, timeout};
+use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Code, Response, Status};
 
-use crate::connect::{Api, Connection, Link};
+use crate::connect::{Api, Connection, Link, MESSAGE_BYTES_MAX};
 use crate::pipe::Loss;
 use crate::session::Ticket;
 use crate::trace::Told;
@@ -98,21 +99,22 @@ impl Ask<'_> {
 
     async fn send_on(self, link: &Link) -> Result<Reply, Setback> {
         let connection = link.connection().await?;
-        let api = connection.api.clone();
         let answer = match self {
-            Self::OpenSession => open_session(api).await,
+            Self::OpenSession => open_session(connection.api()).await,
             Self::Propose { command, ticket } => {
                 let request =
                     pb::ProposeRequest { data: command.clone(), session: Some(ticket.header()) };
                 if link.pipelined {
                     propose_piped(link, &connection, request).await
                 } else {
-                    propose(api, request).await
+                    propose(&connection.channel, request).await
                 }
             }
-            Self::Query { query, consistency } => read(api, query, consistency).await,
-            Self::SetConfiguration(request) => set_configuration(api, request).await,
-            Self::TransferLeadership(to) => transfer(api, to).await,
+            Self::Query { query, consistency } => {
+                read(&connection.channel, query, consistency).await
+            }
+            Self::SetConfiguration(request) => set_configuration(connection.api(), request).await,
+            Self::TransferLeadership(to) => transfer(connection.api(), to).await,
         };
         answer.unwrap_or_else(|status| {
             // A write that got lost may be done, on another connection than the strange one.
@@ -151,10 +153,11 @@ async fn transfer(mut api: Api, to: u64) -> Result<Result<Reply, Setback>, Statu
 }
 
 async fn propose(
-    mut api: Api,
+    channel: &Channel,
     request: pb::ProposeRequest,
 ) -> Result<Result<Reply, Setback>, Status> {
-    Ok(proposed(api.propose(request).await?.into_inner()))
+    const PATH: PathAndQuery = PathAndQuery::from_static("/raft.v1.ManagementRpc/Propose");
+    Ok(proposed(channel.unary(PATH, &request, MESSAGE_BYTES_MAX).await?))
 }
 
 /// The same over the connection's stream.
@@ -190,16 +193,17 @@ fn proposed(answer: pb::ProposeResponse) -> Result<Reply, Setback> {
 }
 
 async fn read(
-    mut api: Api,
+    channel: &Channel,
     query: &Bytes,
     consistency: Consistency,
 ) -> Result<Result<Reply, Setback>, Status> {
+    const PATH: PathAndQuery = PathAndQuery::from_static("/raft.v1.ManagementRpc/Query");
     let consistency = match consistency {
         Consistency::Linearizable => pb::Consistency::Linearizable,
         Consistency::Stale => pb::Consistency::Stale,
     };
     let request = pb::QueryRequest { data: query.clone(), consistency: consistency.into() };
-    let answer = api.query(request).await?.into_inner();
+    let answer: pb::QueryResponse = channel.unary(PATH, &request, MESSAGE_BYTES_MAX).await?;
     let header = answer.header.unwrap_or_default();
     Ok(judge(header).map(|receipt| Reply { result: answer.result, session: 0, receipt }))
 }
@@ -223,6 +227,21 @@ fn judge(header: pb::Header) -> Result<Receipt, Setback> {
     Err(Setback { fault, hint, term: header.term, refusal, members_as_of })
 }
 
+/// How long a node takes to refuse a write at the door: a session's sequence numbers begin at 1.
+pub(crate) async fn knock(link: &Link, within: Duration) -> Result<Duration, Fault> {
+    let connection = link.connection().await?;
+    let request = pb::ProposeRequest { data: Bytes::new(), session: Some(pb::Session::default()) };
+    let began = Instant::now();
+    match timeout(within, propose(&connection.channel, request)).await {
+        Ok(Ok(_answer)) => Ok(began.elapsed()),
+        Ok(Err(status)) => {
+            link.discard(&connection);
+            Err(fault_at(link, &status))
+        }
+        Err(_elapsed) => Err(Fault::new(FaultKind::TimedOut, "")),
+    }
+}
+
 /// Asks one node something about itself.
 pub(crate) async fn ask_node<T: Told>(
     link: &Link,
@@ -232,7 +251,7 @@ pub(crate) async fn ask_node<T: Told>(
     let span = link.span(T::WHAT);
     let asking = async {
         let connection = link.connection().await?;
-        let answer = call(connection.api.clone()).await.map(Response::into_inner);
+        let answer = call(connection.api()).await.map(Response::into_inner);
         answer.map_err(|status| {
             link.discard(&connection);
             fault_at(link, &status)
@@ -279,26 +298,21 @@ pub(crate) fn fault_of(status: &Status) -> Fault {
 
 /// Whether the connection was given up because nothing came over it, not even the answer to a ping.
 fn kept_silent(status: &Status) -> bool {
-    let mut source = status.source();
-    while let Some(error) = source {
-        // Its type is hyper's own affair.
-        if error.to_string().contains("keep-alive timed out") {
-            return true;
-        }
-        source = error.source();
-    }
-    false
+    matches!(broken(status), Some(Broken::Silent))
 }
 
-/// Whether the request met a connection that was closed before, as our connector tells.
+/// Whether the request met a connection that was closed before.
 fn was_not_sent(status: &Status) -> bool {
+    matches!(broken(status), Some(Broken::NotSent(_)))
+}
+
+fn broken(status: &Status) -> Option<&Broken> {
     let mut source = status.source();
     while let Some(error) = source {
-        let error_kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-        if error_kind == Some(io::ErrorKind::NotConnected) {
-            return true;
+        if let Some(broken) = error.downcast_ref() {
+            return Some(broken);
         }
         source = error.source();
     }
-    false
+    None
 }

@@ -23,6 +23,7 @@ mod put;
 mod range;
 mod set_config;
 mod shell;
+mod stages;
 mod status;
 mod survey;
 mod table;

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use raft_api::pb;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use crate::attempt::{Ask, Reply, Setback, ask_node};
+use crate::attempt::{Ask, Reply, Setback, ask_node, knock};
 use crate::connect::{Api, COMMAND_BYTES_MAX, Link};
 use crate::counters::{Counters, Tally};
 use crate::discover::{Directory, Leader};
@@ -372,7 +372,21 @@ impl Client {
 
     /// How the node at this address is.
     pub async fn status(&self, addr: &str) -> NodeStatus {
-        status_of(&self.0.directory.link(addr), self.0.options.attempt_timeout).await
+        let within = self.0.options.attempt_timeout;
+        status_of(&self.0.directory.link(addr), within, pb::StatusRequest::default()).await
+    }
+
+    /// The same, and where the time of its writes went, in histograms.
+    pub async fn status_with_stages(&self, addr: &str) -> NodeStatus {
+        let within = self.0.options.attempt_timeout;
+        let request = pb::StatusRequest { stages: true };
+        status_of(&self.0.directory.link(addr), within, request).await
+    }
+
+    /// How long a write takes to the node at this address and back, without anything in between: it is
+    /// one that no node takes up, and nothing is written.
+    pub async fn knock(&self, addr: &str) -> Result<Duration, Fault> {
+        knock(&self.0.directory.link(addr), self.0.options.attempt_timeout).await
     }
 
     /// How all known nodes are, in the order in which they became known. Members that were not
@@ -381,7 +395,8 @@ impl Client {
     pub async fn status_all(&self) -> Vec<NodeStatus> {
         let links = self.0.directory.members();
         let within = self.0.options.attempt_timeout.max(FINDING);
-        join_all(links.iter().map(|link| status_of(link, within))).await
+        join_all(links.iter().map(|link| status_of(link, within, pb::StatusRequest::default())))
+            .await
     }
 
     /// A client of the same nodes with connections of its own, for what may take longer than this
@@ -611,9 +626,9 @@ impl Client {
     }
 }
 
-async fn status_of(link: &Link, within: Duration) -> NodeStatus {
+async fn status_of(link: &Link, within: Duration, request: pb::StatusRequest) -> NodeStatus {
     let started = Instant::now();
-    let call = async |mut api: Api| api.status(pb::StatusRequest {}).await;
+    let call = async |mut api: Api| api.status(request).await;
     let status = ask_node(link, within, call).await;
     NodeStatus { addr: link.addr().to_string(), status, round_trip: started.elapsed() }
 }

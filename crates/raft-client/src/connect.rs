@@ -12,12 +12,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
 use raft_api::pb::management_rpc_client::ManagementRpcClient;
+use raft_rpc::KeepAlive;
+use raft_rpc::client::Channel;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::codegen::http::uri::Authority;
 
 use crate::pipe::Pipe;
 use crate::trace::Span;
@@ -27,11 +28,14 @@ use crate::{Fault, FaultKind, Options, Tracer};
 pub(crate) const COMMAND_BYTES_MAX: usize = 16 << 20;
 
 /// Bytes in one message, at most: a command and what goes with it, or the answer to a read.
-const MESSAGE_BYTES_MAX: usize = COMMAND_BYTES_MAX + (64 << 10);
+pub(crate) const MESSAGE_BYTES_MAX: usize = COMMAND_BYTES_MAX + (64 << 10);
 
 /// HTTP/2 windows of a stream and of a connection: one large message fits without a round trip.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
+
+/// Bytes of one piece of a message on its way: one that comes in one piece need not be put together.
+const PIECE_BYTES_MAX: u32 = 1 << 20;
 
 /// A node that is gone without a word (power, a cut cable, a stopped process) is noticed on an idle
 /// connection after twice this.
@@ -40,6 +44,7 @@ const KEEPALIVE: Duration = Duration::from_secs(1);
 /// For so long a node that kept silent is asked only if no other can be.
 const AVOIDANCE: Duration = Duration::from_secs(2);
 
+/// The calls of a node, as they are generated.
 pub(crate) type Api = ManagementRpcClient<Channel>;
 
 /// One node's address and the connections to it.
@@ -71,7 +76,7 @@ struct Slot {
 struct Current {
     /// Counts the connections made here.
     number: u64,
-    api: Option<Api>,
+    channel: Option<Channel>,
     /// The stream of writes over it, once there is one.
     pipe: Option<Arc<Pipe>>,
 }
@@ -79,9 +84,18 @@ struct Current {
 /// A connection that was usable a moment ago.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
-    pub(crate) api: Api,
+    pub(crate) channel: Channel,
     slot: usize,
     number: u64,
+}
+
+impl Connection {
+    /// The calls of the node.
+    pub(crate) fn api(&self) -> Api {
+        Api::new(self.channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
 }
 
 impl Link {
@@ -150,13 +164,13 @@ impl Link {
         if let Some((_, fault)) = failure.as_ref().filter(|(at, _)| since <= *at) {
             return Err(fault.clone());
         }
-        match connect(&self.addr, self.connect_timeout, &self.is_strange).await {
-            Ok(api) => {
+        match channel(&self.addr, self.connect_timeout, &self.is_strange).await {
+            Ok(channel) => {
                 let mut current = self.lock(slot);
                 current.number += 1;
-                current.api = Some(api.clone());
+                current.channel = Some(channel.clone());
                 current.pipe = None;
-                Ok(Connection { api, slot, number: current.number })
+                Ok(Connection { channel, slot, number: current.number })
             }
             Err(fault) => {
                 *failure = Some((Instant::now(), fault.clone()));
@@ -169,7 +183,7 @@ impl Link {
     pub(crate) fn discard(&self, connection: &Connection) {
         let mut current = self.lock(connection.slot);
         if current.number == connection.number {
-            current.api = None;
+            current.channel = None;
             current.pipe = None;
         }
     }
@@ -179,12 +193,12 @@ impl Link {
         let mut current = self.lock(connection.slot);
         if current.number != connection.number {
             // It was given up meanwhile; what is sent over it will find out.
-            return Arc::new(Pipe::open(connection.api.clone()));
+            return Arc::new(Pipe::open(connection.channel.clone()));
         }
         match &current.pipe {
             Some(pipe) if !pipe.has_ended() => Arc::clone(pipe),
             Some(_) | None => {
-                let pipe = Arc::new(Pipe::open(connection.api.clone()));
+                let pipe = Arc::new(Pipe::open(connection.channel.clone()));
                 current.pipe = Some(Arc::clone(&pipe));
                 pipe
             }
@@ -193,19 +207,13 @@ impl Link {
 
     fn current(&self, slot: usize) -> Option<Connection> {
         let current = self.lock(slot);
-        let api = current.api.clone()?;
-        Some(Connection { api, slot, number: current.number })
+        let channel = current.channel.clone()?;
+        Some(Connection { channel, slot, number: current.number })
     }
 
     fn lock(&self, slot: usize) -> std::sync::MutexGuard<'_, Current> {
         self.slots[slot].current.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn connect(addr: &str, within: Duration, is_strange: &Arc<AtomicBool>) -> Result<Api, Fault> {
-    Ok(Api::new(channel(addr, within, is_strange).await?)
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(MESSAGE_BYTES_MAX))
 }
 
 /// A connection over which any service can be asked.
@@ -216,15 +224,8 @@ pub(crate) async fn channel(
 ) -> Result<Channel, Fault> {
     let unreachable =
         |error: &dyn std::fmt::Display| Fault::new(FaultKind::Unreachable, error.to_string());
-    let endpoint = Endpoint::from_shared(format!("http://{addr}"))
-        .map_err(|error| unreachable(&format_args!("not an address: {error}")))?
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE)
-        .keep_alive_while_idle(true)
-        // Attempts that are given up reset their stream. By default the 1024th ends the connection.
-        .http2_max_local_error_reset_streams(None);
+    let authority = Authority::try_from(addr)
+        .map_err(|error| unreachable(&format_args!("not an address: {error}")))?;
     let stream = match timeout(within, TcpStream::connect(resolve(addr).await?)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -236,15 +237,14 @@ pub(crate) async fn channel(
         }
     };
     stream.set_nodelay(true).map_err(|error| unreachable(&error))?;
-    // The connector hands out the one stream. Asked again, after that one broke, it refuses: the
-    // channel is then of no use to anybody and will be discarded.
     let greeting = Some(Arc::clone(is_strange));
-    let mut stream = Some(TokioIo::new(PlainStream { stream, greeting }));
-    let connector = tower::service_fn(move |_: Uri| {
-        let stream = stream.take().ok_or(io::ErrorKind::NotConnected);
-        std::future::ready(stream.map_err(io::Error::from))
-    });
-    timeout(within, endpoint.connect_with_connector(connector))
+    let options = raft_rpc::client::Options {
+        stream_window: STREAM_WINDOW,
+        connection_window: CONNECTION_WINDOW,
+        frame_bytes_max: PIECE_BYTES_MAX,
+        keepalive: KeepAlive { interval: KEEPALIVE, patience: KEEPALIVE },
+    };
+    timeout(within, Channel::open(PlainStream { stream, greeting }, authority, options))
         .await
         .map_err(|_elapsed| unreachable(&"no HTTP/2 in time"))?
         .map_err(|error| unreachable(&error))
@@ -301,7 +301,12 @@ impl AsyncWrite for PlainStream {
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, buffer)
+        let written = Pin::new(&mut self.stream).poll_write(context, buffer);
+        if matches!(written, Poll::Ready(Err(_))) && self.greeting.is_some() {
+            // Whoever hung up may have said before who it is: that, or the end, is what is read next.
+            return Poll::Ready(Ok(buffer.len()));
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

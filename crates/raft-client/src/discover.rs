@@ -284,7 +284,10 @@ impl Directory {
         tokio::select! {
             biased;
             done = &mut work => {
-                drop(timeout(STRAGGLERS, reading).await);
+                if timeout(STRAGGLERS, reading).await.is_err() {
+                    // Not in a while but with the next operation: the old ones may soon be gone.
+                    self.learnt_at_ms.store(0, Ordering::Relaxed);
+                }
                 done
             }
             _ = &mut reading => work.await,

@@ -4,6 +4,11 @@ mod cli;
 
 use std::process::ExitCode;
 
+/// A load generator should cost little beside what it measures.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cli::main()
 }

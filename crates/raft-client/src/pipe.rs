@@ -4,27 +4,35 @@
 //! requests without an answer depends on how the stream ends: see [`Loss`].
 
 use std::collections::VecDeque;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 
-use futures_util::Stream;
+use bytes::Bytes;
+use prost::Message as _;
 use raft_api::pb;
+use raft_rpc::client::Channel;
+use raft_rpc::{Gone, Talk};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tonic::Status;
+use tonic::codegen::http::uri::PathAndQuery;
 
-use crate::connect::Api;
+use crate::connect::MESSAGE_BYTES_MAX;
 
 /// Requests that wait for the stream to take them. Full: the next one waits.
 const QUEUE: usize = 1024;
+
+/// Bytes of requests that the node has no room for. Beyond it the rest waits in the queue.
+const UNSENT_MAX: usize = 64 << 10;
+
+const STREAM: PathAndQuery = PathAndQuery::from_static("/raft.v1.ManagementRpc/ProposeStream");
 
 /// A stream of writes to one node. It ends when nobody has it any more.
 #[derive(Debug)]
 pub(crate) struct Pipe {
     requests: mpsc::Sender<Asked>,
-    /// Reads the answers, for as long as this is there.
-    _reader: JoinSet<()>,
+    /// Sends them and reads the answers, for as long as this is there.
+    _stream: JoinSet<()>,
 }
 
 /// A request and who waits for its answer.
@@ -45,22 +53,27 @@ pub(crate) enum Loss {
     Broken(Status),
 }
 
-/// Who waits for the answers to what was sent, in its order. `None`: the stream has ended.
-#[derive(Debug)]
-struct Waiting(Mutex<Option<VecDeque<Answer>>>);
+/// Both ends of what goes over the stream.
+struct Ends {
+    queue: mpsc::Receiver<Asked>,
+    /// Who waits for the answers to what was sent, in its order.
+    waiting: VecDeque<Answer>,
+}
 
 impl Pipe {
     /// Begins a stream on this connection.
-    pub(crate) fn open(api: Api) -> Self {
+    pub(crate) fn open(channel: Channel) -> Self {
         let (requests, queue) = mpsc::channel(QUEUE);
-        let waiting = Arc::new(Waiting(Mutex::new(Some(VecDeque::new()))));
-        let outgoing = Outgoing { queue, waiting: Arc::clone(&waiting) };
-        let mut reader = JoinSet::new();
-        reader.spawn(async move {
-            let loss = read(api, outgoing, &waiting).await;
-            waiting.end(&loss);
+        let mut stream = JoinSet::new();
+        stream.spawn(async move {
+            let mut ends = Ends { queue, waiting: VecDeque::new() };
+            let loss = match channel.talk(STREAM, MESSAGE_BYTES_MAX).await {
+                Ok(mut talk) => poll_fn(|context| ends.poll(&mut talk, context)).await,
+                Err(status) => Loss::Broken(status),
+            };
+            ends.end(&loss);
         });
-        Self { requests, _reader: reader }
+        Self { requests, _stream: stream }
     }
 
     /// Whether it has ended, so that nothing can be sent over it.
@@ -81,85 +94,57 @@ impl Pipe {
     }
 }
 
-/// Hands out the answers, until the stream ends; tells what that means for the rest.
-async fn read(mut api: Api, outgoing: Outgoing, waiting: &Waiting) -> Loss {
-    let mut answers = match api.propose_stream(outgoing).await {
-        Ok(answers) => answers.into_inner(),
-        Err(status) => return Loss::Broken(status),
-    };
-    loop {
-        match answers.message().await {
-            Ok(Some(answer)) => {
-                if !waiting.answer(answer) {
-                    return Loss::Broken(Status::internal("an answer to nothing"));
+impl Ends {
+    /// Sends what is asked and hands out the answers, until the stream ends; then tells what that means
+    /// for the rest.
+    fn poll(&mut self, talk: &mut Talk, context: &mut Context<'_>) -> Poll<Loss> {
+        loop {
+            while let Poll::Ready(message) = talk.poll_message(context) {
+                if let Err(loss) = self.answer(message) {
+                    return Poll::Ready(loss);
                 }
             }
-            Ok(None) => return Loss::NotTakenUp,
-            Err(status) => return Loss::Broken(status),
-        }
-    }
-}
-
-impl Waiting {
-    /// Takes note that a request is about to be sent. Gives it back if the stream has ended.
-    fn add(&self, answer: Answer) -> Result<(), Answer> {
-        match &mut *self.lock() {
-            Some(waiting) => {
-                waiting.push_back(answer);
-                Ok(())
+            let full = self.put(talk, context);
+            match talk.poll_flush(context) {
+                Poll::Ready(Ok(())) if full => (),
+                // Why the other end takes no more is heard from it.
+                Poll::Ready(Ok(()) | Err(Gone)) | Poll::Pending => return Poll::Pending,
             }
-            None => Err(answer),
         }
     }
 
-    /// Hands the next answer to whom it belongs. Tells whether there was somebody.
-    fn answer(&self, response: pb::ProposeResponse) -> bool {
-        let next = self.lock().as_mut().and_then(VecDeque::pop_front);
+    /// Hands the next answer to whom it belongs.
+    fn answer(&mut self, message: Option<Result<Bytes, Status>>) -> Result<(), Loss> {
+        let message = message.ok_or(Loss::NotTakenUp)?.map_err(Loss::Broken)?;
+        let broken = |why: &str| Loss::Broken(Status::internal(why));
+        let answer = pb::ProposeResponse::decode(message)
+            .map_err(|error| broken(&format!("an answer that cannot be read: {error}")))?;
+        let next = self.waiting.pop_front().ok_or_else(|| broken("an answer to nothing"))?;
         // Whoever has given up needs no answer.
-        next.map(|answer| drop(answer.send(Ok(response)))).is_some()
+        drop(next.send(Ok(answer)));
+        Ok(())
     }
 
-    fn end(&self, loss: &Loss) {
-        let rest = self.lock().take();
-        for answer in rest.into_iter().flatten() {
+    /// Has what is asked sent. Tells whether it stopped because there is enough for now.
+    fn put(&mut self, talk: &mut Talk, context: &mut Context<'_>) -> bool {
+        while talk.unsent() < UNSENT_MAX {
+            let Poll::Ready(Some(Asked { request, answer })) = self.queue.poll_recv(context) else {
+                return false;
+            };
+            // Else its time was up before it could be sent.
+            if !answer.is_closed() {
+                talk.put(&request);
+                self.waiting.push_back(answer);
+            }
+        }
+        true
+    }
+
+    /// What is still in the queue was never sent, and is told so by being dropped.
+    fn end(mut self, loss: &Loss) {
+        self.queue.close();
+        for answer in self.waiting {
             drop(answer.send(Err(loss.clone())));
         }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<VecDeque<Answer>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The requests, as the connection takes them.
-struct Outgoing {
-    queue: mpsc::Receiver<Asked>,
-    waiting: Arc<Waiting>,
-}
-
-impl Stream for Outgoing {
-    type Item = pb::ProposeRequest;
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<pb::ProposeRequest>> {
-        loop {
-            let Some(Asked { request, answer }) = ready!(self.queue.poll_recv(context)) else {
-                return Poll::Ready(None);
-            };
-            if answer.is_closed() {
-                continue; // Its time was up before it could be sent.
-            }
-            // Dropping what comes too late tells its owner that it was not sent.
-            let sent = self.waiting.add(answer).is_ok();
-            return Poll::Ready(sent.then_some(request));
-        }
-    }
-}
-
-impl Drop for Outgoing {
-    fn drop(&mut self) {
-        self.queue.close();
     }
 }

@@ -103,6 +103,7 @@ mod members;
 mod membership;
 mod message;
 mod node;
+pub mod pack;
 mod peers;
 mod progress;
 mod quorum;

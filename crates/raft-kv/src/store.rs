@@ -2,7 +2,9 @@
 //!
 //! The map is persistent in the functional sense: a clone shares everything with its original and
 //! costs a counter, so that an image for a snapshot is taken without stopping the commands that
-//! follow. What is stored is copied out of the command first, or one small value would hold on to
+//! follow. It is a B-tree whose nodes hold short keys themselves: to find one among a hundred thousand
+//! takes a handful of steps to other memory; a binary tree of pointers takes several at each level.
+//! What is stored is copied out of the command first, or one small value would hold on to
 //! the whole message it came in.
 //!
 //! ```text
@@ -16,7 +18,8 @@ use std::io::{self, Read, Write};
 use std::ops::Bound;
 
 use bytes::Bytes;
-use rpds::RedBlackTreeMapSync;
+use imbl::OrdMap;
+use smallvec::SmallVec;
 
 use crate::command::{Command, CommandRef, InvalidCommand, Reply};
 use crate::query::{Answer, Query};
@@ -25,12 +28,15 @@ use crate::{KEY_BYTES_MAX, RANGE_BYTES_MAX, RANGE_PAIRS_MAX, VALUE_BYTES_MAX};
 /// An ordered map of keys to values. A clone costs the same however large it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Store {
-    pairs: RedBlackTreeMapSync<Bytes, Bytes>,
+    pairs: OrdMap<Key, Bytes>,
     /// Opaque proposals carried out so far.
     proposals: u64,
     /// Changes with each of them: over their data and order.
     proposals_hash: u64,
 }
+
+/// A key, in its node if it has no more bytes than that.
+type Key = SmallVec<[u8; 24]>;
 
 /// The store as it was at one moment, for a snapshot.
 #[derive(Clone, Debug)]
@@ -89,7 +95,7 @@ impl Store {
 
     /// Number of keys that are set.
     pub fn len(&self) -> usize {
-        self.pairs.size()
+        self.pairs.len()
     }
 
     /// Whether no key is set.
@@ -103,8 +109,8 @@ impl Store {
     }
 
     /// All keys with their values, in ascending order.
-    pub fn iter(&self) -> impl Iterator<Item = (&Bytes, &Bytes)> {
-        self.pairs.iter()
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Bytes)> {
+        self.pairs.iter().map(|(key, value)| (&key[..], value))
     }
 
     /// The store as it is now, to be written while commands go on.
@@ -122,7 +128,7 @@ impl Store {
             });
         }
         let mut store = Self {
-            pairs: RedBlackTreeMapSync::new_sync(),
+            pairs: OrdMap::new(),
             proposals: read_u64(input)?,
             proposals_hash: read_u64(input)?,
         };
@@ -135,7 +141,7 @@ impl Store {
             }
             let value = read_bytes(input, VALUE_BYTES_MAX)?;
             previous.clone_from(&key);
-            store.pairs.insert_mut(key, value);
+            store.pairs.insert(Key::from_slice(&key), value);
         }
         Ok(store)
     }
@@ -143,7 +149,9 @@ impl Store {
     fn apply_valid(&mut self, command: CommandRef<'_>) -> Reply {
         match command {
             CommandRef::Put { key, value } => Reply::Put { replaced: self.put(key, value) },
-            CommandRef::Delete { key } => Reply::Deleted { existed: self.pairs.remove_mut(key) },
+            CommandRef::Delete { key } => {
+                Reply::Deleted { existed: self.pairs.remove(key).is_some() }
+            }
             CommandRef::Cas { key, expected, value } => {
                 let actual = self.pairs.get(key);
                 if actual.map(|actual| &**actual) != expected {
@@ -151,7 +159,7 @@ impl Store {
                 }
                 match value {
                     Some(value) => self.put(key, value),
-                    None => self.pairs.remove_mut(key),
+                    None => self.pairs.remove(key).is_some(),
                 };
                 Reply::Cas { swapped: true, actual: None }
             }
@@ -165,13 +173,7 @@ impl Store {
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> bool {
-        // A key that is there keeps its memory.
-        let (key, replaced) = match self.pairs.get_key_value(key) {
-            Some((key, _)) => (key.clone(), true),
-            None => (Bytes::copy_from_slice(key), false),
-        };
-        self.pairs.insert_mut(key, Bytes::copy_from_slice(value));
-        replaced
+        self.pairs.insert(Key::from_slice(key), Bytes::copy_from_slice(value)).is_some()
     }
 
     fn append(&mut self, key: &[u8], data: &[u8]) -> Reply {
@@ -195,13 +197,17 @@ impl Store {
         if !end.is_empty() && end <= start {
             return Answer::Pairs { pairs, more: false }; // The map panics at a reversed range.
         }
-        let end = if end.is_empty() { Bound::Unbounded } else { Bound::Excluded(end) };
-        for (key, value) in self.pairs.range::<[u8], _>((Bound::Included(start), end)) {
+        let start = Bound::Included(Key::from_slice(start));
+        let end = match end {
+            [] => Bound::Unbounded,
+            end => Bound::Excluded(Key::from_slice(end)),
+        };
+        for (key, value) in self.pairs.range((start, end)) {
             size += key.len() + value.len();
             if limit <= pairs.len() || (RANGE_BYTES_MAX < size && !pairs.is_empty()) {
                 return Answer::Pairs { pairs, more: true };
             }
-            pairs.push((key.clone(), value.clone()));
+            pairs.push((Bytes::copy_from_slice(key), value.clone()));
         }
         Answer::Pairs { pairs, more: false }
     }
@@ -213,7 +219,7 @@ impl StoreImage {
         let Self(store) = self;
         let mut out = io::BufWriter::with_capacity(WRITE_BYTES, out);
         out.write_all(MAGIC)?;
-        for number in [store.proposals, store.proposals_hash, store.pairs.size() as u64] {
+        for number in [store.proposals, store.proposals_hash, store.pairs.len() as u64] {
             out.write_all(&number.to_le_bytes())?;
         }
         for (key, value) in &store.pairs {

@@ -10,6 +10,7 @@
 //! ```
 
 use bytes::{Buf as _, Bytes};
+use raft_core::pack::Packer;
 use raft_core::{Index, NodeId};
 
 use crate::check::Check;
@@ -37,38 +38,32 @@ pub(crate) enum Content {
     Check(Check),
 }
 
+/// Bytes before a command, at most: a kind and four numbers.
+const HEAD_MAX: usize = 33;
+
 const COMMAND: u8 = 0;
 const SESSION_COMMAND: u8 = 1;
 const OPEN_SESSION: u8 = 2;
 const CHECK: u8 = 3;
 
 impl Envelope {
-    pub(crate) fn encode(&self) -> Bytes {
-        let mut out = Vec::with_capacity(33 + self.command_len());
-        out.push(match &self.content {
-            Content::Command { session: None, .. } => COMMAND,
-            Content::Command { session: Some(_), .. } => SESSION_COMMAND,
-            Content::OpenSession { .. } => OPEN_SESSION,
-            Content::Check(_) => CHECK,
-        });
-        put(&mut out, self.clock_ms);
-        match &self.content {
-            Content::Command { session, command } => {
-                if let Some(session) = session {
-                    put(&mut out, session.id);
-                    put(&mut out, session.sequence);
-                    put(&mut out, session.first_outstanding);
-                }
-                out.extend_from_slice(command);
+    /// Its bytes, beside those of others.
+    pub(crate) fn encode(&self, packer: &mut Packer) -> Bytes {
+        let mut head = [0; HEAD_MAX];
+        let (kind, numbers, command): (_, &[u64], &[u8]) = match &self.content {
+            Content::Command { session: None, command } => (COMMAND, &[], command),
+            Content::Command { session: Some(it), command } => {
+                (SESSION_COMMAND, &[it.id, it.sequence, it.first_outstanding], command)
             }
-            Content::OpenSession { ttl_ms } => put(&mut out, *ttl_ms),
-            Content::Check(Check { index, hash, by }) => {
-                put(&mut out, index.0);
-                put(&mut out, *hash);
-                put(&mut out, by.0);
-            }
-        }
-        out.into()
+            Content::OpenSession { ttl_ms } => (OPEN_SESSION, &[*ttl_ms], &[]),
+            Content::Check(Check { index, hash, by }) => (CHECK, &[index.0, *hash, by.0], &[]),
+        };
+        head[0] = kind;
+        let (places, _) = head[1..].as_chunks_mut();
+        let numbers = [self.clock_ms].into_iter().chain(numbers.iter().copied());
+        let count =
+            numbers.zip(places).map(|(number, place)| *place = number.to_le_bytes()).count();
+        packer.pack(&[&head[..=8 * count], command])
     }
 
     /// None for bytes that [`Envelope::encode`] does not write: another version's, or damage that
@@ -108,17 +103,6 @@ impl Envelope {
         };
         Some(Self { clock_ms, content })
     }
-
-    fn command_len(&self) -> usize {
-        match &self.content {
-            Content::Command { command, .. } => command.len(),
-            Content::OpenSession { .. } | Content::Check(_) => 0,
-        }
-    }
-}
-
-fn put(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(&number.to_le_bytes());
 }
 
 #[cfg(test)]
@@ -138,12 +122,12 @@ mod tests {
             });
             let content = Content::Command { session, command: command.into() };
             let envelope = Envelope { clock_ms, content };
-            prop_assert_eq!(Envelope::decode(envelope.encode()), Some(envelope));
+            prop_assert_eq!(Envelope::decode(envelope.encode(&mut Packer::default())), Some(envelope));
             let envelope = Envelope { clock_ms, content: Content::OpenSession { ttl_ms: clock_ms } };
-            prop_assert_eq!(Envelope::decode(envelope.encode()), Some(envelope));
+            prop_assert_eq!(Envelope::decode(envelope.encode(&mut Packer::default())), Some(envelope));
             let check = Check { index: Index(clock_ms), hash: !clock_ms, by: NodeId(clock_ms ^ 5) };
             let envelope = Envelope { clock_ms: 0, content: Content::Check(check) };
-            prop_assert_eq!(Envelope::decode(envelope.encode()), Some(envelope));
+            prop_assert_eq!(Envelope::decode(envelope.encode(&mut Packer::default())), Some(envelope));
         }
 
         #[test]
@@ -151,7 +135,7 @@ mod tests {
             bytes in proptest::collection::vec(any::<u8>(), 0..40),
         ) {
             if let Some(envelope) = Envelope::decode(bytes.clone().into()) {
-                prop_assert_eq!(envelope.encode(), Bytes::from(bytes));
+                prop_assert_eq!(envelope.encode(&mut Packer::default()), Bytes::from(bytes));
             }
         }
     }

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use raft_core::pack::Packer;
 use raft_core::record::Recorded;
 use raft_core::{
     Apply, Effects, Event, Index, Input, Instant, LogId, MembershipChange, Message, Node, NodeId,
@@ -81,6 +82,8 @@ pub struct Replica<S: StateMachine> {
     /// No snapshot is built before this entry: there was no space for one.
     no_snapshot_before: Index,
     duplicates: u64,
+    /// Where commands lie that came here first.
+    packer: Packer,
     turn: Turn<S>,
 }
 
@@ -103,6 +106,7 @@ impl<S: StateMachine> Replica<S> {
             short_of_space: false,
             no_snapshot_before: Index(0),
             duplicates: 0,
+            packer: Packer::default(),
             turn: Turn::default(),
         }
     }
@@ -151,7 +155,7 @@ impl<S: StateMachine> Replica<S> {
                 self.answer(token, Outcome::Applied { id, result, duplicate: false });
                 token = CHECK_TOKEN; // Nobody asks any more.
             }
-            let data = Envelope { clock_ms, content }.encode();
+            let data = Envelope { clock_ms, content }.encode(&mut self.packer);
             proposals.push(Proposal { token, data });
         }
         self.node.step(now, Input::Propose(proposals));
@@ -367,7 +371,8 @@ impl<S: StateMachine> Replica<S> {
             return;
         }
         if let Some(check) = self.state.checks.take_due(self.node.id()) {
-            let data = Envelope { clock_ms: 0, content: Content::Check(check) }.encode();
+            let data =
+                Envelope { clock_ms: 0, content: Content::Check(check) }.encode(&mut self.packer);
             let proposal = Proposal { token: CHECK_TOKEN, data };
             // Not an arrival: no time has passed.
             self.node.step(Instant::default(), Input::Propose(vec![proposal]));

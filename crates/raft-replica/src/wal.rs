@@ -37,6 +37,10 @@ use spare::{Retired, Spare, segment_len};
 /// takes about 4 ms to fill. The next one is full-sized and made beside the writer.
 const QUICK_SEGMENT_BYTES: u64 = 4 << 20;
 
+/// So many segments that nobody needs any more are kept to be used again: snapshots come in other steps
+/// than segments. The newest ones, for the numbers must be without gaps.
+const RETIRED_KEPT: usize = 2;
+
 /// Whose log it is and how it is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WalOptions {
@@ -225,12 +229,22 @@ impl Wal {
     ///
     /// If the jobs contradict the log: numbers that do not grow, entries that leave a gap.
     pub fn run(&mut self, jobs: Vec<Persist>) -> Result<Durable, DiskError> {
+        self.run_watched(jobs, &mut || ())
+    }
+
+    /// The same, for one who has a clock: calls `written` between the write and the sync, if there is
+    /// something to write. The beginning of a new segment counts as part of the sync.
+    pub fn run_watched(
+        &mut self,
+        jobs: Vec<Persist>,
+        written: &mut dyn FnMut(),
+    ) -> Result<Durable, DiskError> {
         if let Some(error) = &self.poisoned {
             return Err(error.again());
         }
         let records = self.encode(&jobs);
         if records != 0
-            && let Err(error) = self.write(&jobs, records)
+            && let Err(error) = self.write(&jobs, records, written)
         {
             self.poisoned = Some(error.again());
             return Err(error);
@@ -249,19 +263,32 @@ impl Wal {
     pub fn prepare(&mut self) -> Option<PrepareJob> {
         // A retired segment takes no space to become a spare, or leaves some.
         let hopeless = self.full && self.retired.is_empty() && !self.look_again;
-        let wanted = self.spare.is_none() && !hopeless;
-        if self.preparing || (!wanted && self.retired.is_empty()) {
+        let wanted = self.spare.is_none() && !hopeless && self.is_spare_due();
+        let kept = if self.full { 0 } else { RETIRED_KEPT };
+        let surplus = self.retired.len().saturating_sub(kept);
+        if self.preparing || (!wanted && surplus == 0) {
             return None;
         }
         (self.preparing, self.look_again) = (true, false);
+        let given = surplus.max(usize::from(wanted)).min(self.retired.len());
+        let retired = self.retired.drain(..given).collect();
         let spare = wanted.then(|| self.name_spare());
         Some(PrepareJob {
             disk: Arc::clone(&self.disk),
-            retired: std::mem::take(&mut self.retired),
+            retired,
             spare,
             len: self.segment_bytes,
             len_max: self.segment_bytes,
         })
+    }
+
+    /// Whether to make a spare now. A segment that nobody needs any more is one for nothing, where filling
+    /// a new one costs as much disk and processor as the log itself; so it is waited for while there is
+    /// time. A short segment leaves none.
+    fn is_spare_due(&self) -> bool {
+        let Extent { len, .. } = self.active.extent;
+        let no_time = self.full || len < self.segment_bytes || len / 2 <= self.active.end;
+        no_time || !self.retired.is_empty()
     }
 
     /// Takes back what came of [`Wal::prepare`].
@@ -284,13 +311,21 @@ impl Wal {
     }
 
     /// Writes and syncs the records in `self.frame`, in this segment or a new one.
-    fn write(&mut self, jobs: &[Persist], records: u32) -> Result<(), DiskError> {
+    fn write(
+        &mut self,
+        jobs: &[Persist],
+        records: u32,
+        written: &mut dyn FnMut(),
+    ) -> Result<(), DiskError> {
         let end = self.active.end.saturating_add(padded(self.frame.len() as u64));
         let before = (self.active.extent.len < end).then(|| self.outline.clone());
         self.note(jobs);
         match before {
-            None => self.append(records)?,
-            Some(before) => self.roll(&before, records)?,
+            None => self.append(records, written)?,
+            Some(before) => {
+                written();
+                self.roll(&before, records)?;
+            }
         }
         let entries: u64 = jobs.iter().map(|job| job.entries.len() as u64).sum();
         if entries != 0 {
@@ -317,11 +352,12 @@ impl Wal {
         }
     }
 
-    fn append(&mut self, records: u32) -> Result<(), DiskError> {
+    fn append(&mut self, records: u32, written: &mut dyn FnMut()) -> Result<(), DiskError> {
         let Self { active, frame, .. } = self;
         active.seal(frame, records);
         let path = &active.extent.path;
         active.file.write_at(active.end, frame).during("append to", path)?;
+        written();
         if mutant!("the log is not synced") {
             active.end += frame.len() as u64;
             return Ok(());

@@ -1,6 +1,7 @@
 //! The command line of a node, whatever its state machine.
 
 mod inspect;
+mod probe;
 mod recover;
 mod replay;
 
@@ -22,6 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use self::inspect::Inspect;
+use self::probe::Probe;
 use self::recover::Recover;
 use self::replay::Replay;
 
@@ -39,6 +41,9 @@ What happened to a node, once more:
 
 What a data directory holds, and whether it is whole:
   raft-server inspect data/n1
+
+What disk and loopback allow, at most:
+  raft-server disk-probe data
 
 A cluster of one, in cluster.yaml:
   cluster: {name: test}
@@ -72,6 +77,8 @@ enum Command {
     Replay(Replay),
     Inspect(Inspect),
     Recover(Recover),
+    #[command(name = "disk-probe")]
+    Probe(Probe),
 }
 
 /// What one node is told.
@@ -148,6 +155,7 @@ impl Cli {
             (Some(Command::Replay(replay)), _) => replay.run(),
             (Some(Command::Inspect(inspect)), _) => inspect.run(Services::of::<S>()),
             (Some(Command::Recover(recover)), _) => recover.run::<S>(),
+            (Some(Command::Probe(probe)), _) => probe.run(),
             (None, Some(serve)) => serve.run::<S>(),
             // Only with no arguments at all.
             (None, None) => Err(Failure {

@@ -10,10 +10,12 @@ mod requests;
 mod watchdog;
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use raft_core::{Event, Instant, MembershipChange, Message, NodeId, Persist, RoleName, Succession};
+use raft_core::{
+    Body, Event, Index, Instant, MembershipChange, Message, NodeId, Persist, RoleName, Succession,
+};
 use raft_replica::{Replica, Request, SnapshotDone, SnapshotJob, StateMachine, Turn};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Sleep;
@@ -22,14 +24,17 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::events::Counters;
 use self::events::Reporter;
 use self::requests::{Requests, tell};
+pub(crate) use self::watchdog::STALL_MAX;
 use self::watchdog::Watchdog;
 use crate::clock::{Clock, wall_ms};
 use crate::fatal;
-use crate::handle::{ClientRequest, Declined, Ends, Inquiry, View, Wish};
+use crate::handle::{Asker, ClientRequest, Declined, Ends, Inquiry, View, Wish};
+use crate::inline::Pace;
 use crate::queue::Queue;
 use crate::roster::Rosters;
+use crate::stages::{Moment, Stages};
 use crate::transport::Peers;
-use crate::writer::{self, Space};
+use crate::writer::{self, Origin, Space, Writer};
 
 /// The owner of the replica.
 pub(crate) struct Driver<S: StateMachine> {
@@ -47,9 +52,17 @@ pub(crate) struct Driver<S: StateMachine> {
     requests: Requests,
     /// Proposals of this turn, on their way into the log together.
     proposals: Vec<Request>,
+    /// What the log's writer gets after this turn, and whether messages go out before.
+    unwritten: Vec<(Persist, Origin)>,
+    sends: bool,
     /// Whom to tell the state after this turn.
     inquirers: Vec<Inquiry>,
     watchdog: Watchdog,
+    pace: Pace,
+    /// When the first entries of this turn came from a leader, if some did.
+    followed: Option<Moment>,
+    /// What was committed before this turn.
+    committed: Index,
     stop: CancellationToken,
     /// Cancelled once leadership is handed over: then clients are no longer served.
     leave: CancellationToken,
@@ -86,9 +99,11 @@ pub(crate) struct Inbox<S: StateMachine> {
 /// Where things go.
 pub(crate) struct Outlets<S: StateMachine> {
     pub(crate) peers: Peers,
-    pub(crate) writer: Arc<Queue<writer::Job>>,
+    pub(crate) jobs: Arc<Queue<writer::Job>>,
+    pub(crate) writer: Arc<Mutex<Writer<S>>>,
     pub(crate) snapshots: Arc<Queue<SnapshotJob<S>>>,
     pub(crate) rosters: Arc<Rosters>,
+    pub(crate) stages: Arc<Stages>,
 }
 
 /// What one of the disk's threads has finished.
@@ -155,8 +170,13 @@ impl<S: StateMachine> Driver<S> {
             counters,
             requests: Requests::default(),
             proposals: Vec::new(),
+            unwritten: Vec::new(),
+            sends: false,
             inquirers: Vec::new(),
             watchdog: Watchdog::default(),
+            pace: Pace::default(),
+            followed: None,
+            committed: Index(0),
             stop,
             leave,
             stopping: None,
@@ -179,11 +199,19 @@ impl<S: StateMachine> Driver<S> {
                 self.turn();
             }
             self.note_length(before);
+            while self.write().await {
+                if !self.pace.is_slow() {
+                    // It took long: a leader that spoke meanwhile is heard before it is missed.
+                    tokio::task::yield_now().await;
+                    self.gather();
+                }
+                self.turn();
+            }
         }
         self.requests.stop_all();
         self.inbox.ends.requests.close();
         while let Ok(request) = self.inbox.ends.requests.try_recv() {
-            tell(request.answer, Err(Declined::Stopping));
+            request.asker.tell(Err(Declined::Stopping));
         }
     }
 
@@ -258,28 +286,33 @@ impl<S: StateMachine> Driver<S> {
         let now = self.clock.now();
         self.requests.expire(now);
         if self.watchdog.is_stalled(now) {
-            fatal::end(format_args!(
-                "the disk has not finished a write in {} s",
-                watchdog::STALL_MAX.as_secs()
-            ));
+            fatal::end(stalled());
         }
         if !self.proposals.is_empty() {
             let proposals = std::mem::take(&mut self.proposals);
+            self.requests.proposed(Moment::now(), &self.outlets.stages);
             self.replica.propose(now, wall_ms(), proposals);
         }
         if self.replica.next_deadline() <= now {
             self.replica.tick(now);
         }
+        let began = Moment::now();
         let Turn { send, persist, answers, snapshots, events } = self.replica.take();
+        let took = self.note_taken(began);
         if let Some(divergence) = self.replica.divergence() {
             fatal::end(format_args!("{divergence}; {}", divergence.hint(self.me)));
         }
+        self.sends |= !send.is_empty();
         self.outlets.peers.send(send);
         if let Some(persist) = persist {
-            self.persist(now, persist);
+            self.watchdog.started(now, persist.seq);
+            self.pace.begin();
+            let origin = Origin { wanted: took.1, followed: self.followed };
+            self.unwritten.push((persist, origin));
         }
+        self.followed = None;
         for answer in answers {
-            self.requests.answer(answer);
+            self.requests.answer(answer, took, &self.outlets.stages);
         }
         for job in snapshots {
             self.counters.count_received(job.received_bytes());
@@ -294,11 +327,56 @@ impl<S: StateMachine> Driver<S> {
         }
     }
 
-    fn persist(&mut self, now: Instant, persist: Persist) {
-        self.watchdog.started(now, persist.seq);
-        if self.outlets.writer.push(writer::Job::Persist(persist)).is_err() {
-            fatal::end("the disk is too far behind: the queue of the log's writer is full");
+    /// From when to when the replica worked; applied, if something was committed.
+    fn note_taken(&mut self, began: Moment) -> (Moment, Moment) {
+        let (ended, committed) = (Moment::now(), self.replica.node().commit_index());
+        if self.committed != committed {
+            self.committed = committed;
+            self.outlets.stages.apply.record_between(began, ended);
         }
+        (began, ended)
+    }
+
+    /// Hands what is to be durable to the log's writer. Messages go first, as far as the network: the
+    /// others write meanwhile, and a commit waits for one of them at least. Returns whether it is durable
+    /// already.
+    async fn write(&mut self) -> bool {
+        if std::mem::take(&mut self.sends) && !self.unwritten.is_empty() {
+            // Back when every task that has something to do has done it.
+            tokio::task::yield_now().await;
+        }
+        let alone = self.is_alone();
+        for (persist, origin) in std::mem::take(&mut self.unwritten) {
+            let writer = &self.outlets.writer;
+            if alone && writer.try_lock().is_ok_and(|writer| writer.has_room(&persist)) {
+                let seq = writer::lock(writer).write_here(persist, origin);
+                self.finished(seq, true);
+                return true;
+            }
+            if self.outlets.jobs.push(writer::Job::Persist(persist, origin)).is_err() {
+                fatal::end("the disk is too far behind: the queue of the log's writer is full");
+            }
+        }
+        false
+    }
+
+    /// Whether nothing is left to do but one write to the log, and nothing else is expected meanwhile. The
+    /// log's thread has nothing to do as long as every job but this one is finished.
+    fn is_alone(&self) -> bool {
+        self.pace.is_slow()
+            && self.watchdog.backlog() == 1
+            && self.unwritten.len() == 1
+            && self.inbox.peers.is_empty()
+            && self.inbox.ends.requests.is_empty()
+    }
+
+    fn finished(&mut self, seq: u64, here: bool) {
+        let now = self.clock.now();
+        self.watchdog.finished(now, seq);
+        if self.watchdog.backlog() == 0 {
+            self.pace.end(here);
+        }
+        self.replica.persisted(now, seq);
     }
 
     fn publish(&mut self, events: Vec<Event>) {
@@ -326,10 +404,7 @@ impl<S: StateMachine> Driver<S> {
     fn on_completion(&mut self, done: Completion<S>) {
         let now = self.clock.now();
         match done {
-            Completion::Persisted { seq } => {
-                self.watchdog.finished(now, seq);
-                self.replica.persisted(now, seq);
-            }
+            Completion::Persisted { seq } => self.finished(seq, false),
             Completion::Space(space) => self.on_space(now, space),
             Completion::Snapshot(done) => self.replica.snapshot_done(now, *done),
         }
@@ -351,13 +426,18 @@ impl<S: StateMachine> Driver<S> {
         if self.view.role == RoleName::Leader && others && !self.asked_to_lead_elsewhere {
             self.asked_to_lead_elsewhere = true;
             let (answer, _) = oneshot::channel();
-            self.submit(ClientRequest { wish: Wish::Transfer { to: None }, answer });
+            let asker = Asker::Waits(answer);
+            self.submit(ClientRequest::new(Wish::Transfer { to: None }, asker));
         }
     }
 
     fn on_messages(&mut self, batch: Vec<Message>) {
         let now = self.clock.now();
         for message in batch {
+            if matches!(&message.body, Body::Append(append) if !append.entries.is_empty()) {
+                self.followed.get_or_insert_with(Moment::now);
+                self.pace.note_work(false);
+            }
             self.replica.receive(now, message);
         }
     }
@@ -372,14 +452,15 @@ impl<S: StateMachine> Driver<S> {
 
     fn on_request(&mut self, request: ClientRequest) {
         if self.stopping.is_some_and(|stopping| stopping.hands_over.is_none()) {
-            return tell(request.answer, Err(Declined::Stopping));
+            return request.asker.tell(Err(Declined::Stopping));
         }
-        if request.answer.is_closed() {
+        if request.asker.is_gone() {
             return; // The client is gone, and nothing has been done for it.
         }
         if !self.knows_whom_to_ask() && request.wish.needs_leader() {
             return self.requests.park(self.clock.now(), request);
         }
+        self.pace.note_work(!self.requests.is_empty());
         self.submit(request);
     }
 
@@ -430,7 +511,8 @@ impl<S: StateMachine> Driver<S> {
         };
         if may && !self.handing_over {
             let (answer, _) = oneshot::channel();
-            self.submit(ClientRequest { wish: Wish::Transfer { to: None }, answer });
+            let asker = Asker::Waits(answer);
+            self.submit(ClientRequest::new(Wish::Transfer { to: None }, asker));
         }
     }
 
@@ -476,4 +558,9 @@ impl<S: StateMachine> Driver<S> {
             self.timer.as_mut().reset(self.clock.timer(deadline));
         }
     }
+}
+
+/// Why a process ends whose disk does.
+pub(crate) fn stalled() -> String {
+    format!("the disk has not finished a write in {} s", STALL_MAX.as_secs())
 }

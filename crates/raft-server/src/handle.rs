@@ -7,8 +7,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use raft_core::{Index, MembershipChange, Node, NodeId, RoleName, Term};
 use raft_replica::{Consistency, Outcome, Refused, RequestKind, Status};
+use raft_rpc::server::Teller;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+
+use crate::stages::{Moment, Stages};
 
 /// The services' way to the driver. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -18,14 +21,18 @@ pub(crate) struct Handle {
     view: watch::Receiver<View>,
     /// Bytes of commands and queries from arrival to answer.
     bytes: Arc<Semaphore>,
+    /// The same, of small ones that came when all of those were taken.
+    bytes_of_small: Arc<Semaphore>,
     command_bytes_max: usize,
+    stages: Arc<Stages>,
 }
 
 /// A request that is with the driver, and resolves to its end.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    ended: oneshot::Receiver<Ended>,
+    ended: oneshot::Receiver<Told>,
     lost: Declined,
+    stages: Arc<Stages>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -33,7 +40,50 @@ pub(crate) struct Pending {
 #[derive(Debug)]
 pub(crate) struct ClientRequest {
     pub(crate) wish: Wish,
-    pub(crate) answer: oneshot::Sender<Ended>,
+    pub(crate) asker: Asker,
+    /// When it was taken up.
+    pub(crate) since: Moment,
+}
+
+/// Who is to be told how a request ended.
+#[derive(Debug)]
+pub(crate) enum Asker {
+    /// Somebody who waits for this one.
+    Waits(oneshot::Sender<Told>),
+    /// The connection from which the call came.
+    Calls(Teller<Told>),
+}
+
+/// How a request ended, on its way to whoever asked.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) ended: Ended,
+    /// When it was applied, if it is a write that was.
+    pub(crate) applied: Option<Moment>,
+}
+
+impl Asker {
+    /// Tells it, if anybody still listens.
+    pub(crate) fn tell(self, ended: Ended) {
+        self.tell_applied(ended, None);
+    }
+
+    /// The same, of a write that was applied then.
+    pub(crate) fn tell_applied(self, ended: Ended, applied: Option<Moment>) {
+        let told = Told { ended, applied };
+        match self {
+            Self::Waits(answer) => drop(answer.send(told)),
+            Self::Calls(teller) => teller.tell(told),
+        }
+    }
+
+    /// Whether nobody listens any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        match self {
+            Self::Waits(answer) => answer.is_closed(),
+            Self::Calls(teller) => teller.is_closed(),
+        }
+    }
 }
 
 /// What a client wants.
@@ -93,10 +143,23 @@ const REQUESTS_MAX: usize = 8192;
 const INQUIRIES_MAX: usize = 64;
 
 /// Bytes of requests from arrival to answer. Used up: the next is refused as overloaded.
-const BYTES_MAX: usize = 256 << 20;
+const BYTES_MAX: usize = 240 << 20;
+
+/// The same beyond those, for small requests alone: however many large ones there are, they leave this.
+const BYTES_OF_SMALL_MAX: usize = 16 << 20;
+
+/// A request that costs no more is small.
+const SMALL_MAX: usize = 4 << 10;
 
 /// Cost of a request beside its bytes.
 const OVERHEAD: usize = 256;
+
+impl ClientRequest {
+    /// A request that is taken up now.
+    pub(crate) fn new(wish: Wish, asker: Asker) -> Self {
+        Self { wish, asker, since: Moment::now() }
+    }
+}
 
 impl Wish {
     /// Whether only a leader, or a node that knows one, can do anything about it.
@@ -104,6 +167,17 @@ impl Wish {
         match self {
             Self::Propose(_) | Self::ChangeMembership(_) | Self::Transfer { .. } => true,
             Self::Query { consistency, .. } => *consistency == Consistency::Linearizable,
+        }
+    }
+
+    /// Bytes of the command or query.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Propose(RequestKind::Command { command, .. }) => command.len(),
+            Self::Query { query, .. } => query.len(),
+            Self::Propose(RequestKind::OpenSession)
+            | Self::ChangeMembership(_)
+            | Self::Transfer { .. } => 0,
         }
     }
 }
@@ -135,19 +209,28 @@ impl Future for Pending {
     type Output = Ended;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended> {
-        let ended = ready!(Pin::new(&mut self.ended).poll(context));
-        Poll::Ready(ended.unwrap_or_else(|_gone| Err(self.lost.clone())))
+        match ready!(Pin::new(&mut self.ended).poll(context)) {
+            Ok(Told { ended, applied }) => {
+                if let Some(applied) = applied {
+                    self.stages.reply.record(applied.elapsed());
+                }
+                Poll::Ready(ended)
+            }
+            Err(_gone) => Poll::Ready(Err(self.lost.clone())),
+        }
     }
 }
 
 impl Handle {
     /// A handle and the driver's ends of it.
-    pub(crate) fn new(view: View, command_bytes_max: usize) -> (Self, Ends) {
+    pub(crate) fn new(view: View, command_bytes_max: usize, stages: Arc<Stages>) -> (Self, Ends) {
         let (requests, requests_end) = mpsc::channel(REQUESTS_MAX);
         let (inquiries, inquiries_end) = mpsc::channel(INQUIRIES_MAX);
         let (view_end, view) = watch::channel(view);
         let bytes = Arc::new(Semaphore::new(BYTES_MAX));
-        let handle = Self { requests, inquiries, view, bytes, command_bytes_max };
+        let bytes_of_small = Arc::new(Semaphore::new(BYTES_OF_SMALL_MAX));
+        let handle =
+            Self { requests, inquiries, view, bytes, bytes_of_small, command_bytes_max, stages };
         (handle, Ends { requests: requests_end, inquiries: inquiries_end, view: view_end })
     }
 
@@ -171,7 +254,11 @@ impl Handle {
 
     /// Whether a command of so many bytes would not be refused as one too many, right now.
     pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
-        0 < self.requests.capacity() && bytes + OVERHEAD <= self.bytes.available_permits()
+        let cost = bytes.saturating_add(OVERHEAD);
+        let is_there = |bytes: &Semaphore| cost <= bytes.available_permits();
+        let has_bytes =
+            is_there(&self.bytes) || (cost <= SMALL_MAX && is_there(&self.bytes_of_small));
+        0 < self.requests.capacity() && has_bytes
     }
 
     /// Reads the state.
@@ -217,16 +304,54 @@ impl Handle {
 
     /// Sends a wish to the driver; `lost` is its end if the driver goes away with it.
     fn send(&self, wish: Wish, bytes: usize, lost: Declined) -> Result<Pending, Declined> {
-        let cost = u32::try_from(bytes.saturating_add(OVERHEAD)).unwrap_or(u32::MAX);
-        let Ok(permit) = Arc::clone(&self.bytes).try_acquire_many_owned(cost) else {
-            return Err(Declined::Replica(Refused::Overloaded));
-        };
         let (answer, ended) = oneshot::channel();
-        match self.requests.try_send(ClientRequest { wish, answer }) {
-            Ok(()) => Ok(Pending { ended, lost, _permit: permit }),
-            Err(TrySendError::Full(_)) => Err(Declined::Replica(Refused::Overloaded)),
-            Err(TrySendError::Closed(_)) => Err(Declined::Stopping),
+        match self.hand_over(wish, bytes, Asker::Waits(answer)) {
+            Ok(permit) => {
+                Ok(Pending { ended, lost, stages: Arc::clone(&self.stages), _permit: permit })
+            }
+            Err((declined, _asker)) => Err(declined),
         }
+    }
+
+    /// Takes up a call: whoever it came from is told how it ended, also if that is here. What it costs
+    /// is given back when the permit goes.
+    pub(crate) fn call(&self, wish: Wish, teller: Teller<Told>) -> Option<OwnedSemaphorePermit> {
+        let bytes = wish.bytes();
+        let asker = Asker::Calls(teller);
+        let taken = match self.check_size(bytes) {
+            Ok(()) => self.hand_over(wish, bytes, asker),
+            Err(declined) => Err((declined, asker)),
+        };
+        taken.map_err(|(declined, asker)| asker.tell(Err(declined))).ok()
+    }
+
+    fn hand_over(
+        &self,
+        wish: Wish,
+        bytes: usize,
+        asker: Asker,
+    ) -> Result<OwnedSemaphorePermit, (Declined, Asker)> {
+        let Some(permit) = self.take_bytes(bytes.saturating_add(OVERHEAD)) else {
+            return Err((Declined::Replica(Refused::Overloaded), asker));
+        };
+        match self.requests.try_send(ClientRequest::new(wish, asker)) {
+            Ok(()) => Ok(permit),
+            Err(TrySendError::Full(ClientRequest { asker, .. })) => {
+                Err((Declined::Replica(Refused::Overloaded), asker))
+            }
+            Err(TrySendError::Closed(ClientRequest { asker, .. })) => {
+                Err((Declined::Stopping, asker))
+            }
+        }
+    }
+
+    /// Takes what a request costs, if that is left for it.
+    fn take_bytes(&self, cost: usize) -> Option<OwnedSemaphorePermit> {
+        let take = |bytes: &Arc<Semaphore>| {
+            Arc::clone(bytes).try_acquire_many_owned(u32::try_from(cost).ok()?).ok()
+        };
+        take(&self.bytes)
+            .or_else(|| if cost <= SMALL_MAX { take(&self.bytes_of_small) } else { None })
     }
 
     fn check_size(&self, bytes: usize) -> Result<(), Declined> {
@@ -234,3 +359,6 @@ impl Handle {
         if max < bytes { Err(Declined::TooLarge { bytes, max }) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests;

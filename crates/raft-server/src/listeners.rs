@@ -5,23 +5,24 @@ use std::time::Duration;
 use raft_api::pb;
 use raft_api::pb::kv_server::KvServer;
 use raft_api::pb::management_rpc_server::ManagementRpcServer;
-use raft_api::pb::peer_rpc_server::PeerRpcServer;
 use raft_core::RoleName;
+use raft_rpc::KeepAlive;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
+use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::handle::Handle;
 use crate::machine::Services;
 use crate::service::Front;
+use crate::service::calls::Calls;
 use crate::service::kv::KvService;
 use crate::service::management::Management;
-use crate::service::peer::PeerService;
+use crate::service::peer::PeerDesk;
 use crate::transport::inbound::Inbound;
-use crate::transport::socket::accepted;
-use crate::transport::{CONNECTION_WINDOW, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, STREAM_WINDOW};
+use crate::transport::socket::{Socket, accepted};
+use crate::transport::{CONNECTION_WINDOW, KEEPALIVE, PIECE_BYTES_MAX, STREAM_WINDOW};
 
 /// The health service's name for leading, so that a balancer can send writes to the leader.
 const LEADER_SERVICE: &str = "raft.Leader";
@@ -29,6 +30,10 @@ const LEADER_SERVICE: &str = "raft.Leader";
 /// Bytes in a client's message, at least: beyond the greatest command, so that one that is somewhat
 /// too large is told so by name.
 const CLIENT_MESSAGE_MIN: usize = 16 << 20;
+
+/// Bytes of messages that are still on their way, of all clients and of all peers: as much as whole ones
+/// may take. More are refused.
+const UNFINISHED_BYTES_MAX: usize = 256 << 20;
 
 /// Requests under way on one connection. Beyond it a client's own stack waits.
 const CLIENT_STREAMS_MAX: u32 = 4096;
@@ -38,6 +43,9 @@ const CLIENT_STREAMS_MAX: u32 = 4096;
 /// client could keep the server busy with nothing else.
 const CLIENT_RESETS_MAX: usize = 1 << 20;
 const CLIENT_PENDING_RESETS_MAX: usize = 1 << 14;
+
+/// Streams on one connection of a peer, at most.
+const PEER_STREAMS_MAX: u32 = 16;
 
 /// A client that vanished without a word is found out after these.
 const CLIENT_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -50,10 +58,9 @@ pub(crate) async fn serve_clients(
     stop: CancellationToken,
 ) {
     let message_max = CLIENT_MESSAGE_MIN.max(front.handle.command_bytes_max().saturating_mul(2));
-    let management =
-        ManagementRpcServer::new(Management { front: front.clone(), stop: stop.clone() })
-            .max_decoding_message_size(message_max)
-            .max_encoding_message_size(message_max);
+    let management = ManagementRpcServer::new(Management { front: front.clone() })
+        .max_decoding_message_size(message_max)
+        .max_encoding_message_size(message_max);
     let kv = (front.node.services == Services::WithKv).then(|| {
         KvServer::new(KvService(front.clone()))
             .max_decoding_message_size(message_max)
@@ -65,26 +72,34 @@ pub(crate) async fn serve_clients(
         .build_v1()
         .expect("the descriptors were compiled together with this program");
     let (reporter, health) = tonic_health::server::health_reporter();
-    let server = Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(CLIENT_STREAMS_MAX)
-        .http2_max_local_error_reset_streams(Some(CLIENT_RESETS_MAX))
-        .http2_max_pending_accept_reset_streams(Some(CLIENT_PENDING_RESETS_MAX))
-        .http2_keepalive_interval(Some(CLIENT_KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(CLIENT_KEEPALIVE_TIMEOUT))
-        .add_service(management)
-        .add_optional_service(kv)
-        .add_service(health)
-        .add_service(reflection)
-        .serve_with_incoming_shutdown(
-            accepted(listener, "clients", places),
-            stop.clone().cancelled_owned(),
-        );
-    let (ended, ()) = tokio::join!(server, report_health(reporter, front.handle, stop));
-    if let Err(error) = ended {
-        tracing::error!(%error, "clients are no longer served");
+    let mut routes = Routes::builder();
+    routes.add_service(management).add_service(health).add_service(reflection);
+    if let Some(kv) = kv {
+        routes.add_service(kv);
     }
+    let options = raft_rpc::server::Options {
+        stream_window: STREAM_WINDOW,
+        connection_window: CONNECTION_WINDOW,
+        streams_max: CLIENT_STREAMS_MAX,
+        resets_max: CLIENT_RESETS_MAX,
+        pending_resets_max: CLIENT_PENDING_RESETS_MAX,
+        frame_bytes_max: PIECE_BYTES_MAX,
+        message_bytes_max: message_max,
+        unfinished_bytes_max: UNFINISHED_BYTES_MAX.max(2 * message_max),
+        keepalive: KeepAlive {
+            interval: CLIENT_KEEPALIVE_INTERVAL,
+            patience: CLIENT_KEEPALIVE_TIMEOUT,
+        },
+    };
+    let handle = front.handle.clone();
+    let calls = Calls { front, stop: stop.clone() };
+    let server = raft_rpc::server::serve(
+        accepted(listener, "clients", places),
+        (|_: &Socket| calls.clone(), routes.routes().prepare()),
+        options,
+        stop.cancelled(),
+    );
+    tokio::join!(server, report_health(reporter, handle, stop.clone()));
 }
 
 /// Serves peers, so many at a time, for ever.
@@ -93,23 +108,23 @@ pub(crate) async fn serve_peers(
     (listener, places): (TcpListener, usize),
     frame_bytes_max: usize,
 ) {
-    let peer = PeerRpcServer::new(PeerService(inbound))
-        .max_decoding_message_size(frame_bytes_max)
-        .max_encoding_message_size(frame_bytes_max);
-    let served = Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+    let options = raft_rpc::server::Options {
+        stream_window: STREAM_WINDOW,
+        connection_window: CONNECTION_WINDOW,
+        // A peer needs one, and another while it believes that one to be broken.
+        streams_max: PEER_STREAMS_MAX,
         // Peers hold one stream for a connection's whole life; no count of broken ones may end it.
-        .http2_max_local_error_reset_streams(None)
-        .http2_max_pending_accept_reset_streams(Some(CLIENT_PENDING_RESETS_MAX))
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_service(peer)
-        .serve_with_incoming(accepted(listener, "peers", places))
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, "peers are no longer served");
-    }
+        resets_max: usize::MAX,
+        pending_resets_max: CLIENT_PENDING_RESETS_MAX,
+        frame_bytes_max: PIECE_BYTES_MAX,
+        message_bytes_max: frame_bytes_max,
+        unfinished_bytes_max: UNFINISHED_BYTES_MAX.max(8 * frame_bytes_max),
+        keepalive: KEEPALIVE,
+    };
+    let desk = |socket: &Socket| PeerDesk { inbound: inbound.clone(), remote: socket.remote() };
+    let ends = (desk, Routes::default());
+    let incoming = accepted(listener, "peers", places);
+    raft_rpc::server::serve(incoming, ends, options, std::future::pending()).await;
 }
 
 /// Keeps the health service in step with the node, until `stop`.

@@ -7,6 +7,9 @@ mod memory;
 
 fn main() -> ExitCode {
     #[cfg(feature = "mimalloc")]
-    memory::keep();
+    {
+        memory::keep();
+        memory::begin_small();
+    }
     raft_server::main::<raft_server::KvStore>()
 }

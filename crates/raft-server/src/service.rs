@@ -1,6 +1,7 @@
 //! The gRPC services: what a client sends is turned into requests to the driver, and what comes
 //! back into answers. Nothing is decided here.
 
+pub(crate) mod calls;
 pub(crate) mod kv;
 pub(crate) mod management;
 pub(crate) mod peer;
@@ -22,6 +23,7 @@ use crate::driver::Counters;
 use crate::handle::{Declined, Ended, Handle};
 use crate::machine::Services;
 use crate::roster::Rosters;
+use crate::stages::Stages;
 use crate::writer;
 
 /// What all services share. Cheap to clone.
@@ -41,6 +43,7 @@ pub(crate) struct NodeFacts {
     pub(crate) started: Instant,
     pub(crate) stats: Arc<writer::Stats>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) stages: Arc<Stages>,
     pub(crate) rosters: Arc<Rosters>,
     pub(crate) services: Services,
 }
@@ -124,6 +127,16 @@ impl Front {
                 })
             }
         }
+    }
+
+    /// The answer to a read.
+    pub(super) fn queried(&self, ended: Ended) -> Result<pb::QueryResponse, Status> {
+        let (header, result) = match ended {
+            Ok(Outcome::Read { applied, result }) => (self.header(applied), result),
+            Ok(other) => return Err(mismatch(&other)),
+            Err(declined) => (self.refused(declined), bytes::Bytes::new()),
+        };
+        Ok(pb::QueryResponse { header: Some(header), result })
     }
 
     /// What a node that was removed has to say.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ use crate::queue::Queue;
 use crate::recording::Recording;
 use crate::roster::Rosters;
 use crate::service::{Front, NodeFacts};
+use crate::stages::Stages;
 use crate::transport::inbound::Inbound;
 use crate::transport::outbound::Dialing;
 use crate::transport::{Identity, Peers, frame_bytes_max};
@@ -340,15 +341,18 @@ impl<S: StateMachine> Running<S> {
         };
         let (batches_end, batches) = mpsc::channel(PEER_BATCHES_MAX);
         let inbound = Inbound::new(me, (Arc::clone(&rosters), peers.clone()), batches_end);
-        let disk = DiskThreads::start(wal, snapshots, &peers)?;
+        let stages = Arc::new(Stages::default());
+        let disk = DiskThreads::start((wal, snapshots), &peers, &stages)?;
         let view = View::of(replica.node());
-        let (handle, ends) = Handle::new(view, command_bytes_max);
+        let (handle, ends) = Handle::new(view, command_bytes_max, Arc::clone(&stages));
         let inbox = Inbox { ends, peers: batches, completions: disk.completions, gone };
         let outlets = Outlets {
             peers: peers.clone(),
-            writer: Arc::clone(&disk.jobs),
+            jobs: Arc::clone(&disk.jobs),
+            writer: disk.writer,
             snapshots: disk.snapshots,
             rosters: Arc::clone(&rosters),
+            stages: Arc::clone(&stages),
         };
         let (node_id, counters) = (node.id, Arc::new(Counters::default()));
         let way_back = way_back(&config, &node);
@@ -361,6 +365,7 @@ impl<S: StateMachine> Running<S> {
             config,
             started: Instant::now(),
             stats: disk.stats,
+            stages,
             services: Services::of::<S>(),
         };
         Ok(Self {
@@ -417,6 +422,7 @@ impl<S: StateMachine> Running<S> {
 
 /// The threads that work on the disk, as the others see them.
 struct DiskThreads<S: StateMachine> {
+    writer: Arc<Mutex<Writer<S>>>,
     jobs: Arc<Queue<writer::Job>>,
     snapshots: Arc<Queue<raft_replica::SnapshotJob<S>>>,
     completions: mpsc::Receiver<Completion<S>>,
@@ -425,7 +431,11 @@ struct DiskThreads<S: StateMachine> {
 }
 
 impl<S: StateMachine> DiskThreads<S> {
-    fn start(wal: Wal, store: SnapshotStore, peers: &Peers) -> Result<Self, StartError> {
+    fn start(
+        (wal, store): (Wal, SnapshotStore),
+        peers: &Peers,
+        stages: &Arc<Stages>,
+    ) -> Result<Self, StartError> {
         let jobs = Arc::new(Queue::new(writer::JOBS_MAX));
         let preparations = Arc::new(Queue::new(1));
         let snapshots = Arc::new(Queue::new(snapshots::JOBS_MAX));
@@ -435,22 +445,27 @@ impl<S: StateMachine> DiskThreads<S> {
         let writer = Writer {
             wal,
             jobs: Arc::clone(&jobs),
+            waits: Arc::default(),
             peers: peers.clone(),
             completions: completions_end.clone(),
             preparations: Arc::clone(&preparations),
             stats: Arc::clone(&stats),
+            stages: Arc::clone(stages),
+            followed: Vec::new(),
             space: writer::Space::default(),
         };
+        let writer = Arc::new(Mutex::new(writer));
+        let shared = Arc::clone(&writer);
         let (to_prepare, prepared) = (Arc::clone(&preparations), Arc::clone(&jobs));
         thread("segments", move || writer::prepare_segments(&to_prepare, &prepared))?;
         thread("log", move || {
-            writer.run();
+            Writer::run(&shared);
             preparations.close();
             drop(written_end);
         })?;
         let snapshot_jobs = Arc::clone(&snapshots);
         thread("snapshots", move || snapshots::run(store, &snapshot_jobs, &completions_end))?;
-        Ok(Self { jobs, snapshots, completions, stats, written })
+        Ok(Self { writer, jobs, snapshots, completions, stats, written })
     }
 }
 

@@ -14,6 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use raft_core::{ClusterId, Incarnation, Message, NodeId};
+use raft_rpc::KeepAlive;
 
 use self::outbox::Outbox;
 
@@ -36,9 +37,12 @@ pub(crate) struct Identity {
 pub(crate) const STREAM_WINDOW: u32 = 4 << 20;
 pub(crate) const CONNECTION_WINDOW: u32 = 8 << 20;
 
+/// Bytes of one piece of a message on its way: one that comes in one piece need not be put together.
+pub(crate) const PIECE_BYTES_MAX: u32 = 1 << 20;
+
 /// A peer that is suspended accepts connections and says nothing: only asking tells.
-pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
-pub(crate) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const KEEPALIVE: KeepAlive =
+    KeepAlive { interval: Duration::from_secs(1), patience: Duration::from_secs(2) };
 
 /// Bytes in a frame, at most, however small the commands are.
 const FRAME_BYTES_MIN: usize = 16 << 20;

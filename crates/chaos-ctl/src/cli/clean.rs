@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use raft_api::cluster::ClusterConfig;
 
 use crate::exit::{Code, Failure};
 use crate::home::Home;
@@ -20,6 +21,9 @@ pub(super) struct Clean {
     /// Where to look
     #[arg(long, value_name = "DIR", default_value = ".raft")]
     dir: PathBuf,
+    /// Only what the cluster of this file has left, wherever that is
+    #[arg(short = 'f', long, value_name = "FILE", conflicts_with_all = ["dir", "names"])]
+    config: Option<PathBuf>,
     /// Remove them
     #[arg(long)]
     yes: bool,
@@ -46,7 +50,18 @@ struct Found {
 }
 
 impl Clean {
-    pub(super) fn run(&self) -> Result<Code, Failure> {
+    pub(super) fn run(mut self) -> Result<Code, Failure> {
+        if let Some(file) = self.config.take() {
+            let config = ClusterConfig::load(&file).map_err(Failure::usage)?;
+            let home = Home::of(&config).dir().to_owned();
+            if !home.is_dir() {
+                Output::stdout().line(&format!("nothing in {}", home.display()));
+                return Ok(Code::Done);
+            }
+            let name = home.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            self.names = vec![name];
+            home.parent().unwrap_or(&home).clone_into(&mut self.dir);
+        }
         let mut found = self.look()?;
         if let Some(unknown) =
             self.names.iter().find(|name| found.iter().all(|it| it.name != **name))

@@ -6,6 +6,8 @@ use clap::Args;
 use raft_api::cluster::ClusterConfig;
 use raft_api::units::HumanDuration;
 
+use super::aside::put_aside;
+use crate::dashboard::{Dashboard, Kind, Place};
 use crate::events::Format;
 use crate::exit::{Code, Failure};
 use crate::lab;
@@ -22,7 +24,7 @@ pub(super) struct Run {
     #[command(flatten)]
     which: Which,
     /// Where everything goes: a new or empty directory, or an earlier run's, which is overwritten
-    /// [default: .raft/run-SCENARIO]
+    /// [default: .raft/run-SCENARIO or, for etcd, .raft/run-SCENARIO-etcd, where an earlier run that failed is put aside]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Run this cluster, with the data it has, instead of one that is made up
@@ -43,6 +45,10 @@ pub(super) struct Run {
     /// Print the results as one JSON object at the end, and nothing else
     #[arg(long)]
     json: bool,
+    /// Show the run in a browser while it goes on, and take orders from there; on loopback only
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, require_equals = true,
+          default_missing_value = "127.0.0.1:0")]
+    dashboard: Option<Place>,
 }
 
 /// Show what a seed makes of a scenario; nothing is run
@@ -208,12 +214,43 @@ impl Run {
         }
         let name = self.which.scenario.clone().unwrap_or_default();
         let repro = self.repro(&name, seed);
-        let dir = self.dir.unwrap_or_else(|| PathBuf::from(format!(".raft/run-{}", scenario.name)));
+        let dir = match self.dir {
+            Some(dir) => dir,
+            None => usual_dir(&scenario.name, self.system, self.json)?,
+        };
         let output = if self.json { Format::Silent } else { Format::Text };
         let (system, bin, env) = (self.system, self.bin, self.env);
-        let run = lab::Run { scenario, seed, dir, config, system, bin, env, output, repro };
-        Box::pin(run.run()).await
+        let dashboard = match self.dashboard {
+            Some(place) => Some(Dashboard::open(place, Kind::Scenario).await?),
+            None => None,
+        };
+        let feed = dashboard.as_ref().map(|dashboard| dashboard.feed().clone());
+        if let Some(dashboard) = &dashboard {
+            dashboard.announce(output == Format::Text);
+        }
+        let run = lab::Run { scenario, seed, dir, config, system, bin, env, output, repro, feed };
+        let outcome = Box::pin(run.run()).await;
+        if let Some(dashboard) = dashboard {
+            if let Err(failure) = &outcome {
+                dashboard.feed().verdict("HARNESS ERROR", &format!("{:#}", failure.error));
+            }
+            dashboard.end().await;
+        }
+        outcome
     }
+}
+
+/// Where a run goes that was given no place. What failed there before is kept.
+fn usual_dir(scenario: &str, system: system::Name, quiet: bool) -> Result<PathBuf, Failure> {
+    let whose = if system == system::Name::Etcd { "-etcd" } else { "" };
+    let dir = PathBuf::from(format!(".raft/run-{scenario}{whose}"));
+    if let Some(kept) = put_aside(&dir)?
+        && !quiet
+    {
+        let kept = kept.display();
+        Output::stdout().line(&format!("kept       the run before this one failed: {kept}\n"));
+    }
+    Ok(dir)
 }
 
 impl Run {
@@ -270,6 +307,7 @@ impl Replay {
             env: Vec::new(),
             output,
             repro,
+            feed: None,
         };
         Box::pin(run.run()).await
     }

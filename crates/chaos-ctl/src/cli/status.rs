@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use super::Which;
-use super::up::runner_of;
+use super::in_force::Known;
 use crate::NodeId;
 use crate::exit::{Code, Failure};
 use crate::home::Home;
@@ -46,6 +46,8 @@ struct Report {
     healthy: bool,
     /// What is wrong with nodes that answer.
     problems: Vec<String>,
+    /// What was ordered, or drawn, and is not over.
+    in_force: Vec<String>,
     nodes: Vec<Row>,
 }
 
@@ -115,9 +117,11 @@ async fn look(config: &ClusterConfig) -> Result<(Report, Code), Failure> {
             break;
         }
     }
-    let runner = runner_of(&Home::of(config)).map(|birth| birth.pid);
-    let report = report(config, &joined, (&view, &earlier), runner);
+    let known = Known::of(&Home::of(config));
+    let report = report(config, &joined, (&view, &earlier), known);
     let code = match view.answers().count() {
+        // Somebody keeps this cluster, and its nodes are down, stand still or have just been started.
+        0 if report.runner.is_some() => Code::Degraded,
         0 => Code::NotReady,
         _ if report.healthy => Code::Done,
         _ => Code::Degraded,
@@ -127,6 +131,9 @@ async fn look(config: &ClusterConfig) -> Result<(Report, Code), Failure> {
 
 const LEADERLESS: &str = "all nodes answer and none leads: an election is under way, or too many \
     refuse each other because data directories were replaced";
+
+/// The same where there is another reason.
+const LEADERLESS_BY_ORDER: &str = "all nodes answer and none leads";
 
 /// How long a node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -142,11 +149,12 @@ fn report(
     config: &ClusterConfig,
     joined: &[(NodeId, String)],
     (view, earlier): (&View, &View),
-    runner: Option<i32>,
+    known: Known,
 ) -> Report {
     let mut problems = view.cut_off(earlier);
     if view.leader().is_none() && view.answers().count() == view.nodes.len() {
-        problems.push(LEADERLESS.to_owned());
+        let known = !known.in_force.is_empty();
+        problems.push(if known { LEADERLESS_BY_ORDER } else { LEADERLESS }.to_owned());
     }
     problems.extend(view.answers().filter_map(|(_, status)| trouble::full_disk(status)));
     let configured = config.nodes.iter().map(|node| (node.id, &node.client));
@@ -161,21 +169,23 @@ fn report(
         Row {
             node: id.0,
             configured: config.node(id).is_some(),
-            pid: status.map(|status| status.pid),
-            role: role.or(reason.cloned()).unwrap_or_default(),
+            pid: status.map(|status| status.pid).or(known.pid(id)),
+            role: role.or(known.standing(id)).or(reason.cloned()).unwrap_or_default(),
             term: status.map(|status| status.term),
             commit: status.map(|status| status.commit_index),
             applied: status.map(|status| status.applied_index),
             client: client.clone(),
         }
     });
+    let nodes = rows.collect();
     Report {
         cluster: config.name.clone(),
-        runner,
+        runner: known.runner,
         leader: view.leader().map(|(id, _)| id.0),
         healthy: view.is_agreed() && problems.is_empty(),
         problems,
-        nodes: rows.collect(),
+        nodes,
+        in_force: known.in_force,
     }
 }
 
@@ -186,7 +196,8 @@ fn show(report: &Report, output: &mut Output) {
     };
     let leader = report.leader.map_or_else(|| "none".to_owned(), |leader| format!("n{leader}"));
     output.line(&format!("cluster {}   leader {leader}   {runner}\n", report.cluster));
-    output.line("  node   pid       role            term    commit   applied  client");
+    let wide = report.nodes.iter().map(|row| row.role.chars().count()).max().unwrap_or(0).max(14);
+    output.line(&format!("  node   pid       {:<wide$}  term    commit   applied  client", "role"));
     let shown = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |it| it.to_string());
     for row in &report.nodes {
         let (name, pid, role) = (format!("n{}", row.node), shown(row.pid), &row.role);
@@ -194,10 +205,13 @@ fn show(report: &Report, output: &mut Output) {
         let numbers = format!("{term:>6}  {commit:>8}  {applied:>8}");
         let joined = if row.configured { "" } else { "   not in the file" };
         let client = &row.client;
-        output.line(&format!("  {name:<5}  {pid:<8}  {role:<14}  {numbers}  {client}{joined}"));
+        output.line(&format!("  {name:<5}  {pid:<8}  {role:<wide$}  {numbers}  {client}{joined}"));
     }
-    if !report.problems.is_empty() {
+    if !report.problems.is_empty() || !report.in_force.is_empty() {
         output.line("");
+    }
+    for fault in &report.in_force {
+        output.line(&format!("  in force: {fault}"));
     }
     for problem in &report.problems {
         output.line(&format!("  {problem}"));
@@ -236,7 +250,7 @@ mod tests {
                 (NodeId(node_id), Ok(status))
             });
             let view = View { at: Instant::now(), nodes: nodes.collect() };
-            let report = report(&config, &[], (&view, &view), None);
+            let report = report(&config, &[], (&view, &view), Known::default());
             (report.healthy, report.problems)
         };
         assert_eq!(judged([DiskSpace::Enough; 2]), (true, Vec::new()));

@@ -12,6 +12,7 @@ use raft_api::units::{DurationRange, HumanDuration};
 
 use super::which::{Which, made_up};
 use crate::cluster::Setup;
+use crate::dashboard::{Dashboard, Kind, Place};
 use crate::events::{Format, Shown, micros};
 use crate::exit::{Code, Failure};
 use crate::home::Home;
@@ -78,13 +79,17 @@ pub(super) struct Up {
     /// `power-loss` and `disk` work on this cluster
     #[arg(long)]
     lab: bool,
+    /// Show the run in a browser while it goes on, and take orders from there; on loopback only
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, require_equals = true,
+          default_missing_value = "127.0.0.1:0", conflicts_with = "detach")]
+    dashboard: Option<Place>,
     #[command(flatten)]
-    place: Place,
+    place: Ground,
 }
 
 /// In front or behind.
 #[derive(Debug, Args)]
-struct Place {
+struct Ground {
     /// Run in the background; `chaos-ctl down` ends it
     #[arg(short, long)]
     detach: bool,
@@ -97,8 +102,9 @@ struct Place {
 }
 
 impl Up {
-    pub(super) fn has_proxies(&self) -> bool {
-        self.lab
+    /// Whether something runs beside the cluster, on a thread of its own.
+    pub(super) fn needs_thread(&self) -> bool {
+        self.lab || self.dashboard.is_some()
     }
 
     pub(super) async fn run(self) -> Result<Code, Failure> {
@@ -110,7 +116,7 @@ impl Up {
             return self.detach(&config).await;
         }
         let schedule = self.schedule(&config)?;
-        let warnings = config.warnings();
+        let (warnings, data) = (config.warnings(), self.data(&config));
         let mut parts = None;
         if self.lab {
             let home = Home::of(&config);
@@ -120,7 +126,15 @@ impl Up {
         }
         let extra = parts.as_ref().map(|parts| parts.extra.clone()).unwrap_or_default();
         let setup = Setup { bin: self.bin.clone(), fresh: self.fresh, extra, ..Setup::default() };
+        let dashboard = match self.dashboard {
+            Some(place) => Some(Dashboard::open(place, Kind::Cluster).await?),
+            None => None,
+        };
         let mut runner = Runner::prepare(config, &setup, self.log_format).await?;
+        if let Some(dashboard) = &dashboard {
+            dashboard.feed().attach(&mut runner);
+            dashboard.announce(self.log_format == Format::Text);
+        }
         if let Some(parts) = parts {
             runner.put_in_place(parts);
         }
@@ -133,13 +147,17 @@ impl Up {
         let serves = self.place.background && schedule.is_none() && self.duration.is_none();
         let enough = if serves { Enough::Majority } else { Enough::All };
         let took = runner.start(seed, enough).await?;
-        let banner = self.banner(&runner, schedule.as_ref(), took);
+        let banner = self.banner(&runner, schedule.as_ref(), (data, took));
         runner.journal().say(&banner);
         let ending = match self.duration {
             Some(duration) => runner.drive_for(duration.0, schedule).await?,
             None => runner.drive(schedule, std::future::pending()).await?,
         };
-        finish(&mut runner, ending).await
+        let code = finish(&mut runner, ending).await;
+        if let Some(dashboard) = dashboard {
+            dashboard.end().await;
+        }
+        code
     }
 
     /// What is to be done to the cluster. The seed is drawn here if none was given.
@@ -159,9 +177,24 @@ impl Up {
         Ok(Some(Schedule::new(plan)))
     }
 
-    fn banner(&self, runner: &Runner, schedule: Option<&Schedule>, took: Duration) -> String {
+    /// What the nodes begin with. It is looked at before they start.
+    fn data(&self, config: &ClusterConfig) -> &'static str {
+        let has_some = |dir: &Path| dir.read_dir().is_ok_and(|mut files| files.next().is_some());
+        match config.nodes.iter().any(|node| has_some(&node.data_dir)) {
+            _ if self.fresh => "fresh data",
+            true => "data kept from earlier runs",
+            false => "no data yet",
+        }
+    }
+
+    /// `data`, `took`: what data there was, and how long it took until all served.
+    fn banner(
+        &self,
+        runner: &Runner,
+        schedule: Option<&Schedule>,
+        (data, took): (&str, Duration),
+    ) -> String {
         let (cluster, config) = (runner.cluster(), runner.cluster().config());
-        let data = if self.fresh { "fresh data" } else { "data kept from earlier runs" };
         let pids = |id: u64| {
             let node = config.nodes.iter().find(|node| node.id.0 == id)?;
             cluster.pid(node.id)

@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
-use lin_check::Outcome as Ending;
 use serde::{Deserialize, Serialize};
 
 use super::findings::Evidence;
-use super::foreign;
 use super::gaps::Spread;
 use super::judge::Judged;
-use super::record::Outcome;
+use super::logs::Logs;
+use super::{bitten, foreign, worth};
 use crate::events::{Shown, grouped, micros};
 use crate::exit::Code;
 use crate::load::Verify;
@@ -30,7 +29,7 @@ pub(crate) struct Claim {
     pub(crate) evidence: String,
     /// What the program exits with if it fails.
     #[serde(skip)]
-    pub(super) code: Code,
+    pub(crate) code: Code,
 }
 
 /// Whether a claim holds.
@@ -55,8 +54,6 @@ impl Claim {
     }
 }
 
-/// Fewer acknowledged operations than this before the first fault, and nothing has been shown.
-const BEFORE_MIN: usize = 100;
 /// Fewer acknowledged writes than this in all.
 pub(super) const WRITES_MIN: u64 = 100;
 
@@ -71,10 +68,10 @@ pub(super) fn all(evidence: &Evidence<'_>, gaps: [Option<Spread>; 3]) -> Vec<Cla
         foreign::logs_agree(evidence).unwrap_or_else(|| logs_agree(evidence)),
         no_crash(evidence),
         recovered(evidence),
-        faults_bit(evidence),
-        load_before(evidence),
+        bitten::faults_bit(evidence),
+        worth::enough_load(evidence),
     ];
-    claims.extend(quick_enough(evidence, gaps));
+    claims.extend(worth::quick_enough(evidence, gaps));
     claims
 }
 
@@ -97,10 +94,14 @@ fn linearizable(evidence: &Evidence<'_>) -> Claim {
 }
 
 fn nothing_lost(evidence: &Evidence<'_>) -> Claim {
+    lost_of(evidence.findings.clients.as_ref().and_then(|it| it.lists.verify.as_ref()))
+}
+
+/// By what the clients of lists found when they read them back.
+pub(super) fn lost_of(verify: Option<&Verify>) -> Claim {
     let claim = "no acknowledged write lost";
     let how = "after the last fault every list was read back, and every write that was acknowledged \
                looked for in it";
-    let verify = evidence.findings.clients.as_ref().and_then(|it| it.lists.verify.as_ref());
     let (verdict, evidence) = match verify {
         Some(verify @ Verify::Done { checked, lost, unexpected, .. }) => {
             let bad = 0 < lost + unexpected;
@@ -118,12 +119,16 @@ fn nothing_lost(evidence: &Evidence<'_>) -> Claim {
 }
 
 fn nothing_twice(evidence: &Evidence<'_>) -> Claim {
+    let clients = evidence.findings.clients.as_ref();
+    let verify = clients.and_then(|it| it.lists.verify.as_ref());
+    twice_of(verify, clients.map_or(0, |it| it.lists.retries))
+}
+
+/// By what the clients of lists found when they read them back.
+pub(super) fn twice_of(verify: Option<&Verify>, retries: u64) -> Claim {
     let claim = "no write applied twice";
     let how = "every list was searched for writes that stand in it more than once; writes were \
                retried with their session and number";
-    let clients = evidence.findings.clients.as_ref();
-    let verify = clients.and_then(|it| it.lists.verify.as_ref());
-    let retries = clients.map_or(0, |it| it.lists.retries);
     let (verdict, evidence) = match verify {
         Some(Verify::Done { applied_twice: 0, checked, .. }) => {
             (Held::Pass, format!("0 of {}, with {} retries", grouped(*checked), grouped(retries)))
@@ -145,7 +150,8 @@ struct State {
     term: u64,
 }
 
-fn one_leader(dir: &Path) -> Claim {
+/// By what the nodes said of themselves, in `states.jsonl`.
+pub(super) fn one_leader(dir: &Path) -> Claim {
     let claim = "one leader per term";
     let how = "every node was asked for its role and term ten times a second and more";
     let path = dir.join("states.jsonl");
@@ -198,14 +204,13 @@ fn equal_states(evidence: &Evidence<'_>) -> Claim {
     let unread = findings.contents.iter().find_map(|(id, read)| Some((id, read.as_ref().err()?)));
     let differ = held.windows(2).any(|pair| pair[0] != pair[1]);
     let keys = held.first().and_then(|read| read.as_ref().ok()).map_or(0, |content| content.keys);
-    let verdict = match findings.cluster {
-        Code::Unsafe => Held::Fail,
-        _ if differ && unread.is_none() => Held::Fail,
-        Code::Inconclusive | Code::Degraded | Code::Interrupted => Held::Unknown,
-        _ if unread.is_some() || held.is_empty() => Held::Unknown,
-        _ if findings.hashes.contains('@') => Held::Pass,
-        _ => Held::Unknown,
+    let compared = findings.hashes.contains('@');
+    let read = match differ {
+        _ if unread.is_some() || held.is_empty() => Read::NotAll,
+        true => Read::Differ,
+        false => Read::Alike,
     };
+    let verdict = alike(findings.cluster, compared, read);
     let contents = match unread {
         Some((id, error)) => format!("{id} could not be read: {error}"),
         None if differ => "the nodes hold different keys or values".to_owned(),
@@ -215,19 +220,43 @@ fn equal_states(evidence: &Evidence<'_>) -> Claim {
     Claim { claim, verdict, how, evidence, code: Code::Unsafe }
 }
 
+/// What all nodes hold, laid side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    Alike,
+    Differ,
+    NotAll,
+}
+
+/// Whether the states are equal. Nodes that were not seen at one index may be on their way, and hold
+/// different things without any harm.
+fn alike(cluster: Code, compared: bool, read: Read) -> Held {
+    match (cluster, compared, read) {
+        (Code::Unsafe, ..) | (_, true, Read::Differ) => Held::Fail,
+        (Code::Inconclusive | Code::Degraded | Code::Interrupted, ..)
+        | (_, false, _)
+        | (_, true, Read::NotAll) => Held::Unknown,
+        (_, true, Read::Alike) => Held::Pass,
+    }
+}
+
 fn logs_agree(evidence: &Evidence<'_>) -> Claim {
+    logs_agree_of(&evidence.findings.logs)
+}
+
+pub(super) fn logs_agree_of(logs: &Logs) -> Claim {
     let claim = "the logs agree";
     let how = "the logs of the stopped nodes, read offline: the same entry at every index that two of \
                them hold, and each acknowledged write at the index that its answer named, as far back \
                as the logs reach";
-    let logs = &evidence.findings.logs;
     let (verdict, words) = match (&logs.wrong, &logs.unread) {
         (Some(wrong), _) => (Held::Fail, wrong.clone()),
         (None, Some(unread)) => (Held::Unknown, unread.clone()),
         (None, None) if logs.agree == 0 => (Held::Unknown, "no two logs overlap".to_owned()),
         (None, None) => {
             let (agree, found) = (grouped(logs.agree), grouped(logs.found));
-            let nodes = logs.nodes.len();
+            // One that ends with a snapshot may hold nothing after it.
+            let nodes = logs.nodes.values().filter(|bounds| **bounds != (0, 0)).count();
             (
                 Held::Pass,
                 format!(
@@ -240,9 +269,13 @@ fn logs_agree(evidence: &Evidence<'_>) -> Claim {
 }
 
 fn no_crash(evidence: &Evidence<'_>) -> Claim {
+    no_crash_of(evidence.findings.summary.crashes)
+}
+
+/// By how many were seen.
+pub(super) fn no_crash_of(crashes: u64) -> Claim {
     let claim = "no node ended by itself";
     let how = "the exit status of every process, but those that a fault was to end";
-    let crashes = evidence.findings.summary.crashes;
     let verdict = if crashes == 0 { Held::Pass } else { Held::Fail };
     Claim {
         claim,
@@ -274,105 +307,23 @@ fn recovered(evidence: &Evidence<'_>) -> Claim {
     Claim { claim, verdict, how, evidence, code: Code::TooSlow }
 }
 
-/// Every kind of fault that this machine can have must have bitten.
-fn faults_bit(evidence: &Evidence<'_>) -> Claim {
-    let claim = "the faults bit";
-    let how = "for each fault something that shows it: the signal in the exit status, bytes held by \
-               a proxy, syncs that failed";
-    let mut kinds: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
-    for line in evidence.lines {
-        let counts = kinds.entry(line.kind).or_default();
-        let place = match line.outcome {
-            Outcome::Installed => 0,
-            Outcome::Skipped => 1,
-            Outcome::Indeterminate => 2,
-        };
-        counts[place] += 1;
-    }
-    let words = kinds.iter().map(|(kind, [bit, skipped, open])| {
-        let aside = |count: u64, word: &str| match count {
-            0 => String::new(),
-            _ => format!(" ({count} {word})"),
-        };
-        format!("{bit} {kind}{}{}", aside(*skipped, "skipped"), aside(*open, "in doubt"))
-    });
-    let words = words.collect::<Vec<_>>().join(", ");
-    let in_doubt =
-        kinds.iter().find(|(_, [bit, skipped, open])| *bit < *open && (*bit == 0 || *skipped == 0));
-    let none = kinds.values().all(|[bit, ..]| *bit == 0);
-    let dropped = |what: &str| {
-        let lines = evidence.lines.iter().filter(|line| line.kind == "power_loss");
-        lines.filter_map(|line| line.evidence.get(what)).sum::<u64>()
-    };
-    let power = kinds.get("power_loss").is_some_and(|[bit, ..]| 0 < *bit);
-    let kept_all = power && dropped("disks that held back what was not synced") == 0;
-    let verdict = if none || in_doubt.is_some() || kept_all { Held::Unknown } else { Held::Pass };
-    let evidence = match (none, in_doubt) {
-        (true, _) => format!("no fault bit: {words}"),
-        (false, Some((kind, _))) => format!("most of {kind} left no trace: {words}"),
-        _ if kept_all => format!("no disk dropped what was not synced: {words}"),
-        _ if power => format!(
-            "{words}; {} unsynced bytes dropped",
-            grouped(dropped("unsynced bytes dropped"))
-        ),
-        _ => words,
-    };
-    Claim { claim, verdict, how, evidence, code: Code::Inconclusive }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn load_before(evidence: &Evidence<'_>) -> Claim {
-    let claim = "there was load before the faults";
-    let how = "operations answered before the first fault, by the clients' own times";
-    let open = |evidence: String| {
-        let (verdict, code) = (Held::Unknown, Code::Inconclusive);
-        Claim { claim, verdict, how, evidence, code }
-    };
-    let (Judged::Said(_, history), Some(clients)) = (evidence.judged, &evidence.findings.clients)
-    else {
-        return open("the clients did not come to their end".to_owned());
-    };
-    let Some(first) = evidence.lines.first() else { return open("there was no fault".to_owned()) };
-    let until = first.at_mono_us.saturating_sub(clients.registers.started_mono_us) * 1000;
-    let answered = history.operations().iter().filter(|operation| {
-        matches!(operation.outcome, Ending::Ok(_))
-            && operation.returned_ns.is_some_and(|returned| returned < until)
-    });
-    let count = answered.count();
-    let verdict = if count < BEFORE_MIN { Held::Unknown } else { Held::Pass };
-    let words = format!("{} operations", grouped(u64::try_from(count).unwrap_or(u64::MAX)));
-    Claim { claim, verdict, how, evidence: words, code: Code::Inconclusive }
-}
-
-/// What the scenario expects of the gaps. Of debug builds nothing.
-fn quick_enough(evidence: &Evidence<'_>, gaps: [Option<Spread>; 3]) -> Option<Claim> {
-    let expect = evidence.findings.identity.scenario.expect;
-    if expect.median_gap.is_none() && expect.longest_gap.is_none() {
-        return None;
+    #[test]
+    fn nodes_that_were_not_seen_at_one_index_are_not_said_to_differ() {
+        assert_eq!(alike(Code::Done, true, Read::Differ), Held::Fail);
+        assert_eq!(alike(Code::Done, true, Read::Alike), Held::Pass);
+        assert_eq!(alike(Code::Unsafe, false, Read::NotAll), Held::Fail, "the hashes differ");
+        for (cluster, compared, read) in [
+            (Code::Done, false, Read::Differ),
+            (Code::Degraded, false, Read::Differ),
+            (Code::Done, false, Read::Alike),
+            (Code::Done, true, Read::NotAll),
+            (Code::Inconclusive, true, Read::Alike),
+        ] {
+            assert_eq!(alike(cluster, compared, read), Held::Unknown, "{cluster:?} {read:?}");
+        }
     }
-    let claim = "gaps as short as expected";
-    let how = "the longest times without an acknowledged write, from each fault to its end and from \
-               there to the next one";
-    let [during, leader, later] = gaps;
-    let code = Code::TooSlow;
-    if let Some(claim) = foreign::not_expected(evidence, claim, during) {
-        return Some(claim);
-    }
-    let Some(all) = during else {
-        let evidence = "there was nothing to be measured".to_owned();
-        return Some(Claim { claim, verdict: Held::Unknown, how, evidence, code });
-    };
-    let longest = [during, later].into_iter().flatten().map(|it| it.max_us).max().unwrap_or(0);
-    let median = leader.map_or(all.median_us, |leader| leader.median_us.max(all.median_us));
-    let words = format!("median {}, longest {}", Shown(median), Shown(longest));
-    if evidence.findings.identity.debug_build {
-        let evidence = format!("{words}; these are debug builds, so times are not judged");
-        return Some(Claim { claim, verdict: Held::Pass, how, evidence, code });
-    }
-    let slow = expect.median_gap.is_some_and(|bound| micros(bound.0) < median);
-    let long = expect.longest_gap.is_some_and(|bound| micros(bound.0) < longest);
-    let bounds = [("median", expect.median_gap), ("longest", expect.longest_gap)];
-    let bounds = bounds.into_iter().filter_map(|(name, bound)| Some(format!("{name} {}", bound?)));
-    let evidence = format!("{words}; expected: {}", bounds.collect::<Vec<_>>().join(", "));
-    let verdict = if slow || long { Held::Fail } else { Held::Pass };
-    Some(Claim { claim, verdict, how, evidence, code })
 }

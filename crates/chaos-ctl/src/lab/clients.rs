@@ -125,10 +125,25 @@ impl ClientSetup {
 }
 
 impl Clients {
+    /// Where they write how they are going.
+    pub(crate) fn logs(&self) -> [PathBuf; 2] {
+        self.benches.each_ref().map(|(_, files)| files.with_extension("log"))
+    }
+
     /// Whether one of them has ended, which neither does by itself.
     pub(crate) fn have_ended(&mut self) -> bool {
         let [(one, _), (other, _)] = &mut self.benches;
         one.has_ended() || other.has_ended()
+    }
+
+    /// Why one of them has ended, in its own words.
+    pub(crate) fn why_ended(&mut self) -> String {
+        let ended = self
+            .benches
+            .iter_mut()
+            .find_map(|(bench, files)| bench.has_ended().then(|| crate::load::last_word(files)));
+        let said = ended.filter(|said| !said.is_empty());
+        said.unwrap_or_else(|| "it said nothing".to_owned())
     }
 
     /// Asks them to begin no more operations, and to report.

@@ -27,8 +27,28 @@ const PAGE: u32 = 1000;
 /// How long one answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
-/// Reads everything from every member, each from its own state.
+/// A difference is looked at again so often: what was committed last may have reached some only.
+const LOOKS: usize = 4;
+/// And so much later each time.
+const LATER: Duration = Duration::from_millis(300);
+
+/// Reads everything from every member, until all hold the same or have had their time.
 pub(crate) async fn read(runner: &Runner) -> Contents {
+    let mut contents = read_once(runner).await;
+    for _ in 1..LOOKS {
+        let mut held = contents.values().flatten();
+        let first = held.next();
+        if held.all(|other| Some(other) == first) {
+            break;
+        }
+        tokio::time::sleep(LATER).await;
+        contents = read_once(runner).await;
+    }
+    contents
+}
+
+/// Each from its own state.
+async fn read_once(runner: &Runner) -> Contents {
     let mut contents = Contents::new();
     for id in runner.members() {
         let config = runner.cluster().config();

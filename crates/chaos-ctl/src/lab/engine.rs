@@ -9,7 +9,7 @@ use super::campaigns::Campaigns;
 use super::clients::Clients;
 use super::heal::Active;
 use super::parts::Parts;
-use super::record::{Outcome, Record, Whole, note_next, note_whole};
+use super::record::{NO_ROOM, Outcome, Record, Whole, note_next, note_whole};
 use super::removed::Removed;
 use crate::NodeId;
 use crate::events::{Event, monotonic_us};
@@ -17,6 +17,11 @@ use crate::exit::{Code, Failure};
 use crate::plan::{Draw, MaxDown, Plan, Scenario, Target};
 use crate::runner::{Ending, Runner};
 use crate::schedule::down_max;
+
+/// Entries after which there was load before the faults: several times what the verdict asks for.
+const WARM_ENTRIES: u64 = 400;
+/// So long a slow machine may take for them beyond its time.
+const WARM_UP_MORE: Duration = Duration::from_secs(15);
 
 /// A cluster under load, and what is done to it.
 #[derive(Debug)]
@@ -82,7 +87,7 @@ impl Engine {
 
     /// Lets the load run in calm, and then does everything. In the end nothing is under way any more.
     pub(crate) async fn act(&mut self) -> Result<(), Failure> {
-        self.pass(self.scenario.warmup.0).await?;
+        self.warm_up().await?;
         self.zero = Instant::now();
         loop {
             self.end_what_is_over().await?;
@@ -98,6 +103,24 @@ impl Engine {
         }
     }
 
+    /// The load runs in calm for as long as the scenario says. A slow machine gets more time, until
+    /// there was load that counts.
+    async fn warm_up(&mut self) -> Result<(), Failure> {
+        let before = self.committed().await;
+        self.pass(self.scenario.warmup.0).await?;
+        let deadline = Instant::now() + WARM_UP_MORE;
+        while Instant::now() < deadline && self.committed().await < before + WARM_ENTRIES {
+            self.pass(Duration::from_millis(100)).await?;
+        }
+        Ok(())
+    }
+
+    /// How far the log is committed, as any node knows.
+    async fn committed(&mut self) -> u64 {
+        let view = self.runner.observe().await;
+        view.answers().map(|(_, status)| status.commit_index).max().unwrap_or(0)
+    }
+
     /// Lets time pass.
     pub(super) async fn pass(&mut self, time: Duration) -> Result<(), Failure> {
         let ending = self.runner.drive(None, tokio::time::sleep(time)).await?;
@@ -109,7 +132,9 @@ impl Engine {
             Ending::Stopped(_) => Err(Failure::new(Code::Interrupted, "interrupted")),
             Ending::GaveUp => Err(Failure::new(Code::Crashed, "a node ends again and again")),
             Ending::Done if self.clients.have_ended() => {
-                Err(Failure::new(Code::Inconclusive, "a client ended before its time"))
+                let why = self.clients.why_ended();
+                let what = format!("a client ended before its time: {why}");
+                Err(Failure::new(Code::Inconclusive, what))
             }
             Ending::Done => Ok(()),
         }
@@ -218,7 +243,7 @@ impl Engine {
         if !self.may_fall(draw, &victims) {
             if due + PATIENCE < Instant::now() {
                 let record = self.open_record(draw, leader, victims);
-                let why = "the guards left no room for it".to_owned();
+                let why = NO_ROOM.to_owned();
                 self.skip(record, why);
                 return Ok(true);
             }

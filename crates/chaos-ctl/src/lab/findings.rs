@@ -10,7 +10,7 @@ use super::clients::ClientResults;
 use super::contents::Contents;
 use super::gaps::{Spread, Timeline, Window};
 use super::judge::{self, Judged};
-use super::logs::{Logs, Placed};
+use super::logs::{Kept, Logs, Placed};
 use super::record::{Record, Whole};
 use super::results::{Coverage, Line, Results};
 use crate::NodeId;
@@ -55,6 +55,8 @@ pub(super) struct Findings {
     /// What every member held in the end, and what stands in the logs.
     pub(super) contents: Contents,
     pub(super) logs: Logs,
+    /// Up to which index the logs were read, if they stay beside the results.
+    pub(super) until: Option<u64>,
     pub(super) placed: Placed,
 }
 
@@ -63,8 +65,8 @@ pub(super) const SHORT_US: u64 = 2000;
 
 impl Findings {
     /// Judges all of it.
-    pub(super) fn conclude(mut self, dir: &Path) -> Result<Results, Failure> {
-        let judged = judge::judge(dir, self.clients.as_ref())?;
+    pub(super) fn conclude(mut self, dir: &Path) -> Results {
+        let judged = judge::judge(dir, self.clients.as_ref());
         if let Judged::Said(_, history) = &judged {
             self.placed.look_up(history, &mut self.logs);
         }
@@ -79,16 +81,17 @@ impl Findings {
         let later_gaps = spread(&|line| line.later_gap_us);
         let evidence = Evidence { findings: &self, judged: &judged, lines: &lines, dir };
         let claims = claims::all(&evidence, [gaps, leader_gaps, later_gaps]);
-        let (code, why) = verdict(&self, &claims);
+        let (code, why) = interfered(verdict(&self, &claims), self.summary.orders);
         let mut coverage = Coverage::of(&self.identity.scenario, &self.records, &self.missing);
         coverage.not_exercised.extend(self.identity.system.unseen(&self.identity.scenario));
+        let logs = self.until.map(|until| Kept::of(&self.logs, until));
         let Identity { scenario, seed, repro, wall, begun_us, ended_us, .. } = self.identity;
         let (program, debug_build) = (self.identity.program, self.identity.debug_build);
         let mut environment = super::results::environment();
         if let Some(etcd) = self.identity.system.foreign() {
             environment.insert("etcd", etcd.members().version());
         }
-        Ok(Results {
+        Results {
             schema: "raft-chaos/1",
             scenario: scenario.name,
             shows: scenario.shows,
@@ -106,10 +109,12 @@ impl Findings {
             code: code as u8,
             claims,
             faults: lines,
+            orders_by_hand: self.summary.orders,
             gaps,
             leader_gaps,
             later_gaps,
             judgement: judged.shown(),
+            logs,
             registers: self.clients.as_ref().map(|it| it.registers.clone()),
             lists: self.clients.as_ref().map(|it| it.lists.clone()),
             coverage,
@@ -117,7 +122,7 @@ impl Findings {
             summary: self.summary.to_string(),
             environment,
             exit: code,
-        })
+        }
     }
 }
 
@@ -130,7 +135,7 @@ pub(super) struct Evidence<'a> {
 }
 
 /// The word that a script looks for.
-fn word(code: Code) -> &'static str {
+pub(super) fn word(code: Code) -> &'static str {
     match code {
         Code::Done => "PASS",
         Code::Unsafe | Code::TooSlow | Code::Crashed => "FAIL",
@@ -165,8 +170,18 @@ fn verdict(findings: &Findings, claims: &[Claim]) -> (Code, String) {
     if let Some(claim) = failed(Code::TooSlow) {
         return (Code::TooSlow, told(claim));
     }
-    let faults = findings.records.len();
+    let bit = |record: &&Record| record.outcome == super::record::Outcome::Installed;
+    let faults = findings.records.iter().filter(bit).count();
     (Code::Done, format!("{faults} faults under load, and every promise kept"))
+}
+
+/// What somebody ordered by hand excuses no damage. That it was slow shows nothing then.
+fn interfered((code, why): (Code, String), orders: u64) -> (Code, String) {
+    if orders == 0 {
+        return (code, why);
+    }
+    let code = if code == Code::TooSlow { Code::Inconclusive } else { code };
+    (code, format!("{why}; somebody interfered: {orders} ordered by hand"))
 }
 
 fn lines(records: &[Record], timeline: &Timeline) -> Vec<Line> {

@@ -44,7 +44,7 @@ impl Engine {
             }
             Ok(None) => {
                 self.runner.hasten(&nodes);
-                self.skip(record, "there was nothing to flip a bit in".to_owned());
+                self.skip(record, super::record::NO_FILE.to_owned());
                 return Ok(());
             }
             Err(error) => {

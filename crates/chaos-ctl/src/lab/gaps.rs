@@ -1,6 +1,6 @@
-//! When a client had no write acknowledged, laid beside what was done to the cluster.
+//! When a client had nothing answered, laid beside what was done to the cluster.
 
-use crate::load::BenchResult;
+use crate::load::{BenchResult, Gap};
 
 /// A stretch of time, on the monotonic clock in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +16,23 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    /// What a load has recorded.
+    /// The times without an acknowledged write that a load has recorded.
     pub(crate) fn of(load: &BenchResult) -> Self {
-        let gaps = load.gaps.iter().map(|gap| {
+        Self::from(load, &load.gaps)
+    }
+
+    /// The times without an answered read.
+    pub(crate) fn of_reads(load: &BenchResult) -> Self {
+        Self::from(load, &load.read_gaps)
+    }
+
+    /// The times in which the load stood still itself.
+    pub(crate) fn of_stalls(load: &BenchResult) -> Self {
+        Self::from(load, &load.stalls)
+    }
+
+    fn from(load: &BenchResult, gaps: &[Gap]) -> Self {
+        let gaps = gaps.iter().map(|gap| {
             let begin = load.started_mono_us + gap.at_us;
             (begin, begin + gap.length_us)
         });
@@ -72,7 +86,6 @@ impl Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Gap;
 
     #[test]
     fn a_gap_counts_for_every_window_it_reaches_into() {

@@ -131,8 +131,8 @@ impl Engine {
         }
     }
 
-    /// Makes every link what all faults together want of it.
-    pub(super) async fn apply_links(&self, new: Option<&LinksWork>) -> Result<(), Failure> {
+    /// Makes every link what all faults together want of it, and what was ordered by hand besides.
+    pub(super) async fn apply_links(&mut self, new: Option<&LinksWork>) -> Result<(), Failure> {
         let mut wanted: BTreeMap<Link, Shape> = BTreeMap::new();
         let works = self.active.iter().filter_map(|active| match &active.work {
             Work::Links(links) => Some(links),
@@ -144,16 +144,7 @@ impl Engine {
                 *merged = merge(*merged, *shape);
             }
         }
-        let names = self.net().names();
-        let shapes: Vec<(Link, Shape)> = names
-            .into_iter()
-            .map(|link| (link, wanted.get(&link).copied().unwrap_or_default()))
-            .filter(|(link, shape)| {
-                self.net().status(*link).is_none_or(|status| status.shape != *shape)
-            })
-            .collect();
-        let applied = self.net().shape_each(&shapes).await;
-        Ok(applied.map_err(anyhow::Error::from)?)
+        self.runner.want_of_links(wanted).await
     }
 
     /// Links that are cut or healed one after the other.

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use lin_check::{History, Input, Outcome, Output};
-use serde::Deserialize;
+use raft_api::cluster::ClusterConfig;
+use serde::{Deserialize, Serialize};
 
 use crate::NodeId;
+use crate::events::grouped;
 
 /// What was found.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +26,64 @@ pub(crate) struct Logs {
     pub(crate) wrong: Option<String>,
     /// What could not be read.
     pub(crate) unread: Option<String>,
+}
+
+/// What a run keeps of them in its results, so that they can be read again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    /// Whose they are.
+    nodes: Vec<u64>,
+    /// Up to which index they were read.
+    until: u64,
+    agree: u64,
+    found: u64,
+}
+
+impl Kept {
+    pub(crate) fn of(logs: &Logs, until: u64) -> Self {
+        let nodes = logs.nodes.keys().map(|id| id.0).collect();
+        Self { nodes, until, agree: logs.agree, found: logs.found }
+    }
+
+    /// Reads them again, in a run's directory. Less than then is not enough.
+    pub(crate) fn read_again(&self, dir: &Path) -> Logs {
+        match self.try_again(dir) {
+            Ok(logs) => logs,
+            Err(why) => Logs { unread: Some(why), ..Logs::default() },
+        }
+    }
+
+    fn try_again(&self, dir: &Path) -> Result<Logs, String> {
+        let config = ClusterConfig::load(&dir.join("cluster.yaml")).map_err(|it| it.to_string())?;
+        let history = History::load(dir.join("history.jsonl")).map_err(|it| it.to_string())?;
+        let program =
+            installed().ok_or("there is no raft-server beside this program to read them")?;
+        let dir_of = |id: NodeId| match config.node(id) {
+            Some(node) => Ok((id, node.data_dir.clone())),
+            None => config.newcomer(id, None).map(|node| (id, node.data_dir)),
+        };
+        let dirs: Result<Vec<_>, _> = self.nodes.iter().map(|id| dir_of(NodeId(*id))).collect();
+        let dirs = dirs.map_err(|error| error.to_string())?;
+        let (mut logs, placed) = read(&program, &dirs, self.until);
+        placed.look_up(&history, &mut logs);
+        if (logs.agree < self.agree || logs.found < self.found) && logs.unread.is_none() {
+            let [agree, found, before, found_before] =
+                [logs.agree, logs.found, self.agree, self.found].map(grouped);
+            logs.unread = Some(format!(
+                "{agree} entries the same, {found} writes found there; it was {before} and {found_before} then"
+            ));
+        }
+        Ok(logs)
+    }
+}
+
+/// The server that came with this program. A run's files name no program to be run: they may be anybody's.
+fn installed() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok();
+    let beside = own.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let mut places = beside.into_iter().chain(std::env::split_paths(&search));
+    places.find_map(|place| Some(place.join("raft-server")).filter(|file| file.is_file()))
 }
 
 /// An entry, as far as it matters here.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chaos_net::Net;
 use raft_api::cluster::ClusterConfig;
@@ -20,7 +21,7 @@ use crate::system::{Etcd, System};
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
     /// The links, if they run through proxies.
-    pub(crate) net: Option<Net>,
+    pub(crate) net: Option<Arc<Net>>,
     /// The laboratory disks, if the nodes have them.
     pub(crate) disks: Option<Disks>,
     /// Where the nodes' clocks are set, if they can be.
@@ -46,7 +47,7 @@ impl Parts {
         if let System::Etcd(etcd) = &mut parts.system {
             parts.missing = missing_for_etcd(scenario);
             if scenario.needs(NodeFault::Net) {
-                parts.net = Some(net_of_etcd(etcd, config, seed).await?);
+                parts.net = Some(Arc::new(net_of_etcd(etcd, config, seed).await?));
             }
             return Ok(parts);
         }
@@ -107,7 +108,7 @@ impl Parts {
             let dial = format!("{}={address}", link.to);
             self.extra(link.from).args.extend([OsString::from("--dial"), dial.into()]);
         }
-        self.net = Some(net);
+        self.net = Some(Arc::new(net));
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use crate::NodeId;
 use crate::events::{Event, grouped};
 
 /// What became of a fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
     /// It bit: something shows it.
@@ -16,6 +16,7 @@ pub(crate) enum Outcome {
     /// It was not tried.
     Skipped,
     /// It was tried, and nothing shows that it bit.
+    #[default]
     Indeterminate,
 }
 
@@ -28,6 +29,11 @@ impl Outcome {
         }
     }
 }
+
+/// Why a fault was not tried: the scenario did not permit it, for as long as it was waited for.
+pub(crate) const NO_ROOM: &str = "the guards left no room for it";
+/// Why no bit was flipped.
+pub(crate) const NO_FILE: &str = "there was nothing to flip a bit in";
 
 /// When the cluster was whole again after a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

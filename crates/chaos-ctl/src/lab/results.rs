@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::claims::Claim;
 use super::gaps::Spread;
 use super::judge::Judgement;
+use super::logs::Kept;
 use super::record::{Outcome, Record};
 use crate::exit::{Code, Failure};
 use crate::load::BenchResult;
@@ -36,6 +37,8 @@ pub(super) struct Results {
     pub(super) code: u8,
     pub(super) claims: Vec<Claim>,
     pub(super) faults: Vec<Line>,
+    /// How often somebody interfered: such a run is not what its seed says.
+    pub(super) orders_by_hand: u64,
     /// Of the gaps between acknowledged writes that the faults made.
     pub(super) gaps: Option<Spread>,
     /// Of those where the leader was hit.
@@ -43,6 +46,8 @@ pub(super) struct Results {
     /// Of the gaps that came later, with the return of a node.
     pub(super) later_gaps: Option<Spread>,
     pub(super) judgement: Option<Judgement>,
+    /// What the nodes' logs have shown, if they stay where they are.
+    pub(super) logs: Option<Kept>,
     /// What the clients of registers and of lists report.
     pub(super) registers: Option<BenchResult>,
     pub(super) lists: Option<BenchResult>,
@@ -55,7 +60,7 @@ pub(super) struct Results {
 }
 
 /// One fault.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Line {
     pub(super) number: u32,
     pub(super) kind: &'static str,
@@ -139,6 +144,18 @@ impl Results {
     /// What the program exits with.
     pub(super) fn code(&self) -> Code {
         self.exit
+    }
+
+    /// They could not be written: what nobody can look at again is no pass, and a failure all the same.
+    pub(super) fn unkept(&mut self, failure: &Failure) {
+        if self.exit == Code::Done {
+            self.exit = Code::Internal;
+            self.code = self.exit as u8;
+            self.verdict = super::findings::word(self.exit);
+            self.why = format!("{:#}", failure.error);
+        } else {
+            self.why = format!("{}; and {:#}", self.why, failure.error);
+        }
     }
 
     /// As one line.

@@ -3,13 +3,18 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use chaos_report::{account, found, in_short};
+
 use super::claims::Held;
 use super::record::Outcome;
 use super::results::{Line, Results};
 use crate::events::Shown;
+use crate::exit::Code;
 
 /// Faults that are listed one by one, at most. The others are in the report.
 const LINES_MAX: usize = 40;
+/// A run by itself makes three or four processes of three nodes and two clients want a core.
+const BUSY: f64 = 4.0;
 
 impl Results {
     /// In lines for people, the verdict last.
@@ -22,10 +27,7 @@ impl Results {
     }
 
     fn write_text(&self, out: &mut String, dir: &Path) -> std::fmt::Result {
-        writeln!(
-            out,
-            "\n      at  fault                                                leader   term   gap    later  whole"
-        )?;
+        writeln!(out, "\n      at  leader   term   gap    later  whole   fault")?;
         for line in self.faults.iter().take(LINES_MAX) {
             self.write_line(out, line)?;
         }
@@ -62,8 +64,14 @@ impl Results {
                 Held::Unknown => "unknown",
                 Held::NotExercised => "-      ",
             };
-            writeln!(out, "  {mark}  {:<34}  {}", claim.claim, claim.evidence)?;
+            writeln!(
+                out,
+                "  {mark}  {:<34}  {}",
+                claim.claim,
+                found(claim.claim, &claim.evidence)
+            )?;
         }
+        self.write_wrong(out)?;
         if !self.coverage.not_exercised.is_empty() {
             writeln!(out, "\nnot exercised")?;
             for line in &self.coverage.not_exercised {
@@ -76,7 +84,33 @@ impl Results {
             writeln!(out, "report     {}", report.display())?;
         }
         writeln!(out, "again      {}", self.command)?;
-        write!(out, "\n{}  {}  {}", self.verdict, self.scenario, self.why)
+        if let Some(note) = self.busy() {
+            writeln!(out, "note       {note}")?;
+        }
+        write!(out, "\n{}  {}  {}", self.verdict, self.scenario, in_short(&self.why))
+    }
+
+    /// Of a broken promise: who did what and saw what, an operation a line.
+    fn write_wrong(&self, out: &mut String) -> std::fmt::Result {
+        let broken = self.judgement.as_ref().filter(|it| it.verdict == "violation");
+        let Some(judgement) = broken else { return Ok(()) };
+        writeln!(out, "\nwhat went wrong")?;
+        for line in account(&judgement.words) {
+            writeln!(out, "  {line}")?;
+        }
+        Ok(())
+    }
+
+    /// Times from a machine that does other work as well say little of the cluster.
+    fn busy(&self) -> Option<String> {
+        let read = |name: &str| self.environment.get(name)?.split(' ').next()?.parse::<f64>().ok();
+        let (load, cores) = (read("load")?, read("cores")?);
+        (self.exit == Code::TooSlow && BUSY * cores < load).then(|| {
+            format!(
+                "the machine was busy: {load} processes wanted its {cores} cores at the end. Try \
+                 again when nothing else runs"
+            )
+        })
     }
 
     fn write_line(&self, out: &mut String, line: &Line) -> std::fmt::Result {
@@ -85,9 +119,10 @@ impl Results {
             (Some(before), Some(after)) if before != after => format!("n{before}>n{after}"),
             (Some(before), _) => format!("n{before}"),
             (None, Some(after)) => format!("n{after}"),
-            (None, None) => String::new(),
+            (None, None) => "none".to_owned(),
         };
-        let term = line.term_after.or(line.term_before).unwrap_or(0);
+        let term = line.term_after.or(line.term_before);
+        let term = term.map_or_else(|| "-".to_owned(), |term| term.to_string());
         let shown =
             |time: Option<u64>| time.map_or_else(|| "-".to_owned(), |it| Shown(it).to_string());
         let whole = if line.overtaken { "next".to_owned() } else { shown(line.whole_us) };
@@ -98,10 +133,10 @@ impl Results {
         let seconds = format!("{}.{:02}s", at / 1_000_000, at / 10_000 % 100);
         writeln!(
             out,
-            "{seconds:>8}  {:<52} {leader:<8} {term:<6} {:<6} {:<6} {whole}{aside}",
-            line.what,
+            "{seconds:>8}  {leader:<8} {term:<6} {:<6} {:<6} {whole:<6}  {}{aside}",
             Shown(line.gap_us).to_string(),
             shown(line.later_gap_us),
+            line.what,
         )
     }
 }

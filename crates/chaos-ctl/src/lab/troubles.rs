@@ -194,11 +194,12 @@ impl Engine {
 
     pub(super) fn end_files(&mut self, record: usize, files: BTreeMap<NodeId, (u64, u64)>) {
         for (id, (soft, hard)) in files {
-            self.runner.excuse(id, None);
-            let Some(pid) = self.runner.cluster().pid(id) else {
+            // It may be back already, as a process that has all the files it wants.
+            if self.runner.excuse(id, None).is_none() {
                 self.records[record].count("nodes that ended for want of files", 1);
                 continue;
-            };
+            }
+            let Some(pid) = self.runner.cluster().pid(id) else { continue };
             let now = procfs::file_limit(pid);
             if now.is_some_and(|(now, _)| now < soft) {
                 self.records[record].count("limits seen in force", 1);

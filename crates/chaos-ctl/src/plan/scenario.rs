@@ -333,6 +333,10 @@ fn linearizable() -> String {
     "linearizable".to_owned()
 }
 
+/// The client takes no larger weights, and tells apart no shorter values.
+const SHARE_MAX: u32 = 1_000_000;
+const VALUE_BYTES_MIN: u64 = 16;
+
 /// A cluster of more nodes is none of this program's.
 const NODES_MAX: u16 = 9;
 
@@ -400,7 +404,22 @@ impl Scenario {
                 self.nodes
             ));
         }
+        self.check_targets()?;
         self.load.check()
+    }
+
+    /// A fault for a node that never is would be waited for, and left out.
+    fn check_targets(&self) -> Result<(), String> {
+        let adds = |fault: &Fault| matches!(fault, Fault::Membership(_) | Fault::BitFlip(_));
+        if self.faults().any(adds) {
+            return Ok(());
+        }
+        let named = self.faults().filter_map(Fault::target).flat_map(super::target::Aim::named);
+        let mut strange = named.filter(|id| u64::from(self.nodes) < id.0);
+        match strange.next() {
+            Some(id) => Err(format!("a fault is for {id}, and there are {} nodes", self.nodes)),
+            None => Ok(()),
+        }
     }
 
     fn has_faults(&self) -> bool {
@@ -427,6 +446,15 @@ impl LoadPlan {
         }
         if self.mix.get("put").is_none_or(|share| *share == 0) {
             return Err("a load without puts shows nothing".to_owned());
+        }
+        if let Some((kind, _)) = self.mix.iter().find(|(_, share)| SHARE_MAX < **share) {
+            return Err(format!("the share of {kind} is {SHARE_MAX} at most"));
+        }
+        if self.value.0 < VALUE_BYTES_MIN {
+            return Err(format!(
+                "values of {} cannot be told apart: {VALUE_BYTES_MIN} bytes or more",
+                self.value
+            ));
         }
         if self.keys.0 == 0 || self.concurrency == 0 {
             return Err("a load needs keys and concurrency".to_owned());
@@ -503,6 +531,10 @@ schedule:
             ("nodes: 5", "nodes: 0", "0 nodes"),
             ("name: storm", "name: ../storm", "is no name"),
             ("nodes: 5", "nodes: 5\nload: {mix: {append: 1}}", "append"),
+            ("nodes: 5", "nodes: 5\nload: {mix: {put: 1000001}}", "the share of put"),
+            ("nodes: 5", "nodes: 5\nload: {value: 8B}", "cannot be told apart"),
+            ("target: 3,", "target: 6,", "a fault is for n6, and there are 5 nodes"),
+            ("leader: 60, follower: 40", "leader: 60, n7: 40", "a fault is for n7"),
         ];
         for (from, to, message) in cases {
             assert!(STORM.contains(from), "{from}");

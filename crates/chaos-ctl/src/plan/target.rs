@@ -65,6 +65,19 @@ impl Aim {
         }
     }
 
+    /// The nodes that it names.
+    pub(crate) fn named(&self) -> BTreeSet<NodeId> {
+        let targets: Vec<&Target> = match self {
+            Self::One(target) => vec![target],
+            Self::Weighted(weights) => weights.keys().collect(),
+        };
+        let named = targets.into_iter().filter_map(|target| match target {
+            Target::Nodes(nodes) => Some(nodes),
+            _ => None,
+        });
+        named.flatten().copied().collect()
+    }
+
     /// What is wrong with it.
     pub(crate) fn check(&self) -> Result<(), String> {
         match self {

@@ -12,12 +12,15 @@ use tokio::time::sleep;
 use super::orders::{Lines, spaced};
 use super::{Phase, Runner, role_in};
 use crate::NodeId;
-use crate::control::{DiskTrouble, Effect, Scope, Way};
+use crate::control::{DiskTrouble, Effect, Order, Scope, Way};
+use crate::dashboard::Feed;
 use crate::events::{Event, Shown, grouped, micros};
 use crate::exit::Failure;
 use crate::lab::{Ledger, Parts, growth, merge, telling};
 use crate::plan::Target;
 
+/// What is ordered in a scenario is numbered from here, above its own faults.
+const BESIDE: u32 = 1000;
 /// So long it is looked whether a trouble bites, before the answer.
 const BITE: Duration = Duration::from_millis(300);
 /// How long a disk may take to see what it is told.
@@ -28,8 +31,10 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// What is in place by order.
 #[derive(Debug, Default)]
 pub(super) struct Hand {
-    /// Proxies and disks, if the cluster was started with them.
-    pub(super) parts: Option<Parts>,
+    /// Proxies and disks, as far as the cluster was started with them.
+    parts: Parts,
+    /// What a scenario wants of links.
+    scheduled: BTreeMap<Link, Shape>,
     /// Targets drawn so far.
     pub(super) drawn: u32,
     /// Nodes that were ended by order and have not been seen up since.
@@ -70,13 +75,11 @@ impl Hand {
     }
 
     fn net(&self) -> &Net {
-        let net = self.parts.as_ref().and_then(|parts| parts.net.as_ref());
-        net.expect("orders about links are refused without proxies")
+        self.parts.net.as_ref().expect("orders about links are refused without proxies")
     }
 
     fn ledger(&self, id: NodeId) -> Ledger {
-        let disks = self.parts.as_ref().and_then(|parts| parts.disks.as_ref());
-        disks.and_then(|disks| disks.ledger(id)).unwrap_or_default()
+        self.parts.disks.as_ref().and_then(|disks| disks.ledger(id)).unwrap_or_default()
     }
 
     /// What shows that a trouble bit.
@@ -106,9 +109,9 @@ impl Hand {
         words.collect::<Vec<_>>().join(", ")
     }
 
-    /// Makes every link what all orders together want of it.
+    /// Makes every link what all orders and the scenario together want of it.
     async fn apply_links(&self) -> Result<(), Failure> {
-        let mut wanted: BTreeMap<Link, Shape> = BTreeMap::new();
+        let mut wanted = self.scheduled.clone();
         for trouble in &self.troubles {
             let Work::Links { shapes, .. } = &trouble.work else { continue };
             for (link, shape) in shapes {
@@ -116,9 +119,12 @@ impl Hand {
                 *merged = merge(*merged, *shape);
             }
         }
+        let is = |link| self.net().status(link).map(|status| status.shape);
         let links = self.net().names().into_iter();
-        let shapes: Vec<(Link, Shape)> =
-            links.map(|link| (link, wanted.get(&link).copied().unwrap_or_default())).collect();
+        let shapes: Vec<(Link, Shape)> = links
+            .map(|link| (link, wanted.get(&link).copied().unwrap_or_default()))
+            .filter(|(link, shape)| is(*link) != Some(*shape))
+            .collect();
         let applied = self.net().shape_each(&shapes).await;
         Ok(applied.map_err(anyhow::Error::from)?)
     }
@@ -127,15 +133,44 @@ impl Hand {
 impl Runner {
     /// The proxies and disks that the nodes were started with.
     pub(crate) fn put_in_place(&mut self, parts: Parts) {
-        self.hand.parts = Some(parts);
+        self.hand.parts = parts;
     }
 
-    pub(super) fn expect_lab(&self) -> Result<(), Failure> {
-        if self.hand.parts.is_some() {
-            return Ok(());
-        }
-        Err(Failure::usage("this cluster has neither proxies on its links nor laboratory disks")
-            .hint("start it with `chaos-ctl up --lab`"))
+    /// What a person may trouble beside a scenario: its links, if they run through proxies. Its disks
+    /// are its own.
+    pub(crate) fn share_links(&mut self, parts: &Parts) {
+        self.hand.parts = Parts { net: parts.net.clone(), ..Parts::default() };
+        self.hand.numbers = BESIDE;
+    }
+
+    /// Makes every link what a scenario wants of it now, and what was ordered besides.
+    pub(crate) async fn want_of_links(
+        &mut self,
+        wanted: BTreeMap<Link, Shape>,
+    ) -> Result<(), Failure> {
+        self.hand.scheduled = wanted;
+        self.hand.apply_links().await
+    }
+
+    /// Refuses what needs a part of the laboratory that is not in place.
+    pub(super) fn expect_parts(&self, order: &Order) -> Result<(), Failure> {
+        let parts = &self.hand.parts;
+        let missing = match order {
+            Order::Partition { .. } | Order::Link { .. } => {
+                parts.net.is_none().then_some("proxies on its links")
+            }
+            Order::PowerLoss { .. } | Order::Disk { .. } => {
+                parts.disks.is_none().then_some("laboratory disks that take orders")
+            }
+            _ => None,
+        };
+        let Some(missing) = missing else { return Ok(()) };
+        let hint = if self.feed.as_ref().is_some_and(Feed::is_of_scenario) {
+            "a scenario has proxies if it has faults of links, and its disks are its own"
+        } else {
+            "start it with `chaos-ctl up --lab`"
+        };
+        Err(Failure::usage(format!("this cluster has no {missing}")).hint(hint))
     }
 
     fn numbers(&self) -> BTreeSet<u64> {
@@ -360,7 +395,7 @@ impl Runner {
         trouble: &DiskTrouble,
         begins: bool,
     ) -> Result<Vec<(NodeId, u64)>, Failure> {
-        let disks = self.hand.parts.as_mut().and_then(|parts| parts.disks.as_mut());
+        let disks = self.hand.parts.disks.as_mut();
         let disks = disks.expect("orders about disks are refused without them");
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let order = |id: &NodeId| {
@@ -465,7 +500,7 @@ impl Runner {
 
     /// Ends the proxies, when the nodes are gone.
     pub(crate) async fn end_proxies(&self) {
-        if let Some(net) = self.hand.parts.as_ref().and_then(|parts| parts.net.as_ref()) {
+        if let Some(net) = &self.hand.parts.net {
             net.shutdown().await;
         }
     }

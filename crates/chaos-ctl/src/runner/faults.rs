@@ -244,9 +244,10 @@ impl Runner {
     }
 
     /// If this node ends by itself, then by a fault that we made: it is started again after a while.
-    /// Nothing takes it back.
-    pub fn excuse(&mut self, id: NodeId, downtime: Option<Duration>) {
-        self.nodes.get_mut(&id).expect("ids come from the configuration").excused = downtime;
+    /// Nothing takes it back. Returns what was said before, which is nothing once the node has ended so.
+    pub fn excuse(&mut self, id: NodeId, downtime: Option<Duration>) -> Option<Duration> {
+        let node = self.nodes.get_mut(&id).expect("ids come from the configuration");
+        std::mem::replace(&mut node.excused, downtime)
     }
 
     /// A process has ended that was not to end.

@@ -58,9 +58,7 @@ impl Runner {
     }
 
     async fn obey(&mut self, order: &Order) -> Lines {
-        if order.needs_lab() {
-            self.expect_lab()?;
-        }
+        self.expect_parts(order)?;
         // The countdown of a schedule starts anew when the cluster is whole again.
         self.next = None;
         match order {

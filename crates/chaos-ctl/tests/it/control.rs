@@ -113,6 +113,8 @@ fn nodes_are_ended_started_and_paused_by_order() {
 
     let said = served.ordered(&["pause", "n3"]);
     assert!(said.contains("SIGSTOP, seen stopped   until `chaos-ctl resume`"), "{said}");
+    let paused = served.status()["nodes"][2].clone();
+    assert_eq!((&paused["role"], paused["pid"].is_u64()), (&"stands still".into(), true));
     assert!(served.refused(&["pause", "n3"], 2).contains("paused already"));
     let said = served.ordered(&["resume", "n3"]);
     assert!(said.contains("SIGCONT   stood still"), "{said}");
@@ -147,9 +149,11 @@ fn links_and_disks_are_troubled_by_order_and_heal() {
     let first = format!("partition 1  n{leader} cut off from all others   until `chaos-ctl heal`");
     assert!(said.starts_with(&first) && said.contains("4 links"), "{said}");
     assert!(said.contains("bytes held back"), "{said}");
+    assert_eq!(served.status()["in_force"][0], first);
     wait_for("another leader", || (served.leader() != leader).then_some(()));
     let said = served.ordered(&["heal", "links"]);
     assert!(said.starts_with("partition 1  over after ") && said.contains("held back"), "{said}");
+    assert_eq!(served.status()["in_force"], serde_json::json!([]));
     served.wait_until_whole();
 
     let said = served.ordered(&["partition", "1/n2,n3", "--refuse", "--for", "300ms"]);
@@ -169,7 +173,7 @@ fn links_and_disks_are_troubled_by_order_and_heal() {
     let said = served.ordered(&["disk", "n2", "--full", "--for", "20s"]);
     assert!(said.contains("the disk of n2 ") && said.contains("in force on 1 of 1"), "{said}");
     assert!(served.ordered(&["heal", "faults"]).starts_with("disk_full 5  over after "));
-    let said = served.ordered(&["disk", "all", "--io-error", "--for", "500ms"]);
+    let said = served.ordered(&["disk", "all", "--io-error", "--for", "5s"]);
     assert!(said.contains("in force on 3 of 3"), "{said}");
     // A write is synced, if nothing else is, and may well be answered by nobody.
     let mut put = std::process::Command::new(built("raft-client"));

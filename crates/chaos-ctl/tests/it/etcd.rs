@@ -9,7 +9,7 @@ use super::cluster::built;
 use super::stage::{Stage, finish, text};
 
 /// Whether etcd is installed. If it is not, that is said even where output is captured.
-fn is_here() -> bool {
+pub(super) fn is_here() -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let here = std::env::split_paths(&path).any(|place| place.join("etcd").is_file());
     if !here {

@@ -151,13 +151,21 @@ fn a_cluster_that_is_cut_in_two_has_one_history() {
 /// Something done to the lines of a history.
 type Change<'a> = &'a dyn Fn(&mut Vec<Value>);
 
+/// What `verify` reads, besides the history.
+const LOOKED_AT: [&str; 5] =
+    ["results.json", "certificate.json", "states.jsonl", "events.jsonl", "load/lists.json"];
+
 /// The lines of a history, changed, beside the files of the run that it is of.
 fn tampered(stage: &Stage, change: impl FnOnce(&mut Vec<Value>)) -> std::path::PathBuf {
     let (from, to) = (stage.path("run"), stage.path("tampered"));
-    std::fs::create_dir_all(&to).unwrap();
-    for name in ["results.json", "certificate.json"] {
+    std::fs::create_dir_all(to.join("load")).unwrap();
+    for name in LOOKED_AT {
         std::fs::copy(from.join(name), to.join(name)).unwrap();
     }
+    // The logs stay where they are.
+    let yaml = std::fs::read_to_string(from.join("cluster.yaml")).unwrap();
+    let yaml = yaml.replace("'n{id}'", &format!("'{}'", from.join("n{id}").display()));
+    std::fs::write(to.join("cluster.yaml"), yaml).unwrap();
     let text = std::fs::read_to_string(from.join("history.jsonl")).unwrap();
     let mut lines: Vec<Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -219,7 +227,127 @@ fn a_run_is_judged_again_and_a_tampered_one_is_found_out() {
         assert_eq!(ours, Some(5), "{what}: {said}");
         assert!(theirs.is_some_and(|code| code != 0), "{what}: {said}");
         assert!(said.contains("FAIL"), "{what}: {said}");
+        // A screen, and not a page for each operation.
+        assert!(said.lines().all(|line| line.len() < 1000), "{what}: {said}");
     }
+    expect_other_files_judged(&stage);
+}
+
+/// The history is as it was, and another file is not.
+fn expect_other_files_judged(stage: &Stage) {
+    let judged = |name: &str, change: &dyn Fn(&str) -> String| {
+        let run = tampered(stage, |_| ());
+        let path = run.join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let changed = change(&text);
+        assert_ne!(changed, text, "{name}");
+        std::fs::write(&path, changed).unwrap();
+        let (ours, _, said) = verdicts(&run);
+        (ours, said)
+    };
+    let (code, said) = judged("load/lists.json", &|text| text.replace("\"lost\":0", "\"lost\":7"));
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("FAILED   no acknowledged write lost"), "{said}");
+    let (code, said) = judged("states.jsonl", &|text| {
+        let led = text.lines().find(|line| line.contains("\"role\":\"leader\"")).unwrap();
+        let node = led.split_once("\"node\":").unwrap().1.chars().next().unwrap();
+        let other = if node == '1' { '2' } else { '1' };
+        let other = led.replace(&format!("\"node\":{node}"), &format!("\"node\":{other}"));
+        format!("{text}{other}\n")
+    });
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("FAILED   one leader per term"), "{said}");
+    let (code, said) = judged("events.jsonl", &|text| text.replace("\"kind\":\"stopped\"", ""));
+    assert_eq!(code, Some(10), "{said}");
+    // A run that was too slow is not called a broken promise by what it is judged to be later.
+    let (code, said) = judged("results.json", &|text| {
+        text.replace("\"verdict\": \"PASS\"", "\"verdict\": \"FAIL\"")
+            .replace("\"code\": 0", "\"code\": 6")
+    });
+    assert_eq!(code, Some(6), "{said}");
+}
+
+/// Something done to the results, and what `verify` exits with then.
+type Forgery<'a> = (&'a dyn Fn(&mut Value), i32);
+
+/// What a run's files do not show any more is not taken on trust.
+#[test]
+fn a_run_with_less_than_it_had_is_no_pass() {
+    let stage = Stage::new();
+    let (output, results) = scenario(&stage, &["kill-leader", "--rounds", "1"]);
+    expect_pass(&output, &results);
+    let run = stage.path("run");
+    let verify = || {
+        let output = chaos(&["verify"]).arg(&run).output().unwrap();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (code, said) = verify();
+    assert_eq!(code, Some(0), "{said}");
+    let changes: [Forgery<'_>; 3] = [
+        (&|it| it["claims"][7]["verdict"] = "fail".into(), 5),
+        (&|it| it["claims"] = Value::Array(Vec::new()), 10),
+        (&|it| it["judgement"] = Value::Null, 10),
+    ];
+    for (change, expected) in changes {
+        let mut other = results.clone();
+        change(&mut other);
+        std::fs::write(run.join("results.json"), other.to_string()).unwrap();
+        let (code, said) = verify();
+        assert_eq!(code, Some(expected), "{said}");
+    }
+    std::fs::write(run.join("results.json"), results.to_string()).unwrap();
+    std::fs::rename(run.join("n2"), run.join("gone")).unwrap();
+    let (code, said) = verify();
+    assert_eq!(code, Some(10), "{said}");
+    assert!(said.contains("the logs agree"), "{said}");
+    std::fs::rename(run.join("gone"), run.join("n2")).unwrap();
+
+    for entry in std::fs::read_dir(run.join("n1/wal")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        // Between frames there are zeros, which nobody reads.
+        if let Some(at) = (10_000..bytes.len()).find(|&at| bytes[at] != 0) {
+            bytes[at] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+        }
+    }
+    let (code, said) = verify();
+    assert_eq!(code, Some(10), "{said}");
+}
+
+/// A run that does not begin leaves the files of the one before, and so does one that finds it under way.
+#[test]
+fn a_run_that_cannot_begin_takes_nothing_away() {
+    let stage = Stage::new();
+    let (_, results) = scenario(&stage, &["kill-leader", "--rounds", "1"]);
+    assert_ne!(results["verdict"], "FAIL", "{results:#}");
+    let files =
+        ["results.json", "history.jsonl", "scenario.yaml"].map(|it| stage.path("run").join(it));
+    let kept = || files.clone().map(|path| std::fs::read(path).unwrap());
+    let before = kept();
+    let run = |scenario: &str, more: &[&str]| {
+        let mut command = chaos(&["run", scenario, "--seed", "8", "--dir"]);
+        command.arg(stage.path("run")).args(more);
+        finish(command.spawn().unwrap())
+    };
+    let output = run("pause-leader", &["--bin", "/dev/null"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(before == kept(), "the files of the run before are not there any more");
+
+    // Somebody's own cluster, whose run keeps its files elsewhere: here.
+    let config = stage.path("mine.yaml");
+    let yaml = std::fs::read_to_string(stage.path("run/cluster.yaml")).unwrap();
+    std::fs::write(&config, yaml.replace("'n{id}'", "'mine{id}'").replace("logs}", "mine/logs}"))
+        .unwrap();
+    let lock = std::fs::File::options().write(true).open(stage.path("run/lock")).unwrap();
+    lock.lock().unwrap();
+    let config = config.to_str().unwrap();
+    let output =
+        run("pause-leader", &["--bin", built("raft-server").to_str().unwrap(), "-f", config]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("lock is locked"), "{said}");
+    assert!(before == kept(), "{said}");
 }
 
 #[test]

@@ -35,7 +35,8 @@ pub(crate) fn percentiles(all: &[Percentiles]) -> String {
     let most = points().map(|point| point.1).fold(least.min(1e9), f64::max);
     let (floor, high) = decades(least * 1e3, most * 1e3);
     let names = [
-        (1.0, "0 %"),
+        // Its name would stand in the next one's.
+        (1.0, ""),
         (2.0, "50 %"),
         (10.0, "90 %"),
         (1e2, "99 %"),
@@ -116,7 +117,7 @@ impl Plot {
         put!(
             out,
             "<svg class=\"chart\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">",
-            px(LEFT + WIDE + 24.0),
+            px(LEFT + WIDE + 34.0),
             px(total),
             self.label
         );

@@ -140,7 +140,7 @@
     for (const name of ['max', 'p99', 'p50']) {
       let path = '', end = 0;
       for (const it of seconds) {
-        if (!it.ok) { end = 0; continue; }
+        if (!it.ok || !it[name + '_us']) { end = 0; continue; }
         const from = Math.max(it.mono_us - it.length_us, now - shown), up = y + high(it[name + '_us']);
         path += (end && Math.abs(end - from) < 1e5 ? 'V' + up : 'M' + x(from) + ' ' + up) + 'H' + x(it.mono_us);
         end = it.mono_us;
@@ -173,8 +173,7 @@
       make(live, 'path', { class: 'reign', d: 'M' + x(it.at) + ' 0v20' });
       if (x(it.at) >= free) { make(live, 'text', { class: 'reigns', x: x(it.at) + 4, y: 14 }, 'n' + it.node + ' t' + it.term); free = x(it.at) + 60; }
     }
-    throughput(y); y += 156;
-    latency(y); y += 128;
+    if (seconds.length) { throughput(y); y += 156; latency(y); y += 128; }
     head(y - 6, 'Nodes');
     for (const id of Array.from(nodes.keys()).sort(function (a, b) { return a - b; })) { lane(y, id, nodes.get(id)); y += 26; }
     y += 18;
@@ -196,7 +195,7 @@
   function tiles() {
     const last = seconds[seconds.length - 1], reign = reigns[reigns.length - 1], list = [];
     if (last) {
-      list.push([Math.round(last.ok * 1e6 / last.length_us), 'answered per second'], [time(last.p99_us), 'latency p99']);
+      list.push([Math.round(last.ok * 1e6 / last.length_us), 'answered per second'], [last.p99_us ? time(last.p99_us) : '–', 'latency p99']);
       list.push([last.failed + ' / ' + last.unknown, 'failed / unknown']);
     }
     if (reign) list.push(['n' + reign.node + ', term ' + reign.term, 'last elected']);

@@ -1,6 +1,7 @@
 //! What came of it: the verdict, a violation in words, the run in numbers, the claims.
 
 use super::{close, open};
+use crate::account::{account, found, in_short};
 use crate::run::Run;
 use crate::run::history::History;
 use crate::run::results::Results;
@@ -25,7 +26,7 @@ pub(super) fn strip(out: &mut String, results: &Results) {
          <div class=\"words\">\n<h1><strong>{}</strong> {}</h1>\n<p class=\"why\">{}</p>\n",
         Escaped(&results.verdict),
         Escaped(&results.scenario),
-        Escaped(&results.why)
+        Escaped(in_short(&results.why))
     );
     if !results.shows.is_empty() {
         put!(out, "<p class=\"shows\">What it shows: {}</p>\n", Escaped(&results.shows));
@@ -64,7 +65,11 @@ pub(super) fn violation(out: &mut String, results: &Results) {
         "<section class=\"violation\" aria-label=\"What went wrong\">\n<h2>What went wrong</h2>\n",
     );
     if let Some(judgement) = broken {
-        put!(out, "<pre class=\"account\">{}</pre>\n", Escaped(&judgement.words));
+        put!(
+            out,
+            "<pre class=\"account\">{}</pre>\n",
+            Escaped(account(&judgement.words).join("\n"))
+        );
         if let Some(hint) = &judgement.wrong_hint {
             put!(out, "<pre class=\"account\">{}</pre>\n", Escaped(hint));
         }
@@ -72,7 +77,12 @@ pub(super) fn violation(out: &mut String, results: &Results) {
     for claim in
         failed.into_iter().filter(|claim| judgement.is_none_or(|it| it.words != claim.evidence))
     {
-        put!(out, "<p><b>{}</b>: {}</p>\n", Escaped(&claim.words), Escaped(&claim.evidence));
+        put!(
+            out,
+            "<p><b>{}</b>: {}</p>\n",
+            Escaped(&claim.words),
+            Escaped(found(&claim.words, &claim.evidence))
+        );
     }
     for clients in [&results.registers, &results.lists].into_iter().flatten() {
         let findings = clients.verify.as_ref().and_then(|it| it.get("findings")?.as_array());
@@ -115,7 +125,7 @@ pub(super) fn tiles(out: &mut String, run: &Run) {
     if let Ok(states) = &run.states {
         tiles.push((states.reigns.len().to_string(), "leaders in turn"));
     }
-    tiles.push((micros(run.span.length_us), "from begin to end"));
+    tiles.push((micros(run.span.length_us), "from start to end"));
     out.push_str("<ul class=\"tiles\">\n");
     for (value, name) in tiles {
         put!(out, "<li><b>{value}</b><span>{name}</span></li>\n");
@@ -149,7 +159,7 @@ pub(super) fn claims(out: &mut String, results: &Results) {
             "<tr><th scope=\"row\">{}</th><td><span class=\"mark {class}\">{sign}</span></td><td class=\"dim\">{}</td><td class=\"said\">{}</td></tr>\n",
             Escaped(&claim.words),
             Escaped(&claim.how),
-            Escaped(&claim.evidence)
+            Escaped(found(&claim.words, &claim.evidence))
         );
     }
     out.push_str("</tbody></table></div>\n");

@@ -7,6 +7,8 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::text::count;
+
 use crate::ReportError;
 
 /// What this reads.
@@ -227,7 +229,9 @@ impl Fault {
     /// What shows that it bit, in words.
     pub(crate) fn shown(&self) -> String {
         let one = |(what, number): (&String, &Value)| match number {
-            Value::Number(number) => format!("{what} {number}"),
+            Value::Number(number) if number.is_u64() => {
+                format!("{what} {}", count(number.as_u64().unwrap_or_default()))
+            }
             other => format!("{what} {}", words(other)),
         };
         self.evidence.iter().map(one).collect::<Vec<_>>().join(", ")

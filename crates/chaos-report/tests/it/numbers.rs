@@ -100,3 +100,15 @@ fn counts_that_disagree_are_said_to() {
         "129 answered, 10 failed and 5 of unknown outcome; the clients report 7, 10 and 5"
     ));
 }
+
+/// What the judge adds by itself is no disagreement.
+#[test]
+fn the_reads_at_the_end_are_told_apart() {
+    let dir = crate::support::copy();
+    let mut results = results(dir.path());
+    results["registers"]["ok"] = 126.into();
+    crate::support::set_results(dir.path(), &results);
+    let page = report(dir.path());
+    assert!(page.contains("The clients report the same, but for 3 reads"), "one for each key");
+    assert!(!page.contains("; the clients report 126"));
+}

@@ -130,3 +130,24 @@ fn a_damaged_file_is_named_with_the_line() {
 fn certificate_into(path: &std::path::Path) -> Result<(), FileError> {
     Certificate { order: Vec::new() }.save(path)
 }
+
+/// However long a history is, what contradicts itself in it is told in a few operations.
+#[test]
+fn a_violation_in_a_long_history_is_told_in_short() {
+    let mut history = History::new();
+    for number in 0..2_000_u64 {
+        let now_ns = 100 * number;
+        let put = history.invoke(Process(1), "x", Input::put(number.to_string()), now_ns);
+        history.ok(put, Output::Put { replaced: 0 < number }, now_ns + 10);
+        let get = history.invoke(Process(2), "x", Input::Get, now_ns + 20);
+        let seen = if number == 1_500 { 1_490 } else { number };
+        history.ok(get, value(&seen.to_string()), now_ns + 30);
+        // Nobody was answered, and nobody saw it.
+        let process = Process(3 + number);
+        history.invoke(process, "x", Input::put(format!("lost {number}")), now_ns + 40);
+    }
+    let Verdict::Violation(violation) = judge(&history, Budget::default()).verdict else {
+        panic!("a stale read is a violation");
+    };
+    assert!(violation.conflict.len() <= 3, "{violation}");
+}

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use lin_check::{Certificate, History, OpId, Operation, Outcome, certify};
+use lin_check::{Certificate, History, OpId, Operation, Outcome, Refusal, certify};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -91,6 +91,15 @@ fn run_script(dir: &Path, certificate: &Certificate, history: &History) -> (Opti
     (output.status.code(), String::from_utf8(said).unwrap())
 }
 
+/// What the script is to exit with. Of nothing it does not say that it is proven.
+fn expected(judged: &Result<(), Refusal>, history: &History) -> i32 {
+    match judged {
+        _ if history.operations().is_empty() => 2,
+        Ok(()) => 0,
+        Err(_) => 5,
+    }
+}
+
 #[test]
 fn the_script_agrees_with_the_judge() {
     if !has_python() {
@@ -107,7 +116,7 @@ fn the_script_agrees_with_the_judge() {
         let (certificate, history) = (Certificate { order }, history(&operations));
         let judged = certificate.verify(&history);
         let (code, said) = run_script(dir.path(), &certificate, &history);
-        prop_assert_eq!(code, Some(if judged.is_ok() { 0 } else { 5 }), "{:?}: {}", judged, said);
+        prop_assert_eq!(code, Some(expected(&judged, &history)), "{:?}: {}", judged, said);
         let seen = if judged.is_ok() { &proofs } else { &refused };
         seen.set(seen.get() + 1);
     });
@@ -129,7 +138,7 @@ fn the_script_believes_no_order_of_a_history_that_has_none() {
         let (certificate, history) = (Certificate { order }, history(&operations));
         let judged = certificate.verify(&history);
         let (code, said) = run_script(dir.path(), &certificate, &history);
-        prop_assert_eq!(code, Some(if judged.is_ok() { 0 } else { 5 }), "{:?}: {}", judged, said);
+        prop_assert_eq!(code, Some(expected(&judged, &history)), "{:?}: {}", judged, said);
     });
 }
 
@@ -156,5 +165,53 @@ fn files_that_cannot_be_read_are_an_error_of_their_own() {
         let output = run(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {output:?}");
         assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{output:?}");
+    }
+}
+
+/// Lines that no client wrote. Neither the judge nor the script takes them for operations.
+#[test]
+fn what_is_no_operation_proves_nothing() {
+    if !has_python() {
+        return eprintln!("skipped: there is no python3 here");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/verify_certificate.py");
+    let good = r#"{"process":1,"key":"k","input":"get","called_ns":10,"returned_ns":20,"outcome":{"ok":{"value":null}}}"#;
+    let deep = "[".repeat(100_000);
+    let changes = [
+        ("10", "NaN"),
+        ("20", "Infinity"),
+        ("20", "1e999"),
+        ("20", "9"),
+        ("20", "null"),
+        ("10", "-10"),
+        ("10", "true"),
+        (r#"{"ok":{"value":null}}"#, r#"{"ok":null}"#),
+        (r#"{"ok":{"value":null}}"#, r#""done""#),
+        (r#"{"ok":{"value":null}}"#, r#"{"ok":{"value":null},"fail":1}"#),
+        (r#""key":"k""#, r#""key":5"#),
+        (r#""key":"k""#, r#""key":"k","key":"j""#),
+        (r#""key":"k""#, r#""key":"k","kye":"j""#),
+        (r#""get""#, r#"{"get":{},"delete":{}}"#),
+        (good, ""),
+        (good, &deep),
+    ];
+    let certificate = dir.path().join("certificate.json");
+    let lines = dir.path().join("history.jsonl");
+    let run = |text: &str| {
+        std::fs::write(&lines, text).unwrap();
+        let output = Command::new("python3").arg(&script).args([&certificate, &lines]).output();
+        output.unwrap()
+    };
+    std::fs::write(&certificate, r#"{"order":[0]}"#).unwrap();
+    assert_eq!(run(good).status.code(), Some(0));
+    for (from, to) in changes {
+        let text = good.replacen(from, to, 1);
+        let judged = History::read(text.as_bytes());
+        assert!(judged.is_err() || judged.unwrap().operations().is_empty(), "{text}");
+        let output = run(&text);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{from} -> {to}: {said}");
+        assert!(said.starts_with("error: ") && said.lines().count() == 1, "{said}");
     }
 }

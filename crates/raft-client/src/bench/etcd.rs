@@ -16,9 +16,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use raft_rpc::client::Channel;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Status;
-use tonic::transport::Channel;
+use tonic::codegen::http::uri::PathAndQuery;
 
 use super::operation::{Operation, Outcome};
 use super::recorder::Miss;
@@ -26,13 +27,12 @@ use super::silence::Reign;
 use super::summary::Cluster;
 use super::target::{Answered, Reads};
 use crate::attempt::fault_of;
-use crate::connect::channel;
+use crate::connect::{MESSAGE_BYTES_MAX, channel};
 use crate::counters::{Counters, Tally};
 use crate::{
     ClientError, Consistency, Failed, FailedKind, Fault, FaultKind, Options, ReadFrom, Reasons,
 };
 use wire::compare::{CompareResult, CompareTarget, TargetUnion};
-use wire::kv_client::KvClient;
 use wire::maintenance_client::MaintenanceClient;
 use wire::{request_op::Request, response_op::Response};
 
@@ -271,7 +271,7 @@ impl Etcd {
         let connected = node.connection(self.options.connect_timeout).await;
         let (slot, channel) = connected.map_err(|fault| Setback { fault, doubt: false })?;
         let serializable = self.reads.consistency == Consistency::Stale;
-        ask(KvClient::new(channel), operation.clone(), serializable).await.map_err(|status| {
+        ask(&channel, operation.clone(), serializable).await.map_err(|status| {
             let setback = setback(&status);
             if !setback.fault.kind.is_answer() {
                 node.discard(slot);
@@ -320,21 +320,28 @@ fn setback(status: &Status) -> Setback {
 }
 
 async fn ask(
-    mut api: KvClient<Channel>,
+    channel: &Channel,
     operation: Operation,
     serializable: bool,
 ) -> Result<(Outcome, Option<wire::ResponseHeader>), Status> {
     match operation {
         Operation::Get { key } => {
-            let found = api.range(wire::RangeRequest { key, serializable }).await?.into_inner();
+            const PATH: PathAndQuery = PathAndQuery::from_static("/etcdserverpb.KV/Range");
+            let request = wire::RangeRequest { key, serializable };
+            let found: wire::RangeResponse =
+                channel.unary(PATH, &request, MESSAGE_BYTES_MAX).await?;
             Ok((Outcome::Value(first(found.kvs)), found.header))
         }
         Operation::Put { key, value } => {
-            let done = api.put(wire::PutRequest { key, value }).await?.into_inner();
+            const PATH: PathAndQuery = PathAndQuery::from_static("/etcdserverpb.KV/Put");
+            let request = wire::PutRequest { key, value };
+            let done: wire::PutResponse = channel.unary(PATH, &request, MESSAGE_BYTES_MAX).await?;
             Ok((Outcome::Written, done.header))
         }
         Operation::Cas { key, expected, value } => {
-            let done = api.txn(swap(key, expected, value)).await?.into_inner();
+            const PATH: PathAndQuery = PathAndQuery::from_static("/etcdserverpb.KV/Txn");
+            let request = swap(key, expected, value);
+            let done: wire::TxnResponse = channel.unary(PATH, &request, MESSAGE_BYTES_MAX).await?;
             if done.succeeded {
                 return Ok((Outcome::Swapped, done.header));
             }

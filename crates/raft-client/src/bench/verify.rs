@@ -307,7 +307,7 @@ mod tests {
         let mut judge =
             Judge { workload: &workload, worker: 0, record: &record, next_list: 0, verdict };
         for (key, list) in store.iter() {
-            judge.list(key, list);
+            judge.list(&Bytes::copy_from_slice(key), list);
         }
         judge.finish()
     }

@@ -13,7 +13,7 @@ use super::failure::ASSUMED;
 use super::format::{Format, line};
 use super::survey::{Health, Survey, Verdict, name, outdated_word};
 use super::table::table;
-use super::{Context, Done, Failure, emit, time_to_wait};
+use super::{Context, Done, Failure, emit, stages, time_to_wait};
 
 /// Clears a terminal and begins at its top.
 const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
@@ -30,10 +30,21 @@ pub(crate) struct StatusCommand {
         value_parser = time_to_wait
     )]
     watch: Option<HumanDuration>,
+    /// Tell where the time of writes goes instead, as the nodes measure it from now on.
+    #[arg(long, conflicts_with = "watch")]
+    stages: bool,
+    /// How long they measure [default: 5s].
+    #[arg(long = "for", value_name = "DURATION", requires = "stages", value_parser = time_to_wait)]
+    window: Option<HumanDuration>,
 }
+
+const WINDOW: Duration = Duration::from_secs(5);
 
 impl StatusCommand {
     pub(crate) async fn run(self, context: &Context) -> Result<Done, Failure> {
+        if self.stages {
+            return stages::run(context, self.window.map_or(WINDOW, |window| window.0)).await;
+        }
         let Some(every) = self.watch else {
             let survey = Survey::take(context).await;
             let verdict = survey.verdict();
@@ -101,7 +112,7 @@ fn nodes(survey: &Survey) -> String {
 const COLUMNS: [&str; 11] =
     ["NODE", "ADDRESS", "ROLE", "TERM", "COMMIT", "APPLIED", "LAG", "SNAPSHOT", "RTT", "UP", ""];
 
-fn role(report: &StatusResponse) -> &'static str {
+pub(super) fn role(report: &StatusResponse) -> &'static str {
     match report.role() {
         _ if report.removed => "removed",
         Role::Follower => "follower",

@@ -3,8 +3,20 @@
 use comfy_table::{CellAlignment, Table, presets};
 
 /// Columns of numbers, which stand on the right.
-const NUMBERS: [&str; 8] =
-    ["TERM", "COMMIT", "APPLIED", "LAG", "SNAPSHOT", "RTT", "INDEX", "ATTEMPTS"];
+const NUMBERS: [&str; 12] = [
+    "TERM",
+    "COMMIT",
+    "APPLIED",
+    "LAG",
+    "SNAPSHOT",
+    "RTT",
+    "INDEX",
+    "ATTEMPTS",
+    "COUNT",
+    "P50 \u{b5}s",
+    "P99 \u{b5}s",
+    "MAX \u{b5}s",
+];
 
 /// Header and rows, without a line end behind the last one.
 pub(super) fn table<const N: usize>(

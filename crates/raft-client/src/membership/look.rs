@@ -111,7 +111,7 @@ impl Client {
         loop {
             let leader = self.leader(tries).await?;
             let within = tries.attempt_ends().saturating_duration_since(Instant::now());
-            let call = async |mut api: Api| api.status(pb::StatusRequest {}).await;
+            let call = async |mut api: Api| api.status(pb::StatusRequest::default()).await;
             let fault = match ask_node(&leader.link, within, call).await {
                 Ok(status) if status.role() == pb::Role::Leader => return Ok(status.commit_index),
                 Ok(_) => Fault::new(FaultKind::NotLeader, ""),

@@ -30,7 +30,7 @@ async fn leader(real: &Real) -> pb::StatusResponse {
     let addr = said.split_whitespace().find(|word| word.contains(':')).unwrap();
     let mut api = ManagementRpcClient::connect(format!("http://{addr}")).await.unwrap();
     loop {
-        let status = api.status(pb::StatusRequest {}).await.unwrap().into_inner();
+        let status = api.status(pb::StatusRequest::default()).await.unwrap().into_inner();
         if status.applied_index == status.last_index {
             return status;
         }

@@ -56,6 +56,8 @@ fn usage_errors_exit_2() {
         (&["--config", "/", "get-leader"], "error: /: is a directory, not a file"),
         (&["bench", "--verify", "--propose"], "cannot be used with"),
         (&["bench", "--put", "--append"], "cannot be used with"),
+        (&["status", "--watch", "--stages"], "cannot be used with"),
+        (&["status", "--for", "1s"], "--stages"),
     ];
     for (arguments, expected) in table {
         let output = run(arguments);

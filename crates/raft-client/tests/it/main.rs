@@ -31,6 +31,8 @@ mod schema;
 #[cfg(test)]
 mod screen;
 #[cfg(test)]
+mod stages;
+#[cfg(test)]
 mod transfer;
 
 test_each_file::test_each_path! { in "crates/raft-client/tests/scripts" as scripts => golden::run }

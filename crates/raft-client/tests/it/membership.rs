@@ -267,7 +267,18 @@ async fn former_members_lead_to_the_present_ones() {
         written.unwrap().receipt
     };
     assert_eq!(found.await.node, 4);
-    assert!(client.status_all().await.iter().any(|node| node.addr == fakes.addr(4)));
+    // Who the members are is read beside an operation, and again with the next one where that took too
+    // long.
+    let is_listed = async || {
+        client.put("k".into(), "3".into()).await.unwrap();
+        client.status_all().await.iter().any(|node| node.addr == fakes.addr(4))
+    };
+    let listed = async {
+        while !is_listed().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), listed).await.expect("it is listed soon");
 }
 
 /// The exit code, standard output and standard error of the program.

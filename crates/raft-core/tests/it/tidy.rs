@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Who may import whom: the workspace's crates among each one's normal dependencies.
-const IMPORTS: [(&str, &[&str]); 11] = [
+const IMPORTS: [(&str, &[&str]); 12] = [
     ("raft-core", &[]),
     ("lin-check", &[]),
     ("chaos-net", &[]),
@@ -13,8 +13,9 @@ const IMPORTS: [(&str, &[&str]); 11] = [
     ("raft-kv", &[]),
     ("raft-replica", &["raft-core"]),
     ("raft-api", &["raft-core"]),
-    ("raft-server", &["raft-api", "raft-core", "raft-kv", "raft-replica"]),
-    ("raft-client", &["lin-check", "raft-api", "raft-kv"]),
+    ("raft-rpc", &[]),
+    ("raft-server", &["raft-api", "raft-core", "raft-kv", "raft-replica", "raft-rpc"]),
+    ("raft-client", &["lin-check", "raft-api", "raft-kv", "raft-rpc"]),
     ("raft-sim", &["lin-check", "raft-core", "raft-kv", "raft-replica"]),
     (
         "chaos-ctl",

@@ -21,11 +21,11 @@ impl Wal {
     /// [`DiskError::is_full`] is no end: nothing of the log has been written, nor is anything of it in
     /// doubt, and the same can be asked again.
     pub fn make_room(&mut self, jobs: &[Persist]) -> Result<(), DiskError> {
-        let room = self.active.extent.len.saturating_sub(self.active.end);
         // Only near the end of a segment is it worth looking more closely.
-        if record::len_at_most(jobs) <= room {
+        if self.has_room(jobs) {
             return Ok(());
         }
+        let room = self.room();
         let records = self.encode(jobs);
         if records == 0 || padded(self.frame.len() as u64) <= room {
             return Ok(());
@@ -46,11 +46,21 @@ impl Wal {
         Ok(())
     }
 
+    /// Whether these jobs surely need no other segment: then [`Wal::run`] is a write and a sync.
+    pub fn has_room(&self, jobs: &[Persist]) -> bool {
+        record::len_at_most(jobs) <= self.room()
+    }
+
+    /// Bytes that are left in the segment.
+    fn room(&self) -> u64 {
+        self.active.extent.len.saturating_sub(self.active.end)
+    }
+
     /// Whether there is no next segment for want of space, and this one is nearly full: what is left
     /// should be kept for votes and the like.
     pub fn is_short_of_space(&self) -> bool {
         let Extent { len, .. } = self.active.extent;
-        self.full && self.spare.is_none() && len.saturating_sub(self.active.end) <= len / RESERVE
+        self.full && self.spare.is_none() && self.room() <= len / RESERVE
     }
 
     /// Whether a segment could not be made ready for want of space. None is wanted before

@@ -125,11 +125,13 @@ fn a_full_segment_is_followed_by_another() {
     let mut wal = create(&disk);
     fill(&mut wal, 1, 20);
     assert_eq!((wal.stats().rolls, wal.stats().rolls_inline), (4, 4));
+    assert!(wal.prepare().is_none(), "there is time for an older one to become free");
+    fill(&mut wal, 21, 22);
     let job = wal.prepare().unwrap();
     assert!(wal.prepare().is_none(), "one is under way");
     wal.prepared(job.run().unwrap());
     assert!(wal.prepare().is_none(), "there is nothing to do");
-    fill(&mut wal, 21, 25);
+    fill(&mut wal, 23, 25);
     assert_eq!((wal.stats().rolls, wal.stats().rolls_inline), (5, 4));
     let (_, found, report) = open(&disk).unwrap();
     assert_eq!((found.entries.len(), report.segments), (25, 6));
@@ -157,7 +159,7 @@ fn a_batch_larger_than_a_segment_is_written_whole() {
 fn a_full_disk_ends_the_log_only_when_it_needs_space() {
     let disk = MemDisk::new();
     let mut wal = create(&disk);
-    fill(&mut wal, 1, 1);
+    fill(&mut wal, 1, 3);
     disk.leave_space(Some(5000));
     let prepared = wal.prepare().unwrap().run().unwrap();
     let error = prepared.full().unwrap();
@@ -165,21 +167,21 @@ fn a_full_disk_ends_the_log_only_when_it_needs_space() {
     wal.prepared(prepared);
     assert_eq!(names(&disk), ["0000000000000001.log"], "nothing is left of it");
     assert!(wal.prepare().is_none(), "it is not tried again at once");
-    fill(&mut wal, 2, 4);
+    fill(&mut wal, 4, 4);
     assert!(wal.prepare().is_none());
 
     disk.leave_space(None);
-    fill(&mut wal, 5, 6);
+    fill(&mut wal, 5, 7);
     assert_eq!(wal.stats().rolls_inline, 1);
     let prepared = wal.prepare().unwrap().run().unwrap();
     assert!(prepared.full().is_none());
     wal.prepared(prepared);
 
     disk.leave_space(Some(5000));
-    fill(&mut wal, 7, 11);
+    fill(&mut wal, 8, 12);
     let prepared = wal.prepare().unwrap().run().unwrap();
     wal.prepared(prepared);
-    let mut seq = 11;
+    let mut seq = 12;
     let error = loop {
         seq += 1;
         let entries = vec![entry(seq, 1, 1000)];
@@ -222,8 +224,8 @@ fn a_full_disk_goes_on_with_covered_segments() {
     assert_eq!(open(&disk).unwrap().1.entries.len(), 5);
 }
 
-/// Segments without a wanted entry go, the oldest first; one of them is used again, and what it
-/// held before does not come back.
+/// Of segments without a wanted entry the oldest is used again, and what it held before does not come
+/// back; two are kept for later.
 #[test]
 fn covered_segments_are_recycled_and_their_old_frames_ignored() {
     let disk = MemDisk::new();
@@ -233,7 +235,8 @@ fn covered_segments_are_recycled_and_their_old_frames_ignored() {
     compact(&mut wal, 19, 15);
     let job = wal.prepare().unwrap();
     wal.prepared(job.run().unwrap());
-    assert_eq!(names(&disk), ["0000000000000004.log", "spare-4.tmp"]);
+    let kept = ["0000000000000002.log", "0000000000000003.log"];
+    assert_eq!(names(&disk), [kept[0], kept[1], "0000000000000004.log", "spare-4.tmp"]);
     let (_, found, _) = open(&disk.copy()).unwrap();
     assert_eq!((found.base, found.entries.len()), (id(15, 1), 3));
 
@@ -255,6 +258,32 @@ fn covered_segments_are_recycled_and_their_old_frames_ignored() {
         .unwrap();
     assert_eq!(open(&disk).unwrap().1.entries.len(), 7);
     assert_eq!(open(&disk).unwrap().2.cut, None);
+}
+
+/// A log whose snapshots keep up writes into the same few files for ever: none is filled anew.
+#[test]
+fn a_log_that_keeps_up_uses_its_files_again() {
+    let disk = MemDisk::new();
+    let mut wal = create(&disk);
+    fill(&mut wal, 1, 3);
+    let job = wal.prepare().unwrap();
+    wal.prepared(job.run().unwrap());
+    let (mut seq, mut files) = (3, 0);
+    for round in 1..20 {
+        while wal.stats().rolls < round {
+            seq += 1;
+            let entries = vec![entry(seq + 1 - round, 1, 1000)];
+            wal.run(vec![Persist { seq, entries: entries.into(), ..Persist::default() }]).unwrap();
+        }
+        assert!(wal.prepare().is_none(), "it waits for the segment before");
+        seq += 1;
+        compact(&mut wal, seq, seq - round);
+        let job = wal.prepare().unwrap();
+        wal.prepared(job.run().unwrap());
+        assert!(round == 1 || names(&disk).len() == files, "{:?}", names(&disk));
+        files = names(&disk).len();
+    }
+    assert_eq!((files, wal.stats().rolls_inline), (2, 0));
 }
 
 /// Without anybody who prepares, covered segments go when the log rolls.
@@ -289,20 +318,24 @@ fn covered_segments_go_even_if_nobody_prepares() {
 fn void_entries_do_not_count() {
     let disk = MemDisk::new();
     let mut wal = create(&disk);
-    fill(&mut wal, 1, 12);
+    fill(&mut wal, 1, 22);
     let entries = vec![entry(3, 2, 10), entry(4, 2, 10)];
     wal.run(vec![Persist {
-        seq: 13,
+        seq: 23,
         hard_state: Some(term(2)),
         entries: entries.into(),
         ..Persist::default()
     }])
     .unwrap();
     let compact = Compact { snapshot: snapshot(id(3, 2)), first_kept: Index(3) };
-    wal.run(vec![Persist { seq: 14, compact: Some(compact), ..Persist::default() }]).unwrap();
+    wal.run(vec![Persist { seq: 24, compact: Some(compact), ..Persist::default() }]).unwrap();
     let job = wal.prepare().unwrap();
     wal.prepared(job.run().unwrap());
-    assert_eq!(open(&disk).unwrap().2.segments, 1);
+    assert_eq!(
+        open(&disk).unwrap().2.segments,
+        3,
+        "the last, and two that are kept to be used again"
+    );
     let (_, found, _) = open(&disk).unwrap();
     assert_eq!((found.base, found.entries), (id(2, 1), vec![entry(3, 2, 10), entry(4, 2, 10)]));
 }

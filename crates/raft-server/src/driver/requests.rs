@@ -1,18 +1,22 @@
 //! Requests between their arrival and their end.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::mem;
 
 use raft_core::{Instant, Token};
 use raft_replica::{Answer, Outcome, Refused};
 use tokio::sync::oneshot;
 
-use crate::handle::{ClientRequest, Declined, Ended, Wish};
+use crate::handle::{Asker, ClientRequest, Declined, Wish};
+use crate::stages::{Moment, Stages};
 
 /// Requests between their arrival and their end: parked until a leader is known, then with the
 /// replica until it answers. A client that went away costs its place until then, and no longer.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     last: u64,
+    /// The last token that the replica has seen.
+    seen: u64,
     /// With the replica. Its keys are `last` and smaller.
     open: BTreeMap<Token, Open>,
     /// Waiting for a leader, in order of arrival, so in order of `until`.
@@ -23,9 +27,11 @@ pub(super) struct Requests {
 
 #[derive(Debug)]
 struct Open {
-    answer: oneshot::Sender<Ended>,
+    asker: Asker,
     /// What to say if the process ends first.
     cut_short: Declined,
+    /// Since when it has been in the stage in which it is, if it is a write.
+    since: Option<Moment>,
 }
 
 #[derive(Debug)]
@@ -44,7 +50,7 @@ const PARKED_FOR: std::time::Duration = std::time::Duration::from_millis(500);
 impl Requests {
     /// Gives a request a token under which the replica will answer it.
     pub(super) fn admit(&mut self, request: ClientRequest) -> (Token, Wish) {
-        let ClientRequest { wish, answer } = request;
+        let ClientRequest { wish, asker, since } = request;
         let cut_short = match &wish {
             Wish::Propose(_) | Wish::ChangeMembership(_) | Wish::Transfer { .. } => {
                 Declined::Replica(Refused::OutcomeUnknown)
@@ -53,29 +59,42 @@ impl Requests {
         };
         self.last += 1;
         let token = Token(self.last);
-        self.open.insert(token, Open { answer, cut_short });
+        let since = matches!(wish, Wish::Propose(_)).then_some(since);
+        self.open.insert(token, Open { asker, cut_short, since });
         (token, wish)
     }
 
-    /// Ends a request.
-    pub(super) fn answer(&mut self, answer: Answer) {
+    /// All writes that were admitted since the last time go into the log now.
+    pub(super) fn proposed(&mut self, now: Moment, stages: &Stages) {
+        let first = Token(self.seen + 1);
+        let writes = self.open.range_mut(first..).filter_map(|(_, open)| open.since.as_mut());
+        let waited = |since: &mut Moment| now.saturating_duration_since(mem::replace(since, now));
+        stages.queue.record_all(writes.map(waited));
+        self.seen = self.last;
+    }
+
+    /// Ends a request, in a turn of the replica that began and ended then.
+    pub(super) fn answer(&mut self, answer: Answer, took: (Moment, Moment), stages: &Stages) {
         let Answer { token, outcome } = answer;
         let open = self.open.remove(&token).expect("a request ends once");
         let ended = match outcome {
             Outcome::Refused(refused) => Err(Declined::Replica(refused)),
-            outcome @ (Outcome::Applied { .. }
-            | Outcome::SessionOpened { .. }
-            | Outcome::Read { .. }
-            | Outcome::Done) => Ok(outcome),
+            outcome @ (Outcome::Applied { .. } | Outcome::SessionOpened { .. }) => {
+                if let Some(since) = open.since {
+                    stages.commit.record_between(since, took.0);
+                }
+                return open.asker.tell_applied(Ok(outcome), open.since.map(|_| took.1));
+            }
+            outcome @ (Outcome::Read { .. } | Outcome::Done) => Ok(outcome),
         };
-        tell(open.answer, ended);
+        open.asker.tell(ended);
     }
 
     /// Lets a request wait for a leader, if there is room.
     pub(super) fn park(&mut self, now: Instant, request: ClientRequest) {
-        let bytes = size(&request.wish);
+        let bytes = request.wish.bytes();
         if PARKED_MAX <= self.parked.len() || PARKED_BYTES_MAX < self.parked_bytes + bytes {
-            tell(request.answer, Err(Declined::Replica(Refused::Overloaded)));
+            request.asker.tell(Err(Declined::Replica(Refused::Overloaded)));
             return;
         }
         self.parked_bytes += bytes;
@@ -85,7 +104,7 @@ impl Requests {
     /// Takes the request that was parked first.
     pub(super) fn unpark(&mut self) -> Option<ClientRequest> {
         let Parked { until: _, request } = self.parked.pop_front()?;
-        self.parked_bytes -= size(&request.wish);
+        self.parked_bytes -= request.wish.bytes();
         Some(request)
     }
 
@@ -94,7 +113,7 @@ impl Requests {
         while self.parked.front().is_some_and(|parked| parked.until <= now) {
             if let Some(request) = self.unpark() {
                 let refused = Refused::NotLeader { leader: None };
-                tell(request.answer, Err(Declined::Replica(refused)));
+                request.asker.tell(Err(Declined::Replica(refused)));
             }
         }
     }
@@ -112,15 +131,15 @@ impl Requests {
     /// Refuses what is parked: nothing was done about it.
     pub(super) fn stop_parked(&mut self) {
         while let Some(request) = self.unpark() {
-            tell(request.answer, Err(Declined::Stopping));
+            request.asker.tell(Err(Declined::Stopping));
         }
     }
 
     /// Ends everything: the process will not see how it goes on.
     pub(super) fn stop_all(&mut self) {
         self.stop_parked();
-        for Open { answer, cut_short } in std::mem::take(&mut self.open).into_values() {
-            tell(answer, Err(cut_short));
+        for Open { asker, cut_short, since: _ } in mem::take(&mut self.open).into_values() {
+            asker.tell(Err(cut_short));
         }
     }
 }
@@ -130,26 +149,17 @@ pub(super) fn tell<T>(answer: oneshot::Sender<T>, value: T) {
     drop(answer.send(value));
 }
 
-fn size(wish: &Wish) -> usize {
-    match wish {
-        Wish::Propose(raft_replica::RequestKind::Command { command, .. }) => command.len(),
-        Wish::Query { query, .. } => query.len(),
-        Wish::Propose(raft_replica::RequestKind::OpenSession)
-        | Wish::ChangeMembership(_)
-        | Wish::Transfer { .. } => 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
     use raft_replica::{Consistency, RequestKind};
 
     use super::*;
+    use crate::handle::Told;
 
-    fn request(wish: Wish) -> (ClientRequest, oneshot::Receiver<Ended>) {
+    fn request(wish: Wish) -> (ClientRequest, oneshot::Receiver<Told>) {
         let (answer, ended) = oneshot::channel();
-        (ClientRequest { wish, answer }, ended)
+        (ClientRequest::new(wish, Asker::Waits(answer)), ended)
     }
 
     fn query() -> Wish {
@@ -167,7 +177,7 @@ mod tests {
         assert!(ended.try_recv().is_err());
         requests.expire(deadline);
         let refused = Declined::Replica(Refused::NotLeader { leader: None });
-        assert_eq!(ended.try_recv().unwrap(), Err(refused));
+        assert_eq!(ended.try_recv().unwrap().ended, Err(refused));
         assert_eq!(requests.next_deadline(), None);
     }
 
@@ -183,7 +193,7 @@ mod tests {
         }
         let (parked, mut ended) = request(query());
         requests.park(Instant(0), parked);
-        assert_eq!(ended.try_recv().unwrap(), Err(Declined::Replica(Refused::Overloaded)));
+        assert_eq!(ended.try_recv().unwrap().ended, Err(Declined::Replica(Refused::Overloaded)));
     }
 
     /// At the end of the process a command whose fate is open is unknown, a read is not.
@@ -198,9 +208,9 @@ mod tests {
         requests.park(Instant(0), parked);
         requests.stop_all();
         let unknown = Declined::Replica(Refused::OutcomeUnknown);
-        assert_eq!(write_ended.try_recv().unwrap(), Err(unknown));
-        assert_eq!(read_ended.try_recv().unwrap(), Err(Declined::Stopping));
-        assert_eq!(parked_ended.try_recv().unwrap(), Err(Declined::Stopping));
+        assert_eq!(write_ended.try_recv().unwrap().ended, Err(unknown));
+        assert_eq!(read_ended.try_recv().unwrap().ended, Err(Declined::Stopping));
+        assert_eq!(parked_ended.try_recv().unwrap().ended, Err(Declined::Stopping));
         assert!(requests.is_empty());
     }
 }

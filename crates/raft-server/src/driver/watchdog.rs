@@ -23,7 +23,7 @@ pub(super) struct Watchdog {
 }
 
 /// No disk that works takes this long for one job.
-pub(super) const STALL_MAX: Duration = Duration::from_secs(5);
+pub(crate) const STALL_MAX: Duration = Duration::from_secs(5);
 
 /// How often to look, while there are jobs; what lies further apart was not spent running.
 const STEP: Duration = Duration::from_secs(1);

@@ -7,10 +7,8 @@ use std::sync::atomic::Ordering;
 use raft_api::contact::{Contact, members_from_wire, members_to_wire, roles_from_wire};
 use raft_core::{Index, Membership, MembershipChange, NodeId, RoleName, Token};
 use raft_replica::{Outcome, Refused, RequestKind};
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::proposals::Proposals;
 use super::{Front, command, consistency, mismatch, transfer_refusal, wire_id};
 use crate::handle::Declined;
 use crate::writer::Space;
@@ -19,8 +17,6 @@ use crate::writer::Space;
 #[derive(Debug)]
 pub(crate) struct Management {
     pub(crate) front: Front,
-    /// Streams end then: the listener waits for them.
-    pub(crate) stop: CancellationToken,
 }
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -122,29 +118,27 @@ impl ManagementRpc for Management {
         self.front.proposed(ended).map(Response::new)
     }
 
-    type ProposeStreamStream = Proposals;
+    type ProposeStreamStream = futures_util::stream::Empty<Result<pb::ProposeResponse, Status>>;
 
+    /// What is plain gRPC is served without the general stack.
     async fn propose_stream(
         &self,
-        request: Request<Streaming<pb::ProposeRequest>>,
-    ) -> Reply<Proposals> {
-        let stop = self.stop.clone();
-        Ok(Response::new(Proposals::new(self.front.clone(), request.into_inner(), stop)))
+        _request: Request<Streaming<pb::ProposeRequest>>,
+    ) -> Reply<Self::ProposeStreamStream> {
+        Err(Status::unimplemented("compressed messages are not taken"))
     }
 
     async fn query(&self, request: Request<pb::QueryRequest>) -> Reply<pb::QueryResponse> {
         let pb::QueryRequest { data, consistency: wire } = request.into_inner();
-        let (header, result) = match self.front.handle.query(data, consistency(wire)).await {
-            Ok(Outcome::Read { applied, result }) => (self.front.header(applied), result),
-            Ok(other) => return Err(mismatch(&other)),
-            Err(declined) => (self.front.refused(declined), bytes::Bytes::new()),
-        };
-        Ok(Response::new(pb::QueryResponse { header: Some(header), result }))
+        let ended = self.front.handle.query(data, consistency(wire)).await;
+        self.front.queried(ended).map(Response::new)
     }
 
-    async fn status(&self, _request: Request<pb::StatusRequest>) -> Reply<pb::StatusResponse> {
+    async fn status(&self, request: Request<pb::StatusRequest>) -> Reply<pb::StatusResponse> {
+        let pb::StatusRequest { stages } = request.into_inner();
         let status = self.status_of_replica().await?;
-        Ok(Response::new(self.status_response(&status)))
+        let stages = if stages { self.front.node.stages.to_wire() } else { Vec::new() };
+        Ok(Response::new(pb::StatusResponse { stages, ..self.status_response(&status) }))
     }
 }
 
@@ -211,6 +205,7 @@ impl Management {
             disk_slow: status.disk_slow,
             snapshot_bytes_received: node.counters.snapshot_bytes_received.load(Ordering::Relaxed),
             disk_space: disk_space(node.stats.space()).into(),
+            stages: Vec::new(),
         }
     }
 }

@@ -1,34 +1,55 @@
 //! The streams of peers.
 
-use futures_util::stream::{self, BoxStream, StreamExt as _};
-use raft_api::pb;
-use raft_api::pb::peer_rpc_server::PeerRpc;
-use tonic::{Request, Response, Status, Streaming};
+use std::convert::Infallible;
+use std::net::IpAddr;
+
+use bytes::{Bytes, BytesMut};
+use raft_rpc::Talker;
+use raft_rpc::server::{Desk, Teller};
+use tonic::Status;
 
 use crate::transport::inbound::Inbound;
-use crate::transport::socket::Remote;
 
-/// `raft.v1.PeerRpc`.
-#[derive(Debug)]
-pub(crate) struct PeerService(pub(crate) Inbound);
+/// `raft.v1.PeerRpc`, for one connection.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerDesk {
+    pub(crate) inbound: Inbound,
+    /// Whom it comes from.
+    pub(crate) remote: Option<IpAddr>,
+}
 
-#[tonic::async_trait]
-impl PeerRpc for PeerService {
-    type StreamStream = BoxStream<'static, Result<pb::PeerNotice, Status>>;
+/// There is no other call.
+impl Desk for PeerDesk {
+    type Method = Infallible;
+    type Ended = Infallible;
+    type Held = Infallible;
 
-    /// Receiving is part of the answer's stream, which says nothing meanwhile: no task, no queue,
-    /// and when the connection goes the receiving goes with it.
-    async fn stream(
+    fn talker(&self, path: &str) -> Option<Talker> {
+        (path == "/raft.v1.PeerRpc/Stream").then(|| {
+            let Self { inbound, remote } = self.clone();
+            Talker::new(move |talk| inbound.receive(talk, remote))
+        })
+    }
+
+    fn method(&self, _path: &str) -> Option<Infallible> {
+        None
+    }
+
+    fn take_up(
         &self,
-        request: Request<Streaming<pb::PeerFrame>>,
-    ) -> Result<Response<Self::StreamStream>, Status> {
-        let inbound = self.0.clone();
-        let remote = request.extensions().get::<Remote>().and_then(|remote| remote.0);
-        let frames = request.into_inner();
-        let greeting = inbound.greeting();
-        let receiving = stream::once(async move { inbound.receive(frames, remote).await });
-        let notices =
-            stream::once(async { greeting }).chain(receiving.filter_map(|last| async { last }));
-        Ok(Response::new(notices.map(Ok).boxed()))
+        method: Infallible,
+        _message: Bytes,
+        _teller: Teller<Infallible>,
+    ) -> Result<Infallible, Status> {
+        match method {}
+    }
+
+    fn answer(
+        &self,
+        method: Infallible,
+        _ended: Option<Infallible>,
+        _out: &mut BytesMut,
+    ) -> Result<(), Status> {
+        match method {}
     }
 }

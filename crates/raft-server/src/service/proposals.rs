@@ -4,15 +4,16 @@
 //! client that reads no answers is soon read no more requests from.
 
 use std::collections::VecDeque;
-use std::fmt;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
+use prost::Message as _;
 use raft_api::pb;
 use raft_replica::Refused;
-use tokio_stream::Stream;
+use raft_rpc::{Gone, Talk};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use super::{Front, command};
 use crate::handle::{Declined, Ended, Pending};
@@ -21,11 +22,20 @@ use crate::handle::{Declined, Ended, Pending};
 /// as one session may have under way.
 const TAKEN_UP_MAX: usize = 4096;
 
-/// The answers to a stream of writes.
+/// Times that the stream is looked at in one turn. A client that sends what is refused at once could go on
+/// for ever.
+const ROUNDS_MAX: usize = 4;
+
+/// Bytes of answers that a client has no room for. Beyond it nothing more is answered, and soon nothing
+/// read.
+const UNSENT_MAX: usize = 64 << 10;
+
+/// A stream of writes and its answers.
 pub(crate) struct Proposals {
     front: Front,
-    /// `None`: nothing more is read.
-    requests: Option<Streaming<pb::ProposeRequest>>,
+    talk: Talk,
+    /// Nothing more is read.
+    read_all: bool,
     /// One that was read when there was no room for it.
     held: Option<pb::ProposeRequest>,
     /// In the order in which they came.
@@ -43,19 +53,65 @@ enum Write {
 }
 
 impl Proposals {
-    pub(super) fn new(
-        front: Front,
-        requests: Streaming<pb::ProposeRequest>,
-        stop: CancellationToken,
-    ) -> Self {
+    pub(super) fn new(front: Front, talk: Talk, stop: CancellationToken) -> Self {
         Self {
             front,
-            requests: Some(requests),
+            talk,
+            read_all: false,
             held: None,
             taken_up: VecDeque::new(),
             broken: None,
             stop: Box::pin(stop.cancelled_owned()),
         }
+    }
+
+    /// Serves until the stream ends.
+    pub(super) async fn serve(mut self) {
+        if let Ok(ended) = poll_fn(|context| self.poll(context)).await {
+            self.talk.finish(ended).await;
+        }
+    }
+
+    /// Ready with how the stream is to end.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Result<(), Status>, Gone>> {
+        for _ in 0..ROUNDS_MAX {
+            // Answers first: they make room.
+            let answered = match self.answer(context) {
+                Ok(answered) => answered,
+                Err(ended) => return Poll::Ready(Ok(ended)),
+            };
+            if let Poll::Ready(Err(gone)) = self.talk.poll_flush(context) {
+                return Poll::Ready(Err(gone));
+            }
+            let before = (self.taken_up.len(), self.read_all);
+            self.take_up(context);
+            if !answered && before == (self.taken_up.len(), self.read_all) {
+                return Poll::Pending;
+            }
+        }
+        // Others have their turn first.
+        let _pending = pin!(tokio::task::yield_now()).poll(context);
+        Poll::Pending
+    }
+
+    /// Answers what has ended, as far as the client has room. Tells whether there was any; an error is
+    /// how the stream is to end.
+    fn answer(&mut self, context: &mut Context<'_>) -> Result<bool, Result<(), Status>> {
+        let mut any = false;
+        while self.talk.unsent() < UNSENT_MAX
+            && let Poll::Ready(first) = self.poll_first(context)
+        {
+            let Some(ended) = first else {
+                let over = self.read_all.then(|| self.broken.take().map_or(Ok(()), Err));
+                return over.map_or(Ok(any), Err);
+            };
+            if leads_no_longer(&ended) {
+                self.read_no_more();
+            }
+            self.talk.put(&self.front.proposed(ended).map_err(Err)?);
+            any = true;
+        }
+        Ok(any)
     }
 
     /// How the first of the writes ended, if there is one.
@@ -91,44 +147,28 @@ impl Proposals {
         if let Some(request) = self.held.take() {
             return Some(request);
         }
-        match Pin::new(self.requests.as_mut()?).poll_next(context) {
-            Poll::Pending => return None,
-            Poll::Ready(Some(Ok(request))) => return Some(request),
-            Poll::Ready(Some(Err(status))) => self.broken = Some(status),
-            Poll::Ready(None) => (),
+        if self.read_all {
+            return None;
         }
-        self.requests = None;
+        let message = match self.talk.poll_message(context) {
+            Poll::Pending => return None,
+            Poll::Ready(message) => message.map(|message| {
+                pb::ProposeRequest::decode(message?)
+                    .map_err(|error| Status::internal(error.to_string()))
+            }),
+        };
+        match message {
+            Some(Ok(request)) => return Some(request),
+            Some(Err(status)) => self.broken = Some(status),
+            None => (),
+        }
+        self.read_all = true;
         None
     }
 
     fn read_no_more(&mut self) {
-        self.requests = None;
+        self.read_all = true;
         self.held = None;
-    }
-}
-
-impl Stream for Proposals {
-    type Item = Result<pb::ProposeResponse, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        // Answers first: they make room.
-        let mut first = self.poll_first(context);
-        if !matches!(first, Poll::Ready(Some(_))) {
-            self.take_up(context);
-            first = self.poll_first(context);
-        }
-        match first {
-            Poll::Ready(Some(ended)) => {
-                if leads_no_longer(&ended) {
-                    self.read_no_more();
-                }
-                Poll::Ready(Some(self.front.proposed(ended)))
-            }
-            Poll::Ready(None) if self.requests.is_none() => {
-                Poll::Ready(self.broken.take().map(Err))
-            }
-            Poll::Ready(None) | Poll::Pending => Poll::Pending,
-        }
     }
 }
 
@@ -141,11 +181,5 @@ fn leads_no_longer(ended: &Ended) -> bool {
             matches!(why, Refused::NotLeader { .. } | Refused::OutcomeUnknown)
         }
         Declined::TooLarge { .. } => false,
-    }
-}
-
-impl fmt::Debug for Proposals {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proposals").field("taken_up", &self.taken_up.len()).finish_non_exhaustive()
     }
 }

@@ -3,16 +3,23 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use prost::Message as _;
 use raft_api::convert::from_frame;
 use raft_api::pb;
 use raft_core::{Message, NodeId};
+use raft_rpc::Talk;
 use tokio::sync::mpsc;
-use tonic::{Status, Streaming};
+use tokio::time::timeout;
+use tonic::Status;
 
 use super::{Identity, Peers};
 use crate::roster::Rosters;
 use crate::seldom::Seldom;
+
+/// How long a peer may take to say who it is.
+const FIRST_WORD: Duration = Duration::from_secs(10);
 
 /// Receives from peers. Nothing that arrives is trusted: a frame that is not from another node of this
 /// cluster to this node ends its stream, one that cannot be read is dropped, and both are counted.
@@ -49,22 +56,31 @@ impl Inbound {
         Arc::clone(&self.counters)
     }
 
-    /// The first thing a caller hears: whom it has reached.
-    pub(crate) fn greeting(&self) -> pb::PeerNotice {
-        self.notice(String::new())
+    /// Tells a caller whom it has reached, and receives until the stream ends or has to be ended.
+    pub(crate) async fn receive(self, mut talk: Talk, remote: Option<IpAddr>) {
+        talk.put(&self.notice(String::new()));
+        if talk.flush().await.is_ok() {
+            if let Some(last_word) = self.receive_from(&mut talk, remote).await {
+                talk.put(&last_word);
+            }
+            talk.finish(Ok(())).await;
+        }
     }
 
-    /// Receives until the stream ends or has to be ended; then gives the last word to the caller.
-    pub(crate) async fn receive(
+    async fn receive_from(
         &self,
-        mut frames: Streaming<pb::PeerFrame>,
+        talk: &mut Talk,
         remote: Option<IpAddr>,
     ) -> Option<pb::PeerNotice> {
         let mut met = false;
-        loop {
-            let frame = match frames.message().await {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return None,
+        // Silence from the beginning: whoever it is keeps others out.
+        let mut next = timeout(FIRST_WORD, talk.message()).await.ok().flatten();
+        while let Some(message) = next {
+            let decoded = message.and_then(|message| {
+                pb::PeerFrame::decode(message).map_err(|error| Status::internal(error.to_string()))
+            });
+            let frame = match decoded {
+                Ok(frame) => frame,
                 Err(status) => {
                     self.on_broken(&status);
                     return None;
@@ -84,6 +100,7 @@ impl Inbound {
                 self.peers.nudge(from);
             }
             match from_frame(frame) {
+                Ok(messages) if messages.is_empty() => (),
                 // Closed: the process is ending.
                 Ok(messages) => self.driver.send(messages).await.ok()?,
                 Err(error) => {
@@ -93,7 +110,9 @@ impl Inbound {
                     }
                 }
             }
+            next = talk.message().await;
         }
+        None
     }
 
     /// Whoever is refused comes again and again.

@@ -1,28 +1,30 @@
 //! The stream to one peer: dial, make sure who answers, send, and dial again when it breaks.
 
 use std::collections::BTreeSet;
+use std::error::Error;
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use hyper_util::rt::TokioIo;
+use prost::Message as _;
 use raft_api::convert::to_frame;
-use raft_api::pb::peer_rpc_client::PeerRpcClient;
 use raft_api::{Contact, pb};
 use raft_core::NodeId;
+use raft_rpc::client::{self, Channel};
+use raft_rpc::{Gone, Talk};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tonic::transport::{Endpoint, Uri};
-use tonic::{Status, Streaming};
+use tonic::Status;
+use tonic::codegen::http::uri::{Authority, PathAndQuery};
 
-use super::outbox::Outbox;
+use super::outbox::{Batches, Outbox};
 use super::socket::Socket;
-use super::{
-    CONNECTION_WINDOW, Identity, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, Peers, STREAM_WINDOW,
-};
+use super::{CONNECTION_WINDOW, Identity, KEEPALIVE, PIECE_BYTES_MAX, Peers, STREAM_WINDOW};
 use crate::roster::{Roster, Rosters};
 
 /// Keeps streams to everybody in the roster open.
@@ -64,6 +66,11 @@ enum Broken {
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
+
+const STREAM: PathAndQuery = PathAndQuery::from_static("/raft.v1.PeerRpc/Stream");
+
+/// With so many bytes on their way to a peer that takes no more, the rest waits in the outbox.
+const UNSENT_MAX: usize = 64 << 10;
 
 /// The pause before the next attempt: doubled each time, from the first to the second.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -177,56 +184,53 @@ impl Dialer {
 
     /// One stream, from dialling to its end.
     async fn stream(&self, said: &mut Option<String>) -> Broken {
-        let mut client = match self.connect().await {
-            Ok(client) => client,
-            Err(error) => return Broken::Unreachable(innermost(&error)),
+        let mut talk = match timeout(CONNECT_TIMEOUT, self.connect()).await {
+            Ok(Ok(talk)) => talk,
+            Ok(Err(error)) => return Broken::Unreachable(innermost(&*error)),
+            Err(_) => return Broken::Unreachable("no connection in time".to_owned()),
         };
-        let mut contact = Some(pb::Contact::from(self.contact.clone()));
-        let frames = self.outbox.begin().map(to_frame);
-        let frames = frames.map(move |frame| pb::PeerFrame { contact: contact.take(), ..frame });
-        let notices = async { client.stream(frames).await.map(tonic::Response::into_inner) };
-        let mut notices = match timeout(GREETING_TIMEOUT, notices).await {
-            Ok(Ok(notices)) => notices,
-            Ok(Err(status)) => return Broken::Unreachable(in_words(&status)),
-            Err(_) => return Broken::Unreachable("no greeting".to_owned()),
-        };
-        match timeout(GREETING_TIMEOUT, notices.message()).await {
-            Ok(Ok(Some(greeting))) => {
+        let batches = self.outbox.begin();
+        match timeout(GREETING_TIMEOUT, next_notice(&mut talk)).await {
+            Ok(Some(Ok(greeting))) => {
                 if let Err(why) = self.check(&greeting) {
                     return Broken::Refused(why);
                 }
             }
-            Ok(Ok(None)) => return Broken::Unreachable("closed before a greeting".to_owned()),
-            Ok(Err(status)) => return Broken::Unreachable(in_words(&status)),
+            Ok(None) => return Broken::Unreachable("closed before a greeting".to_owned()),
+            Ok(Some(Err(status))) => return Broken::Unreachable(in_words(&status)),
             Err(_) => return Broken::Unreachable("no greeting".to_owned()),
         }
         self.outbox.open();
         *said = None;
         tracing::info!(node = %self.me.id, peer = %self.peer, "connected");
-        last_word(notices).await
+        talk.put(&self.first_word());
+        let mut sending = Sending { talk, batches };
+        poll_fn(|context| sending.poll(context)).await
     }
 
-    async fn connect(
-        &self,
-    ) -> Result<PeerRpcClient<tonic::transport::Channel>, tonic::transport::Error> {
-        let endpoint = Endpoint::from_shared(format!("http://{}", self.address))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .keep_alive_while_idle(true)
-            // A counter of the whole connection's life that no healthy stream should die of.
-            .http2_max_local_error_reset_streams(None);
-        let address = self.address.clone();
-        let connector = tower::service_fn(move |_: Uri| {
-            let address = address.clone();
-            async move { TcpStream::connect(address).await.and_then(Socket::new).map(TokioIo::new) }
-        });
-        let channel = endpoint.connect_with_connector(connector).await?;
-        Ok(PeerRpcClient::new(channel)
-            .max_decoding_message_size(self.frame_bytes_max)
-            .max_encoding_message_size(self.frame_bytes_max))
+    /// Who this is, and where: there may be nothing else to say for long.
+    fn first_word(&self) -> pb::PeerFrame {
+        pb::PeerFrame {
+            cluster: self.me.cluster.0,
+            from: self.me.id.0,
+            to: self.peer.0,
+            incarnation: self.me.incarnation.0,
+            messages: Vec::new(),
+            contact: Some(self.contact.clone().into()),
+        }
+    }
+
+    async fn connect(&self) -> Result<Talk, Box<dyn Error>> {
+        let socket = Socket::new(TcpStream::connect(&self.address).await?)?;
+        let options = client::Options {
+            stream_window: STREAM_WINDOW,
+            connection_window: CONNECTION_WINDOW,
+            frame_bytes_max: PIECE_BYTES_MAX,
+            keepalive: KEEPALIVE,
+        };
+        let authority = Authority::try_from(self.address.as_str())?;
+        let channel = Channel::open(socket, authority, options).await?;
+        Ok(channel.talk(STREAM, self.frame_bytes_max).await?)
     }
 
     /// Whether the one who greets is the one who was called.
@@ -244,27 +248,67 @@ impl Dialer {
     }
 }
 
-/// Waits until the stream ends: after the greeting the peer speaks only to say why.
-async fn last_word(mut notices: Streaming<pb::PeerNotice>) -> Broken {
-    loop {
-        match notices.message().await {
-            Ok(Some(notice)) if notice.refusal.is_empty() => (),
-            Ok(Some(notice)) => return Broken::Refused(notice.refusal),
-            Ok(None) => return Broken::Lost("closed by the peer".to_owned()),
-            Err(status) => return Broken::Lost(in_words(&status)),
+/// A stream that works.
+struct Sending {
+    talk: Talk,
+    batches: Batches,
+}
+
+impl Sending {
+    /// Sends what there is to say, until the stream ends: after the greeting the peer speaks only to say
+    /// why.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Broken> {
+        loop {
+            while self.talk.unsent() < UNSENT_MAX
+                && let Poll::Ready(batch) = self.batches.poll_next_unpin(context)
+            {
+                let Some(batch) = batch else {
+                    return Poll::Ready(Broken::Lost("given up".to_owned()));
+                };
+                self.talk.put(&to_frame(batch));
+            }
+            let full = UNSENT_MAX <= self.talk.unsent();
+            match self.talk.poll_flush(context) {
+                Poll::Ready(Ok(())) if full => (),
+                // Why it is gone is heard below.
+                Poll::Ready(Ok(()) | Err(Gone)) | Poll::Pending => break,
+            }
+        }
+        loop {
+            return Poll::Ready(match ready!(poll_notice(&mut self.talk, context)) {
+                Some(Ok(notice)) if notice.refusal.is_empty() => continue,
+                Some(Ok(notice)) => Broken::Refused(notice.refusal),
+                None => Broken::Lost("closed by the peer".to_owned()),
+                Some(Err(status)) => Broken::Lost(in_words(&status)),
+            });
         }
     }
 }
 
+/// What the peer says next.
+async fn next_notice(talk: &mut Talk) -> Option<Result<pb::PeerNotice, Status>> {
+    poll_fn(|context| poll_notice(talk, context)).await
+}
+
+fn poll_notice(
+    talk: &mut Talk,
+    context: &mut Context<'_>,
+) -> Poll<Option<Result<pb::PeerNotice, Status>>> {
+    let message = ready!(talk.poll_message(context));
+    Poll::Ready(message.map(|message| {
+        pb::PeerNotice::decode(message?).map_err(|error| Status::internal(error.to_string()))
+    }))
+}
+
 fn in_words(status: &Status) -> String {
-    match std::error::Error::source(status) {
+    match status.source() {
         Some(source) => innermost(source),
         None => status.message().to_owned(),
     }
 }
 
 /// What is at the bottom of an error: `connection refused` says more than `transport error`.
-fn innermost(error: &dyn std::error::Error) -> String {
+fn innermost(error: &dyn Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

@@ -12,7 +12,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
-use tonic::transport::server::Connected;
 
 use crate::seldom::Seldom;
 
@@ -42,15 +41,16 @@ const PREFACE: usize = 24;
 /// How long the other end may take for it. Silent connections would keep others out.
 const PREFACE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whom a connection comes from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Remote(pub(crate) Option<IpAddr>);
-
 impl Socket {
     /// Small writes leave at once: a request waits for its answer, not for company.
     pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         Ok(Self { stream, remote: None, preface: None, _place: None })
+    }
+
+    /// Whom it comes from, if it was accepted.
+    pub(crate) fn remote(&self) -> Option<IpAddr> {
+        self.remote
     }
 
     fn accepted(
@@ -104,14 +104,6 @@ pub(crate) fn accepted(
             }
         }
     })
-}
-
-impl Connected for Socket {
-    type ConnectInfo = Remote;
-
-    fn connect_info(&self) -> Remote {
-        Remote(self.remote)
-    }
 }
 
 impl AsyncRead for Socket {

@@ -6,6 +6,7 @@ use raft_api::pb::peer_rpc_client::PeerRpcClient;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_stream::StreamExt as _;
 
 use crate::support::{Cluster, PATIENCE, connect};
 
@@ -33,6 +34,26 @@ fn frame(cluster: &Cluster) -> pb::PeerFrame {
         messages: Vec::new(),
         contact: None,
     }
+}
+
+/// A peer says who it is at once: one that does not would keep its place from others for ever.
+#[tokio::test]
+async fn whoever_says_nothing_is_hung_up_on() {
+    let mut cluster = Cluster::new(3);
+    cluster.start(1);
+    let channel = connect(&cluster.peer_address(1)).await;
+    let mut client = PeerRpcClient::new(channel.clone());
+    let silent = tokio_stream::pending::<pb::PeerFrame>();
+    let mut notices = client.stream(silent).await.unwrap().into_inner();
+    notices.message().await.unwrap().unwrap();
+    let mut client = PeerRpcClient::new(channel);
+    let introduced = tokio_stream::iter([frame(&cluster)]).chain(tokio_stream::pending());
+    let mut others = client.stream(introduced).await.unwrap().into_inner();
+    others.message().await.unwrap().unwrap();
+    let last = timeout(PATIENCE, notices.message()).await.unwrap().unwrap();
+    assert_eq!(last, None);
+    let kept = timeout(std::time::Duration::from_secs(2), others.message()).await;
+    assert!(kept.is_err(), "the other one is heard on: {kept:?}");
 }
 
 /// Whoever speaks for another cluster, to another node, or as nobody known, is told so and cut off.

@@ -15,6 +15,8 @@ mod hostile;
 #[cfg(test)]
 mod idle;
 #[cfg(test)]
+mod inline;
+#[cfg(test)]
 mod inspect;
 #[cfg(test)]
 mod laboratory;
@@ -22,6 +24,8 @@ mod membership;
 #[cfg(test)]
 #[cfg(debug_assertions)]
 mod mutants;
+#[cfg(test)]
+mod probe;
 #[cfg(test)]
 mod recording;
 #[cfg(test)]
@@ -34,6 +38,8 @@ mod single;
 mod slow_disk;
 #[cfg(test)]
 mod snapshot;
+#[cfg(test)]
+mod stages;
 #[cfg(test)]
 mod start;
 #[cfg(test)]

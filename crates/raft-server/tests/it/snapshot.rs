@@ -77,7 +77,7 @@ fn snapshot_size(cluster: &Cluster, id: u64) -> u64 {
 async fn received_some(cluster: &Cluster, id: u64) -> u64 {
     let mut management = cluster.management(id).await;
     loop {
-        let request = raft_api::pb::StatusRequest {};
+        let request = raft_api::pb::StatusRequest::default();
         let status = management.status(request).await.unwrap().into_inner();
         assert_eq!(status.snapshot_index, 0, "it was too fast to be disturbed");
         if 4 * MIB <= status.snapshot_bytes_received {

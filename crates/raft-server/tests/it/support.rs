@@ -228,7 +228,7 @@ impl Cluster {
 
     pub(crate) async fn status(&self, id: u64) -> pb::StatusResponse {
         let mut client = self.management(id).await;
-        client.status(pb::StatusRequest {}).await.unwrap().into_inner()
+        client.status(pb::StatusRequest::default()).await.unwrap().into_inner()
     }
 
     /// Waits until a node that runs leads, and the others that run agree.
