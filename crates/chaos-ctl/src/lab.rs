@@ -29,7 +29,7 @@ mod troubles;
 mod worth;
 
 pub(crate) use self::acts::growth;
-pub(crate) use self::disks::Ledger;
+pub(crate) use self::disks::{HANG_MAX, Ledger};
 pub(crate) use self::links::{merge, telling};
 pub(crate) use self::parts::{Parts, faketime};
 

@@ -106,6 +106,12 @@ impl Laboratory {
         guard(&self.ledger).note(change);
     }
 
+    /// Waits until syncs end.
+    fn hang<'a>(&'a self, control: MutexGuard<'a, Control>) -> MutexGuard<'a, Control> {
+        let waited = self.changed.wait_while(control, |control| control.sync_hangs);
+        waited.unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits for as long as a sync is to take, or until that is over. Whether it had to wait.
     fn slow_down<'a>(
         &'a self,
@@ -125,6 +131,7 @@ impl Laboratory {
 impl Trouble for Laboratory {
     fn sync(&self) -> SyncFate {
         let (control, waited) = self.slow_down(guard(&self.control));
+        let control = self.hang(control);
         let fate = if control.sync_error {
             SyncFate::Fails
         } else if control.sync_lies {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::change;
+use super::disks::HANG_MAX;
 use super::engine::Engine;
 use super::heal::{Active, ChangeWork, Work, lasts};
 use super::record::{Outcome, names};
@@ -37,8 +38,10 @@ impl Engine {
         let work = match &draw.fault {
             Fault::Kill(_) => self.kill(record, draw, view).await?,
             Fault::PowerLoss(_) => {
+                self.hang_syncs(&nodes).await?;
                 let work = self.kill(record, draw, view).await?;
                 self.count_dropped(record);
+                self.parts.disks.as_mut().map_or(Ok(()), |disks| disks.hang(&nodes, false))?;
                 work
             }
             Fault::Restart(_) => return self.restart(record, view).await,
@@ -133,6 +136,19 @@ impl Engine {
         }
         let seen = u64::try_from(seen(self)).unwrap_or(0);
         self.records[record].count("nodes seen stopped", seen);
+        Ok(())
+    }
+
+    /// Has something under way to the disks of these nodes when their power goes.
+    async fn hang_syncs(&mut self, nodes: &BTreeSet<NodeId>) -> Result<(), Failure> {
+        let Some(disks) = &mut self.parts.disks else { return Ok(()) };
+        disks.hang(nodes, true)?;
+        let deadline = Instant::now() + HANG_MAX;
+        let waits =
+            |engine: &Self| engine.parts.disks.as_ref().is_some_and(|it| !it.hold_back(nodes));
+        while waits(self) && Instant::now() < deadline {
+            self.pass(Duration::from_millis(2)).await?;
+        }
         Ok(())
     }
 

@@ -57,8 +57,8 @@ fn bitten(lines: &[Line]) -> (Held, String) {
         Some(format!("most of {kind} left no trace"))
     } else if let Some(line) = left_out {
         Some(format!("no {} came: {}", line.kind, line.reason))
-    } else if power && dropped("disks that held back what was not synced") == 0 {
-        Some("no disk dropped what was not synced".to_owned())
+    } else if power && dropped("unsynced bytes dropped") == 0 {
+        Some("no disk dropped anything that was not synced".to_owned())
     } else {
         None
     };

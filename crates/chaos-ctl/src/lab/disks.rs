@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,8 @@ pub(crate) struct Control {
     generation: u64,
     /// Each sync takes so much longer: from, to.
     pub(crate) slow_sync_ms: Option<[u64; 2]>,
+    /// No sync ends.
+    pub(crate) sync_hangs: bool,
     /// The next sync fails.
     pub(crate) sync_error: bool,
     /// No write finds room.
@@ -54,6 +57,9 @@ pub(crate) struct Ledger {
     /// Names that were made, changed or removed and not synced at the last moment.
     pub(crate) unsynced_names: u64,
 }
+
+/// How long a loss of power waits at most until something is on its way to the disk.
+pub(crate) const HANG_MAX: Duration = Duration::from_millis(100);
 
 /// What a kernel writes back by itself before a power loss, as a share.
 const WRITEBACK: f64 = 0.2;
@@ -106,6 +112,20 @@ impl Disks {
             Failure::usage(format!("could not write {}: {error}", file.display()))
         })?;
         Ok(control.generation)
+    }
+
+    /// Lets syncs of these nodes hang from now on, or end again. A write that comes alone is synced a
+    /// moment later: without this a loss of power that comes between two of them takes nothing.
+    pub(crate) fn hang(&mut self, nodes: &BTreeSet<NodeId>, hangs: bool) -> Result<(), Failure> {
+        for &node in nodes {
+            self.order(node, |control| control.sync_hangs = hangs)?;
+        }
+        Ok(())
+    }
+
+    /// Whether each of these disks has something that it would lose with its power.
+    pub(crate) fn hold_back(&self, nodes: &BTreeSet<NodeId>) -> bool {
+        nodes.iter().all(|id| self.ledger(*id).is_none_or(|ledger| 0 < ledger.unsynced_bytes))
     }
 
     /// What a disk says it has done; nothing if it says nothing.

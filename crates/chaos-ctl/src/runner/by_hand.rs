@@ -16,7 +16,7 @@ use crate::control::{DiskTrouble, Effect, Order, Scope, Way};
 use crate::dashboard::Feed;
 use crate::events::{Event, Shown, grouped, micros};
 use crate::exit::Failure;
-use crate::lab::{Ledger, Parts, growth, merge, telling};
+use crate::lab::{HANG_MAX, Ledger, Parts, growth, merge, telling};
 use crate::plan::Target;
 
 /// What is ordered in a scenario is numbered from here, above its own faults.
@@ -326,7 +326,16 @@ impl Runner {
             let who = spaced(chosen.iter().copied());
             return Err(Failure::usage(format!("{who}: down already")));
         }
+        let nodes = running.iter().copied().collect();
+        self.hang_syncs(&nodes, true)?;
+        let deadline = Instant::now() + HANG_MAX;
+        while self.hand.parts.disks.as_ref().is_some_and(|it| !it.hold_back(&nodes))
+            && Instant::now() < deadline
+        {
+            sleep(Duration::from_millis(2)).await;
+        }
         let mut lines = self.end_all(&running, Signal::SIGKILL, restart, &view).await?;
+        self.hang_syncs(&nodes, false)?;
         for &id in &running {
             let Ledger { unsynced_bytes, unsynced_names, .. } = self.hand.ledger(id);
             let text = format!(
@@ -337,6 +346,10 @@ impl Runner {
             lines.push(text);
         }
         Ok(lines)
+    }
+
+    fn hang_syncs(&mut self, nodes: &BTreeSet<NodeId>, hang: bool) -> Result<(), Failure> {
+        self.hand.parts.disks.as_mut().map_or(Ok(()), |disks| disks.hang(nodes, hang))
     }
 
     pub(super) async fn trouble_disks(

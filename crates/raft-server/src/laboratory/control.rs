@@ -8,10 +8,13 @@ use serde_json::Value;
 
 /// What is to go wrong. By default, nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each key of the file")]
 pub(super) struct Control {
     pub(super) generation: u64,
     /// A sync takes so many milliseconds longer, from the first to the second.
     pub(super) slow_sync_ms: Option<(u64, u64)>,
+    /// A sync does not end while this is in force.
+    pub(super) sync_hangs: bool,
     pub(super) sync_error: bool,
     pub(super) sync_lies: bool,
     pub(super) full: bool,
@@ -105,6 +108,7 @@ impl Control {
             "slow_sync_ms" | "read_flip" | "seed" if value.is_null() => (),
             "generation" => self.generation = value.as_u64()?,
             "slow_sync_ms" => self.slow_sync_ms = Some(range(value)?),
+            "sync_hangs" => self.sync_hangs = value.as_bool()?,
             "sync_error" => self.sync_error = value.as_bool()?,
             "sync_lies" => self.sync_lies = value.as_bool()?,
             "full" => self.full = value.as_bool()?,
@@ -144,6 +148,7 @@ impl fmt::Display for Control {
             said.push(format!("syncs take {least} to {most} ms longer"));
         }
         let told = [
+            (self.sync_hangs, "syncs do not end"),
             (self.sync_error, "syncs fail"),
             (self.sync_lies, "syncs lie"),
             (self.full, "the disk is full"),

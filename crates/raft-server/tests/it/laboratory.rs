@@ -135,20 +135,33 @@ async fn three_nodes_lose_nothing_acknowledged_with_all_their_power() {
 /// Slow syncs are waited for, however slow, and no longer than they are wanted.
 #[tokio::test]
 async fn slow_syncs_only_take_longer() {
+    let cluster = waited_for(&json!({"generation": 1, "slow_sync_ms": [600_000, 600_000]})).await;
+    assert!(0 < ledger(&cluster, 1)["syncs_slowed"].as_u64().unwrap());
+}
+
+/// A sync that hangs tells nobody that it is done; what it was to write would be lost.
+#[tokio::test]
+async fn a_sync_that_hangs_acknowledges_nothing() {
+    waited_for(&json!({"generation": 1, "sync_hangs": true})).await;
+}
+
+/// A node that acknowledges nothing while this is in force, and goes on afterwards.
+async fn waited_for(trouble: &Value) -> Cluster {
     let mut cluster = Cluster::new(1);
     cluster.run(1, laboratory(&cluster, 1));
     cluster.put("before", b"value").await;
-    control(&cluster, 1, &json!({"generation": 1, "slow_sync_ms": [600_000, 600_000]}));
+    control(&cluster, 1, trouble);
     in_force(&cluster, 1, 1).await;
     let mut kv = cluster.kv(1).await;
     let put = pb::PutRequest { key: "a".into(), value: "b".into(), session: None };
     let put = tokio::time::timeout(Duration::from_millis(300), kv.put(put)).await;
     assert!(put.is_err(), "acknowledged before it was durable: {put:?}");
+    assert!(0 < ledger(&cluster, 1)["unsynced_bytes"].as_u64().unwrap(), "nothing would be lost");
     control(&cluster, 1, &json!({"generation": 2}));
     in_force(&cluster, 1, 2).await;
     cluster.put("after", b"value").await;
     assert_eq!(cluster.get("a").await.as_deref(), Some(&b"b"[..]));
-    assert!(0 < ledger(&cluster, 1)["syncs_slowed"].as_u64().unwrap());
+    cluster
 }
 
 /// A sync that fails ends the node; what it had acknowledged is there.
