@@ -102,9 +102,9 @@ fn body_to_wire(body: Body) -> Wire {
             let met = met_to_wire(&met);
             Wire::Heartbeat(pb::Heartbeat { round, commit: commit.0, met })
         }
-        Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow }) => {
+        Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow, founder }) => {
             let (received, matched) = (received.0, matched.0);
-            Wire::HeartbeatReply(pb::HeartbeatReply { round, received, matched, slow })
+            Wire::HeartbeatReply(pb::HeartbeatReply { round, received, matched, slow, founder })
         }
         Body::SnapshotChunk(chunk) => {
             let SnapshotChunk { meta, offset, data, checksum, met } = *chunk;
@@ -163,9 +163,9 @@ fn body_from_wire(body: Wire) -> Result<Body, WireError> {
             let met = met_from_wire(met)?;
             Body::Heartbeat(Heartbeat { round, commit: Index(commit), met })
         }
-        Wire::HeartbeatReply(pb::HeartbeatReply { round, received, matched, slow }) => {
+        Wire::HeartbeatReply(pb::HeartbeatReply { round, received, matched, slow, founder }) => {
             let (received, matched) = (Index(received), Index(matched));
-            Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow })
+            Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow, founder })
         }
         Wire::SnapshotChunk(pb::SnapshotChunk { meta, offset, data, checksum, met }) => {
             let meta = meta.ok_or(WireError::Missing("meta"))?.try_into()?;

@@ -163,6 +163,9 @@ pub struct HeartbeatReply {
     pub matched: Index,
     /// Whether the disk stalls, or did lately: such a node should not become leader.
     pub slow: bool,
+    /// Whether this is the disk of a founder: an empty one that waits under the id of a founder who has
+    /// left is none, and must not be taken for that one by who does not know that it has left.
+    pub founder: bool,
 }
 
 /// A piece of a snapshot.

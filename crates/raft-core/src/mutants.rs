@@ -121,6 +121,7 @@ pub const NAMES: &[&str] = &[
     "only the new half of a joint configuration counts",
     "newcomers vote before they have caught up",
     "a vote tells whose seat it is",
+    "whoever answers first is the founder",
     "of a learner's disk the first word is the last",
     "who was never met is made a voter",
     "who has forgotten votes as before",

@@ -370,7 +370,7 @@ impl Node {
         matched: Index,
     ) -> HeartbeatReply {
         let slow = self.disk.is_slow(self.now, self.config.election_timeout);
-        HeartbeatReply { round, received, matched, slow }
+        HeartbeatReply { round, received, matched, slow, founder: self.founder }
     }
 
     /// A message of a later term. Answers whether to go on with it.

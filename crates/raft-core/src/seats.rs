@@ -9,7 +9,7 @@ use core::fmt;
 
 use crate::effects::DropReason;
 use crate::membership::{Membership, SeatId};
-use crate::message::{Append, AppendReply, Body, Heartbeat, Message};
+use crate::message::{Append, AppendReply, Body, Heartbeat, Message, VoteReply};
 use crate::node::{Node, TERM_MAX};
 use crate::progress::Peer;
 use crate::role::Role;
@@ -100,11 +100,23 @@ impl Node {
     /// message that is late, from a disk that had the id before, must not count. What binds nobody
     /// may be heard before.
     fn admit_newcomer(&mut self, message: &Message, seat: SeatId) -> Result<(), DropReason> {
-        if seat.since == LogId::ZERO || self.speaks_for(seat, message) {
+        let speaks = match seat.since {
+            LogId::ZERO => speaks_for_founder(seat, message),
+            _ => self.speaks_for(seat, message),
+        };
+        if speaks {
             self.meet(seat, message.incarnation);
-            return Ok(()); // Nobody had the seat of a founder before.
+            return Ok(());
         }
-        let binds_nobody = matches!(message.body, Body::AppendReply(AppendReply::Conflict { .. }));
+        let conflict = matches!(message.body, Body::AppendReply(AppendReply::Conflict { .. }));
+        let refuses = matches!(
+            message.body,
+            Body::PreVoteReply(VoteReply { granted: false, .. })
+                | Body::VoteReply(VoteReply { granted: false, .. })
+                | Body::Stranger { .. }
+                | Body::Removed { .. }
+        );
+        let binds_nobody = conflict || refuses && seat.since == LogId::ZERO;
         binds_nobody.then_some(()).ok_or(DropReason::NotAMember)
     }
 
@@ -345,6 +357,31 @@ impl Node {
             seat.node == self.config.id && **holder == self.config.incarnation
         };
         self.hard.peers.iter().filter(own).map(|(seat, _)| seat.since).max().unwrap_or_default()
+    }
+}
+
+/// Whether a message comes from the disk that founded the cluster in this seat. Nobody had the seat
+/// before; but an empty disk may wait under this id by now, to be added again, and answer whoever does
+/// not know yet that the founder has left. It grants nothing (see [`Node::is_meant`]), leads nobody, and
+/// says in its answers that it is no founder.
+fn speaks_for_founder(seat: SeatId, message: &Message) -> bool {
+    if mutant!("whoever answers first is the founder") {
+        return true;
+    }
+    match &message.body {
+        Body::PreVoteReply(reply) | Body::VoteReply(reply) => reply.granted,
+        Body::HeartbeatReply(reply) => reply.founder,
+        Body::AppendReply(_)
+        | Body::SnapshotReply(_)
+        | Body::ReadIndex(_)
+        | Body::Stranger { .. }
+        | Body::Removed { .. } => false,
+        Body::PreVote(_) | Body::Vote(_) => claimed_seat(message) == Some(seat),
+        Body::Append(_)
+        | Body::Heartbeat(_)
+        | Body::SnapshotChunk(_)
+        | Body::TimeoutNow
+        | Body::ReadIndexReply { .. } => true,
     }
 }
 

@@ -97,6 +97,7 @@ const STORIES: &[(&str, &str)] = &[
     ),
     ("newcomers vote before they have caught up", "membership/newcomer_catches_up_before_it_votes"),
     ("a vote tells whose seat it is", "membership/empty_disk_of_a_member_that_left"),
+    ("whoever answers first is the founder", "membership/empty_disks_of_founders_that_left"),
     (
         "of a learner's disk the first word is the last",
         "membership/two_leaders_met_different_disks_of_a_learner",

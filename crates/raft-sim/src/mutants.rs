@@ -121,6 +121,10 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     seen_by("a vote tells whose seat it is", "script membership/empty_disk_of_a_member_that_left"),
     seen_by(
+        "whoever answers first is the founder",
+        "script membership/empty_disks_of_founders_that_left",
+    ),
+    seen_by(
         "of a learner's disk the first word is the last",
         "script membership/two_leaders_met_different_disks_of_a_learner",
     ),

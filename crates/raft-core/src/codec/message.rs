@@ -60,12 +60,13 @@ pub fn put_message(out: &mut Vec<u8>, message: &Message) {
             put_u64(out, commit.0);
             put_met(out, met);
         }
-        Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow }) => {
+        Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow, founder }) => {
             out.push(HEARTBEAT_REPLY);
             put_u64(out, *round);
             put_u64(out, received.0);
             put_u64(out, matched.0);
             put_bool(out, *slow);
+            put_bool(out, *founder);
         }
         Body::SnapshotChunk(chunk) => {
             let SnapshotChunk { meta, offset, data, checksum, met } = &**chunk;
@@ -139,6 +140,7 @@ fn take_body(input: &mut Bytes) -> Option<Body> {
             received: Index(take_u64(input)?),
             matched: Index(take_u64(input)?),
             slow: take_bool(input)?,
+            founder: take_bool(input)?,
         }),
         SNAPSHOT_CHUNK => Body::SnapshotChunk(Box::new(SnapshotChunk {
             meta: take_snapshot_meta(input)?,

@@ -96,10 +96,12 @@ fn bodies() -> impl Strategy<Value = Body> {
         (any::<(u64, u64)>(), met()).prop_map(|((round, commit), met)| {
             Body::Heartbeat(Heartbeat { round, commit: Index(commit), met })
         }),
-        any::<(u64, u64, u64, bool)>().prop_map(|(round, received, matched, slow)| {
-            let (received, matched) = (Index(received), Index(matched));
-            Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow })
-        }),
+        any::<(u64, u64, u64, bool, bool)>().prop_map(
+            |(round, received, matched, slow, founder)| {
+                let (received, matched) = (Index(received), Index(matched));
+                Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow, founder })
+            }
+        ),
         (snapshots(), any::<(u64, u32)>(), data(), met()).prop_map(
             |(meta, (offset, checksum), data, met)| {
                 Body::SnapshotChunk(Box::new(SnapshotChunk { meta, offset, data, checksum, met }))

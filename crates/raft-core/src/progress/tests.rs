@@ -122,7 +122,7 @@ fn perform(node: &mut Node, now: Instant, act: &Act) {
             let Role::Leader(leader) = &node.role else { return };
             let round = leader.round.saturating_sub(ago);
             let (received, matched) = (Index(received), Index(matched));
-            let reply = HeartbeatReply { round, received, matched, slow: false };
+            let reply = HeartbeatReply { round, received, matched, slow: false, founder: true };
             message(PEER, term, Body::HeartbeatReply(reply))
         }
         Act::Tick => Input::Tick,
@@ -159,8 +159,10 @@ proptest! {
             if matches!(act, Act::Tick) {
                 now = node.next_deadline();
                 // The other follower keeps the quorum.
-                let beat = Body::AppendReply(AppendReply::Matched { index: Index(0) });
-                node.step(now, message(NodeId(3), node.term(), beat));
+                let Role::Leader(leader) = &node.role else { panic!("the quorum is kept") };
+                let (round, received, matched) = (leader.round, Index(0), Index(0));
+                let beat = HeartbeatReply { round, received, matched, slow: false, founder: true };
+                node.step(now, message(NodeId(3), node.term(), Body::HeartbeatReply(beat)));
             }
             perform(&mut node, now, act);
             for append in finish(&mut node, now) {

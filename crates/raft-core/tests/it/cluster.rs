@@ -112,8 +112,8 @@ impl Cluster {
         if disk.incarnation == 0 {
             disk.incarnation = 1;
         }
-        // Whoever joins later knows nobody.
-        if bootstrap.contains(id) {
+        // Whoever joins later knows nobody, even under a founder's id.
+        if bootstrap.contains(id) && !self.joined.contains(&id) {
             disk.durable.bootstrap = bootstrap;
         }
         let incarnation = Incarnation(disk.incarnation);
@@ -146,8 +146,8 @@ impl Cluster {
 
     /// A node that belongs to nobody yet.
     pub(crate) fn join(&mut self, id: NodeId) {
-        self.start(id);
         self.joined.insert(id);
+        self.start(id);
     }
 
     /// Everybody who ever was a member or wanted to be.

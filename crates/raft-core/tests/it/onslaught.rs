@@ -531,6 +531,7 @@ impl Victim {
                 received: self.index(source),
                 matched: self.index(source),
                 slow: source.seldom(),
+                founder: source.flag(),
             }),
             13 | 14 => self.chunk(source),
             15 => Body::SnapshotReply(SnapshotReply {

@@ -390,7 +390,13 @@ fn message(
         "heartbeat" => Body::Heartbeat(Heartbeat { round: 1, commit, met: BTreeMap::new() }),
         "heartbeat-reply" => {
             let (received, matched) = (at.index, at.index);
-            Body::HeartbeatReply(HeartbeatReply { round, received, matched, slow: false })
+            Body::HeartbeatReply(HeartbeatReply {
+                round,
+                received,
+                matched,
+                slow: false,
+                founder: true,
+            })
         }
         "chunk" | "damaged-chunk" => {
             let membership = Membership::of_voters([1, 2, 3].map(NodeId));
