@@ -141,10 +141,15 @@ impl Reasons {
         !self.0.is_empty() && self.0.values().all(|fault| fault.kind == FaultKind::OtherService)
     }
 
+    /// Whether it is known why this node did not help.
+    pub(crate) fn knows(&self, addr: &Arc<str>) -> bool {
+        self.0.contains_key(addr)
+    }
+
     /// Replaces what is known by something newer; but that a node had no time to answer is no news.
     pub(crate) fn renew(&mut self, newer: Self) {
         for (addr, fault) in newer.0 {
-            if fault.kind != FaultKind::TimedOut || !self.0.contains_key(&addr) {
+            if fault.kind != FaultKind::TimedOut || !self.knows(&addr) {
                 self.0.insert(addr, fault);
             }
         }

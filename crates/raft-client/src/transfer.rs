@@ -166,7 +166,7 @@ impl Course<'_> {
         match self.client.directory().members_from(leader, within).await {
             Ok(answer) if answer.leader_id == answer.node_id => return Ok(true),
             Ok(_) => (),
-            Err(fault) => self.tries.reasons.add(leader.link.addr(), fault),
+            Err(fault) => self.tries.blame(leader.link.addr(), fault),
         }
         self.client.directory().suspect(leader);
         self.tries.pause(FailedKind::Unserved).await?;

@@ -1,5 +1,6 @@
 //! What an operation goes through: its deadline, its attempts, and how it ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -120,10 +121,44 @@ impl Tries {
         self.end(FailedKind::Unserved)
     }
 
+    /// Keeps why a node did not help, for whoever hears of the end. That it had no time left is no
+    /// news of one of which more is known: the last attempt of all may begin just before the
+    /// deadline. Not for what may have been done there, which is to be told as it is.
+    pub(crate) fn blame(&mut self, addr: &Arc<str>, fault: Fault) {
+        let had_no_time = fault.kind == FaultKind::TimedOut && self.left().is_zero();
+        if !had_no_time || !self.reasons.knows(addr) {
+            self.reasons.add(addr, fault);
+        }
+    }
+
     pub(crate) fn note(&mut self, tally: &Tally, link: &Link, fault: Fault) -> Result<(), Ending> {
         let kind = fault.kind;
         tally.fault(kind);
-        self.reasons.add(link.addr(), fault);
+        self.blame(link.addr(), fault);
         self.final_ending(kind).map_or(Ok(()), |error| Err(Ending::Over(error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_that_the_deadline_cut_short_does_not_hide_what_was_learnt() {
+        let said = |tries: &mut Tries| tries.end(FailedKind::Unserved).to_string();
+        let (known, unknown): (Arc<str>, Arc<str>) = ("n1:7101".into(), "n2:7102".into());
+        let mut tries = Tries::new(&Options::new(["n1:7101"]), Duration::from_mins(1));
+        tries.blame(&known, Fault::new(FaultKind::Unreachable, "no route to host"));
+        tries.blame(&known, Fault::new(FaultKind::TimedOut, ""));
+        tries.blame(&unknown, Fault::new(FaultKind::ConnectRefused, ""));
+        tries.deadline = Instant::now();
+        tries.blame(&unknown, Fault::new(FaultKind::TimedOut, ""));
+        let end = said(&mut tries);
+        let (one, other) = ("(n1:7101: no answer in time", "; n2:7102: connection refused)");
+        assert!(end.contains(one), "had its time: {end}");
+        assert!(end.contains(other), "had none left: {end}");
+        tries.blame(&known, Fault::new(FaultKind::TimedOut, ""));
+        let end = said(&mut tries);
+        assert!(end.contains(&format!("{one})")), "nothing else is known: {end}");
     }
 }

@@ -347,9 +347,11 @@ impl<S: StateMachine> Driver<S> {
         }
         let alone = self.is_alone();
         for (persist, origin) in std::mem::take(&mut self.unwritten) {
-            let writer = &self.outlets.writer;
-            if alone && writer.try_lock().is_ok_and(|writer| writer.has_room(&persist)) {
-                let seq = writer::lock(writer).write_here(persist, origin);
+            let writer = Arc::clone(&self.outlets.writer);
+            let free = if alone { writer.try_lock().ok() } else { None };
+            if let Some(mut free) = free.filter(|writer| writer.has_room(&persist)) {
+                let seq = free.write_here(persist, origin);
+                drop(free);
                 self.finished(seq, true);
                 return true;
             }

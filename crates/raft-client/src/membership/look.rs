@@ -65,7 +65,7 @@ impl Client {
             };
             let kind = fault.kind;
             tries.silences += u32::from(kind == FaultKind::TimedOut);
-            tries.reasons.add(leader.link.addr(), fault);
+            tries.blame(leader.link.addr(), fault);
             if let Some(error) = tries.final_ending(kind) {
                 return Err(error);
             }
@@ -117,7 +117,7 @@ impl Client {
                 Ok(_) => Fault::new(FaultKind::NotLeader, ""),
                 Err(fault) => fault,
             };
-            tries.reasons.add(leader.link.addr(), fault);
+            tries.blame(leader.link.addr(), fault);
             self.directory().suspect(&leader);
             tries.pause(FailedKind::Unserved).await?;
         }
