@@ -13,6 +13,7 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use prost::Message as _;
 use raft_api::{convert, pb};
+use raft_core::pack::Packer;
 use raft_core::{
     Append, Body, ClusterId, Entry, Incarnation, Index, LogId, Message, NodeId, Payload, Term,
     codec,
@@ -95,10 +96,11 @@ fn frames(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("encode", count), |bencher| {
             bencher.iter(|| convert::to_frame(vec![message.clone()]).encode_to_vec());
         });
+        let mut packer = Packer::default();
         group.bench_function(BenchmarkId::new("decode", count), |bencher| {
             bencher.iter(|| {
                 let frame = pb::PeerFrame::decode(bytes.clone()).expect("it was just encoded");
-                convert::from_frame(frame).expect("it was just encoded")
+                convert::from_frame(frame, &mut packer).expect("it was just encoded")
             });
         });
     }

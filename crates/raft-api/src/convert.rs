@@ -9,7 +9,7 @@ use bytes::Bytes;
 use raft_core::{
     Append, AppendReply, Body, ClusterId, Entries, Entry, Heartbeat, HeartbeatReply, Incarnation,
     Index, LogId, Message, NodeId, ReadId, SeatId, SnapshotChunk, SnapshotMeta, SnapshotReply,
-    Term, VoteReply, VoteRequest, codec, pack,
+    Term, VoteReply, VoteRequest, codec, pack::Packer,
 };
 
 use crate::pb;
@@ -57,11 +57,12 @@ pub fn to_frame(messages: Vec<Message>) -> pb::PeerFrame {
 }
 
 /// Unpacks a frame. One bad message condemns them all: the sender is broken or of another version.
-pub fn from_frame(frame: pb::PeerFrame) -> Result<Vec<Message>, WireError> {
+/// Small commands come to lie with `packer`, and do not hold on to the frame.
+pub fn from_frame(frame: pb::PeerFrame, packer: &mut Packer) -> Result<Vec<Message>, WireError> {
     let (cluster, from) = (ClusterId(frame.cluster), NodeId(frame.from));
     let (to, incarnation) = (NodeId(frame.to), Incarnation(frame.incarnation));
     let unpack = |message: pb::PeerMessage| {
-        let body = body_from_wire(message.body.ok_or(WireError::UnknownBody)?)?;
+        let body = body_from_wire(message.body.ok_or(WireError::UnknownBody)?, packer)?;
         Ok(Message { cluster, from, incarnation, to, term: Term(message.term), body })
     };
     frame.messages.into_iter().map(unpack).collect()
@@ -130,7 +131,7 @@ fn body_to_wire(body: Body) -> Wire {
     }
 }
 
-fn body_from_wire(body: Wire) -> Result<Body, WireError> {
+fn body_from_wire(body: Wire, packer: &mut Packer) -> Result<Body, WireError> {
     Ok(match body {
         Wire::PreVote(plea) => Body::PreVote(VoteRequest {
             last: log_id(plea.last, "last")?,
@@ -148,7 +149,7 @@ fn body_from_wire(body: Wire) -> Result<Body, WireError> {
         Wire::VoteReply(reply) => Body::VoteReply(vote_reply_from_wire(reply)),
         Wire::Append(append) => Body::Append(Append {
             prev: log_id(append.prev, "prev")?,
-            entries: entries_from_wire(append.entries)?,
+            entries: entries_from_wire(append.entries, packer)?,
             commit: Index(append.commit),
             met: met_from_wire(append.met)?,
         }),
@@ -224,13 +225,13 @@ fn entries_to_wire(entries: &[Entry]) -> Bytes {
     out.into()
 }
 
-fn entries_from_wire(mut input: Bytes) -> Result<Entries, WireError> {
+fn entries_from_wire(mut input: Bytes, packer: &mut Packer) -> Result<Entries, WireError> {
     let bytes = input.len();
     let mut entries = Vec::new();
     while !input.is_empty() {
         entries.push(codec::take_entry(&mut input).ok_or(WireError::DamagedEntries)?);
     }
-    pack::repack(&mut entries, bytes);
+    packer.repack(&mut entries, bytes);
     Ok(entries.into())
 }
 

@@ -15,9 +15,6 @@ const BLOCK: usize = 16 << 10;
 /// What is longer than this has memory of its own: less than this much of a block stays empty.
 const SMALL_MAX: usize = BLOCK / 8;
 
-/// What comes in pieces of memory up to this long is as good as packed.
-const SHARED_MAX: usize = BLOCK / 2;
-
 /// Lays byte strings side by side. Those that share a block share its memory: it is free when the last of
 /// them is gone.
 #[derive(Debug, Default)]
@@ -41,18 +38,17 @@ impl Packer {
         }
         self.block.split().freeze()
     }
-}
 
-/// Copies the commands of entries that came in one piece of memory of `bytes`, if they are so many and
-/// so small that they are better kept otherwise.
-pub fn repack(entries: &mut [Entry], bytes: usize) {
-    if bytes <= SHARED_MAX || entries.len().saturating_mul(SMALL_MAX) < bytes {
-        return;
-    }
-    let mut packer = Packer::default();
-    for entry in entries {
-        if let Payload::Data(data) = &mut entry.payload {
-            *data = packer.pack(&[data]);
+    /// Copies the commands of entries that came in one piece of memory of `bytes`, which may be part of
+    /// a larger one, unless they are so long that they are as well kept there.
+    pub fn repack(&mut self, entries: &mut [Entry], bytes: usize) {
+        if entries.len().saturating_mul(SMALL_MAX) < bytes {
+            return;
+        }
+        for entry in entries {
+            if let Payload::Data(data) = &mut entry.payload {
+                *data = self.pack(&[data]);
+            }
         }
     }
 }

@@ -87,7 +87,7 @@ raft:
   command_max: 4MiB             # A larger write is refused.
   snapshot:
     entries: 100k        # A snapshot is made after this many entries,
-    bytes: 64MiB         # or this many bytes of them.
+    bytes: 16MiB         # or this many bytes of them.
     trailing: 10k        # Entries kept for nodes that are a little behind.
 
 storage:

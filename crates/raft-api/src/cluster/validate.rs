@@ -27,7 +27,7 @@ mod default {
     pub(super) const ELECTION_TIMEOUT: [Duration; 2] =
         [Duration::from_millis(300), Duration::from_millis(600)];
     pub(super) const SNAPSHOT_ENTRIES: u64 = 100_000;
-    pub(super) const SNAPSHOT_BYTES: u64 = 64 << 20;
+    pub(super) const SNAPSHOT_BYTES: u64 = 16 << 20;
     pub(super) const TRAILING_ENTRIES: u64 = 10_000;
     pub(super) const COMMAND_BYTES_MAX: u64 = 4 << 20;
     pub(super) const SEGMENT_BYTES: u64 = 64 << 20;

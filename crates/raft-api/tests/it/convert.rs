@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use prost::Message as _;
 use raft_api::convert::{WireError, from_frame, to_frame};
 use raft_api::pb;
+use raft_core::pack::Packer;
 use raft_core::{
     Append, AppendReply, Body, ClusterId, Entry, Heartbeat, HeartbeatReply, Incarnation, Index,
     LogId, Membership, Message, NodeId, Payload, ReadId, Seat, SeatId, SnapshotChunk, SnapshotMeta,
@@ -174,7 +175,7 @@ proptest! {
             body,
         }).collect();
         let frame = over_the_wire(&to_frame(messages.clone()));
-        prop_assert_eq!(from_frame(frame), Ok(messages));
+        prop_assert_eq!(from_frame(frame, &mut Packer::default()), Ok(messages));
     }
 
     /// A frame whose bytes were altered gives messages or an error, never a panic.
@@ -191,7 +192,7 @@ proptest! {
         bytes[position] ^= byte;
         if let Ok(frame) = pb::PeerFrame::decode(Bytes::from(bytes)) {
             let count = frame.messages.len();
-            if let Ok(messages) = from_frame(frame) {
+            if let Ok(messages) = from_frame(frame, &mut Packer::default()) {
                 prop_assert_eq!(messages.len(), count);
             }
         }
@@ -211,7 +212,7 @@ proptest! {
         };
         let whole = append.entries.clone();
         append.entries = [&whole[..], &garbage[..]].concat().into();
-        match from_frame(frame) {
+        match from_frame(frame, &mut Packer::default()) {
             Ok(messages) if garbage.is_empty() => prop_assert_eq!(messages, vec![message]),
             Ok(messages) => prop_assert_ne!(messages, vec![message]),
             Err(error) => prop_assert_eq!(error, WireError::DamagedEntries),
@@ -225,7 +226,8 @@ fn parts_that_are_missing_are_named() {
     use pb::peer_message::Body as Wire;
     let read = |body| {
         let messages = vec![pb::PeerMessage { term: 1, body }];
-        from_frame(pb::PeerFrame { messages, ..pb::PeerFrame::default() }).unwrap_err()
+        from_frame(pb::PeerFrame { messages, ..pb::PeerFrame::default() }, &mut Packer::default())
+            .unwrap_err()
     };
     assert_eq!(read(None), WireError::UnknownBody);
     assert_eq!(read(Some(Wire::Vote(pb::Vote::default()))), WireError::Missing("last"));
@@ -237,5 +239,5 @@ fn parts_that_are_missing_are_named() {
     assert_eq!(read(Some(Wire::SnapshotChunk(chunk))), WireError::Missing("meta"));
     let chunk = pb::SnapshotChunk { meta: Some(pb::SnapshotMeta::default()), ..Default::default() };
     assert_eq!(read(Some(Wire::SnapshotChunk(chunk))), WireError::Missing("last"));
-    assert_eq!(from_frame(pb::PeerFrame::default()), Ok(Vec::new()));
+    assert_eq!(from_frame(pb::PeerFrame::default(), &mut Packer::default()), Ok(Vec::new()));
 }

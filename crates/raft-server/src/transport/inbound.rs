@@ -8,6 +8,7 @@ use std::time::Duration;
 use prost::Message as _;
 use raft_api::convert::from_frame;
 use raft_api::pb;
+use raft_core::pack::Packer;
 use raft_core::{Message, NodeId};
 use raft_rpc::Talk;
 use tokio::sync::mpsc;
@@ -72,7 +73,7 @@ impl Inbound {
         talk: &mut Talk,
         remote: Option<IpAddr>,
     ) -> Option<pb::PeerNotice> {
-        let mut met = false;
+        let (mut met, mut packer) = (false, Packer::default());
         // Silence from the beginning: whoever it is keeps others out.
         let mut next = timeout(FIRST_WORD, talk.message()).await.ok().flatten();
         while let Some(message) = next {
@@ -99,7 +100,7 @@ impl Inbound {
                 }
                 self.peers.nudge(from);
             }
-            match from_frame(frame) {
+            match from_frame(frame, &mut packer) {
                 Ok(messages) if messages.is_empty() => (),
                 // Closed: the process is ending.
                 Ok(messages) => self.driver.send(messages).await.ok()?,
