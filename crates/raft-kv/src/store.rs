@@ -268,12 +268,13 @@ fn read_bytes(input: &mut dyn Read, len_max: usize) -> io::Result<Bytes> {
         return Err(damaged("a key or value longer than any can be"));
     }
     // Grows with what is really there, so that a length that lies costs nothing.
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0).min(WRITE_BYTES));
     input.take(u64::from(len)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 != u64::from(len) {
         return Err(cut_short());
     }
-    Ok(bytes.into())
+    // No longer than it has to be: there may be a million of them.
+    Ok(bytes.into_boxed_slice().into())
 }
 
 fn read_u64(input: &mut dyn Read) -> io::Result<u64> {
