@@ -224,6 +224,11 @@ impl Node {
         self.effects.move_to(effects);
     }
 
+    /// The latest moment that it was told of.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
     /// When the node wants to be stepped again, at the latest.
     pub fn next_deadline(&self) -> Instant {
         if self.failed {

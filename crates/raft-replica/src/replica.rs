@@ -7,6 +7,7 @@
 //! simulator drives this very code.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 use raft_core::pack::Packer;
@@ -41,6 +42,10 @@ pub(crate) struct Policy {
 
 /// The replica's own proposals; no client's token comes near it.
 const CHECK_TOKEN: Token = Token(u64::MAX);
+
+/// How long after a snapshot that found no space the next one is tried, and how often that is doubled.
+const SPACE_PAUSE: Duration = Duration::from_secs(1);
+const SPACE_PAUSE_DOUBLED_MAX: u32 = 6;
 
 /// What the driver must do after a turn, in the order of the fields.
 #[derive(Debug)]
@@ -79,8 +84,9 @@ pub struct Replica<S: StateMachine> {
     previous: Option<LogId>,
     /// Whether there is too little space to take anything in.
     short_of_space: bool,
-    /// No snapshot is built before this entry: there was no space for one.
-    no_snapshot_before: Index,
+    /// No snapshot is built before then: there was no space for one, so many times in a row.
+    no_snapshot_before: Instant,
+    snapshots_given_up: u32,
     duplicates: u64,
     /// Where commands lie that came here first.
     packer: Packer,
@@ -104,7 +110,8 @@ impl<S: StateMachine> Replica<S> {
             marking: None,
             previous: None,
             short_of_space: false,
-            no_snapshot_before: Index(0),
+            no_snapshot_before: Instant::default(),
+            snapshots_given_up: 0,
             duplicates: 0,
             packer: Packer::default(),
             turn: Turn::default(),
@@ -176,6 +183,10 @@ impl<S: StateMachine> Replica<S> {
     /// is, whatever clients and operators want in the log is refused. Nothing else changes: a leader
     /// goes on leading and serving reads unless its driver has it hand over.
     pub fn set_short_of_space(&mut self, short: bool) {
+        if self.short_of_space && !short {
+            // Before the log takes all there is: a snapshot is how it gives some back.
+            self.no_snapshot_before = Instant::default();
+        }
         self.short_of_space = short;
     }
 
@@ -222,6 +233,7 @@ impl<S: StateMachine> Replica<S> {
             }
             Done::Built(meta) => {
                 self.building = false;
+                self.snapshots_given_up = 0;
                 self.node.step(now, Input::SnapshotBuilt(meta));
             }
             Done::Loaded(meta, state) => {
@@ -241,9 +253,12 @@ impl<S: StateMachine> Replica<S> {
             Done::Nothing => (),
             Done::Full { error: _, answer: None } => {
                 self.building = false;
-                // A while later, or each turn would try again in vain.
-                let pause = (self.policy.snapshot_entries / 8).max(1);
-                self.no_snapshot_before = Index(self.state.applied.index.0.saturating_add(pause));
+                // A while later, or each turn would try again in vain. Not some entries later: what keeps
+                // the log from growing may be that nothing was removed from it.
+                let pause =
+                    SPACE_PAUSE * (1 << self.snapshots_given_up.min(SPACE_PAUSE_DOUBLED_MAX));
+                self.no_snapshot_before = now.after(pause);
+                self.snapshots_given_up += 1;
             }
         }
     }
@@ -457,7 +472,7 @@ impl<S: StateMachine> Replica<S> {
         let due = distance <= entries || bytes <= self.node.log_bytes_after(last);
         // A snapshot must not be ahead of the own log file: the log continues it.
         let possible = 0 < entries
-            && self.no_snapshot_before <= applied.index
+            && self.no_snapshot_before <= self.node.now()
             && !self.building
             && self.loading.is_none()
             && applied.index <= self.node.durable_index();

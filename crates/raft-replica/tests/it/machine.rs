@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use raft_core::{
@@ -122,6 +123,13 @@ impl Only {
             self.settle();
         }
         panic!("it does not get itself elected: {:?}", self.replica.status(self.now));
+    }
+
+    /// Lets time pass.
+    pub(crate) fn wait(&mut self, time: Duration) {
+        self.now = self.now.after(time);
+        self.replica.tick(self.now);
+        self.settle();
     }
 
     /// Writes a line, and waits until it is applied.
