@@ -25,6 +25,7 @@ use clap::{Parser, Subcommand};
 
 use self::which::Which;
 use crate::exit::{Code, Failure};
+use crate::output;
 
 /// Runs a cluster of real raft-server processes and breaks it.
 #[derive(Debug, Parser)]
@@ -78,7 +79,13 @@ enum Command {
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli.command) {
+    let ended = run(cli.command).and_then(|code| match output::unwritten() {
+        Some(why) if code == Code::Done => {
+            Err(Failure::new(Code::Internal, format!("could not write to standard output: {why}")))
+        }
+        _ => Ok(code),
+    });
+    match ended {
         Ok(code) => code.into(),
         Err(failure) => {
             complain(&failure);

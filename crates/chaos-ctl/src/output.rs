@@ -1,6 +1,7 @@
 //! The screen, or whatever the output was sent to.
 
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Write as _};
+use std::sync::OnceLock;
 
 use anstream::AutoStream;
 
@@ -12,6 +13,15 @@ pub struct Output {
     broken: bool,
 }
 
+/// Why something that was to be kept in a file is not there.
+static UNWRITTEN: OnceLock<String> = OnceLock::new();
+
+/// Why output is missing that somebody will look for, if some is: nobody who went away, but a file
+/// without space. To be asked before saying that all went well.
+pub fn unwritten() -> Option<&'static str> {
+    UNWRITTEN.get().map(String::as_str)
+}
+
 impl Output {
     /// Standard output, with colours if it is a terminal that wants them.
     pub fn stdout() -> Self {
@@ -20,9 +30,17 @@ impl Output {
 
     /// Writes a line.
     pub fn line(&mut self, text: &str) {
-        if !self.broken {
-            self.broken =
-                writeln!(self.stream, "{text}").and_then(|()| self.stream.flush()).is_err();
+        if self.broken {
+            return;
+        }
+        if let Err(error) = writeln!(self.stream, "{text}").and_then(|()| self.stream.flush()) {
+            self.broken = true;
+            if matches!(
+                error.kind(),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+            ) {
+                UNWRITTEN.get_or_init(|| error.to_string());
+            }
         }
     }
 

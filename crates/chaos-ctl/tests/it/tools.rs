@@ -49,6 +49,23 @@ fn parsed(yaml: &str) -> Value {
     serde_yaml::from_str(yaml).unwrap()
 }
 
+/// What was to go into a file and found no space is missed.
+#[test]
+fn output_without_space_is_no_success() {
+    for args in [&["schema", "cluster"][..], &["list"], &["plan", "kill-leader"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("chaos-ctl"));
+        command.args(args).stdin(Stdio::null()).stdout(full).stderr(Stdio::piped());
+        let output = finish(command.spawn().unwrap());
+        assert_eq!(code(&output), 1, "{args:?}");
+        let complaint = text(&output.stderr);
+        assert!(
+            complaint.starts_with("error: could not write to standard output: "),
+            "{complaint}"
+        );
+    }
+}
+
 #[test]
 fn every_file_that_is_shipped_is_as_its_schema_says() {
     let dir = tempfile::tempdir().unwrap();
