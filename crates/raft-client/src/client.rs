@@ -463,7 +463,8 @@ impl Client {
             }
             tries.under_way = ask.is_write();
             let began = Instant::now();
-            let attempt = std::pin::pin!(self.attempt(ask, &leader, tries.attempt_ends()));
+            let ends = tries.attempt_begun_ends(began);
+            let attempt = std::pin::pin!(self.attempt(ask, &leader, began, ends));
             let answer = self.0.directory.learning_beside(&leader, attempt).await;
             tries.under_way = false;
             self.tell(&leader.link, ask, began, &answer);
@@ -562,11 +563,12 @@ impl Client {
         &self,
         ask: Ask<'_>,
         leader: &Leader,
+        began: Instant,
         ends: Instant,
     ) -> Result<Reply, Setback> {
         let directory = &self.0.directory;
         let mut request = std::pin::pin!(ask.send(&leader.link));
-        let first_look = Instant::now() + SILENCE;
+        let first_look = began + SILENCE;
         if let Ok(answer) = timeout_at(first_look.min(ends), &mut request).await {
             return answer;
         }

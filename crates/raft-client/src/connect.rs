@@ -76,7 +76,7 @@ struct Slot {
 struct Current {
     /// Counts the connections made here.
     number: u64,
-    channel: Option<Channel>,
+    channel: Option<Arc<Channel>>,
     /// The stream of writes over it, once there is one.
     pipe: Option<Arc<Pipe>>,
 }
@@ -84,7 +84,8 @@ struct Current {
 /// A connection that was usable a moment ago.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
-    pub(crate) channel: Channel,
+    /// Shared, as a clone of the channel itself takes the lock that what comes and goes over it takes.
+    pub(crate) channel: Arc<Channel>,
     slot: usize,
     number: u64,
 }
@@ -92,7 +93,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// The calls of the node.
     pub(crate) fn api(&self) -> Api {
-        Api::new(self.channel.clone())
+        Api::new(Channel::clone(&self.channel))
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
@@ -153,10 +154,10 @@ impl Link {
     }
 
     async fn connection_at(&self, slot: usize) -> Result<Connection, Fault> {
-        let since = Instant::now();
         if let Some(connection) = self.current(slot) {
             return Ok(connection);
         }
+        let since = Instant::now();
         let mut failure = self.slots[slot].connecting.lock().await;
         if let Some(connection) = self.current(slot) {
             return Ok(connection);
@@ -166,9 +167,10 @@ impl Link {
         }
         match channel(&self.addr, self.connect_timeout, &self.is_strange).await {
             Ok(channel) => {
+                let channel = Arc::new(channel);
                 let mut current = self.lock(slot);
                 current.number += 1;
-                current.channel = Some(channel.clone());
+                current.channel = Some(Arc::clone(&channel));
                 current.pipe = None;
                 Ok(Connection { channel, slot, number: current.number })
             }
@@ -193,12 +195,12 @@ impl Link {
         let mut current = self.lock(connection.slot);
         if current.number != connection.number {
             // It was given up meanwhile; what is sent over it will find out.
-            return Arc::new(Pipe::open(connection.channel.clone()));
+            return Arc::new(Pipe::open(Channel::clone(&connection.channel)));
         }
         match &current.pipe {
             Some(pipe) if !pipe.has_ended() => Arc::clone(pipe),
             Some(_) | None => {
-                let pipe = Arc::new(Pipe::open(connection.channel.clone()));
+                let pipe = Arc::new(Pipe::open(Channel::clone(&connection.channel)));
                 current.pipe = Some(Arc::clone(&pipe));
                 pipe
             }

@@ -69,37 +69,37 @@ impl fmt::Debug for Tracer {
 
 /// Asking a node, until it ends. Who drops it before has given it up.
 pub(crate) struct Span<'a> {
-    tracer: Option<&'a Tracer>,
+    /// Who follows it, and since when; without one nobody looks at the clock.
+    followed: Option<(&'a Tracer, Instant)>,
     addr: &'a str,
     what: &'static str,
-    began: Instant,
 }
 
 impl<'a> Span<'a> {
     pub(crate) fn begin(tracer: Option<&'a Tracer>, addr: &'a str, what: &'static str) -> Self {
-        Self { tracer, addr, what, began: Instant::now() }
+        Self { followed: tracer.map(|tracer| (tracer, Instant::now())), addr, what }
     }
 
     pub(crate) fn end<T>(mut self, answer: Result<&T, &Fault>, words: impl FnOnce(&T) -> String) {
-        if let Some(tracer) = self.tracer.take() {
+        if let Some(followed) = self.followed.take() {
             let outcome = match answer {
                 Ok(answer) => Outcome::Answered(words(answer)),
                 Err(fault) => Outcome::Failed(fault),
             };
-            self.tell(tracer, outcome);
+            self.tell(followed, outcome);
         }
     }
 
-    fn tell(&self, tracer: &Tracer, outcome: Outcome<'_>) {
-        let (addr, what, took) = (self.addr, self.what, self.began.elapsed());
+    fn tell(&self, (tracer, began): (&Tracer, Instant), outcome: Outcome<'_>) {
+        let (addr, what, took) = (self.addr, self.what, began.elapsed());
         tracer.tell(&Step::Asked { addr, what, took, outcome });
     }
 }
 
 impl Drop for Span<'_> {
     fn drop(&mut self) {
-        if let Some(tracer) = self.tracer {
-            self.tell(tracer, Outcome::GivenUp);
+        if let Some(followed) = self.followed {
+            self.tell(followed, Outcome::GivenUp);
         }
     }
 }

@@ -131,8 +131,9 @@ impl Course<'_> {
     async fn ask(&mut self, leader: &Leader) -> Result<bool, TransferError> {
         self.tries.attempts += 1;
         let ask = Ask::TransferLeadership(self.to.unwrap_or(0));
-        let ends = self.tries.attempt_ends();
-        let Err(setback) = self.client.attempt(ask, leader, ends).await else {
+        let began = Instant::now();
+        let ends = self.tries.attempt_begun_ends(began);
+        let Err(setback) = self.client.attempt(ask, leader, began, ends).await else {
             return Ok(true);
         };
         let kind = setback.fault.kind;

@@ -63,8 +63,13 @@ impl Tries {
 
     /// When an attempt that begins now has taken too long.
     pub(crate) fn attempt_ends(&self) -> Instant {
+        self.attempt_begun_ends(Instant::now())
+    }
+
+    /// When an attempt that began then has taken too long.
+    pub(crate) fn attempt_begun_ends(&self, began: Instant) -> Instant {
         let patience = 2_u32.saturating_pow(self.silences.min(8));
-        self.deadline.min(Instant::now() + self.attempt_timeout.saturating_mul(patience))
+        self.deadline.min(began + self.attempt_timeout.saturating_mul(patience))
     }
 
     /// Waits before the next attempt; an error if there is no time for one.

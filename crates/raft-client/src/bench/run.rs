@@ -339,8 +339,7 @@ impl Shared {
     async fn work(&self, phase: &Phase, lane: &mut Lane) {
         match &phase.queue {
             None => {
-                while self.claim(phase) {
-                    let now = Instant::now();
+                while let Some(now) = self.claim(phase) {
                     self.operate(phase, lane, now, now).await;
                 }
             }
@@ -408,10 +407,16 @@ impl Shared {
             Ok(Answered { outcome, reign, attempts, index, .. }) => {
                 let in_vain = matches!(outcome, Outcome::Value(None) | Outcome::Mismatch(_));
                 let success = Success { wanted, sent, attempts, reign, in_vain };
-                self.recorder().done(now, kind, &success);
                 let fresh = self.plan.reads.consistency == Consistency::Linearizable;
-                if fresh || kind != Kind::Get {
-                    self.recorder().index(now, highest, index.unwrap_or(0));
+                let is_fresh = fresh || kind != Kind::Get;
+                {
+                    let mut recorder = self.recorder();
+                    recorder.done(now, kind, &success);
+                    if is_fresh {
+                        recorder.index(now, highest, index.unwrap_or(0));
+                    }
+                }
+                if is_fresh {
                     lane.done(&self.workload, &task, &outcome);
                 }
             }
@@ -518,14 +523,15 @@ impl Shared {
         }
     }
 
-    /// Takes the right to one more operation, if there is one.
-    fn claim(&self, phase: &Phase) -> bool {
-        let over = phase.duration.is_some_and(|limit| limit <= phase.started.elapsed());
-        if over || self.stop.is_cancelled() {
-            return false;
+    /// Takes the right to one more operation, if there is one. Tells what time it is.
+    fn claim(&self, phase: &Phase) -> Option<Instant> {
+        let now = Instant::now();
+        let elapsed = now.saturating_duration_since(phase.started);
+        if phase.duration.is_some_and(|limit| limit <= elapsed) || self.stop.is_cancelled() {
+            return None;
         }
         let number = phase.begun.fetch_add(1, Ordering::Relaxed);
-        phase.requests.is_none_or(|requests| number < requests)
+        phase.requests.is_none_or(|requests| number < requests).then_some(now)
     }
 
     fn progress(&self) -> Progress {

@@ -292,7 +292,8 @@ impl Course<'_> {
         self.attempts += 1;
         let request = self.change.request(&self.found);
         let ask = Ask::SetConfiguration(&request);
-        let setback = match self.client.attempt(ask, &leader, self.last_attempt_ends).await {
+        let attempt = self.client.attempt(ask, &leader, Instant::now(), self.last_attempt_ends);
+        let setback = match attempt.await {
             Ok(reply) => {
                 self.term = self.term.max(reply.receipt.term);
                 return Ok(true);
